@@ -1,0 +1,39 @@
+"""Say at the top of each chapter how to run it: download, command, source."""
+
+from __future__ import annotations
+
+from html import escape
+
+from docutils import nodes
+from sphinx.application import Sphinx
+
+from equations import chapter_number
+
+
+def add_bar(app: Sphinx, doctree: nodes.document, docname: str) -> None:
+    """Insert the bar behind the title of every numbered chapter."""
+    number = chapter_number(docname)
+    title = next(iter(doctree.findall(nodes.title)), None)
+    if number is None or title is None or app.builder.format != "html":
+        return
+    root = "../" * docname.count("/")
+    parts = [
+        f'<a href="{root}_sources/{docname}.ipynb" download>Download this notebook</a>',
+        f"<span>Open it in a clone: <code>make lab CHAPTER={number}</code></span>",
+    ]
+    repository = app.config.book_repository_url
+    if repository:
+        source = escape(f"{repository}/blob/main/{docname}.ipynb", quote=True)
+        parts.append(f'<a href="{source}">Source</a>')
+    bar = nodes.raw(
+        "",
+        f'<div class="chapter-bar">{"".join(parts)}</div>',
+        format="html",
+    )
+    title.parent.insert(title.parent.index(title) + 1, bar)
+
+
+def setup(app: Sphinx) -> dict[str, bool]:
+    """Register with Sphinx."""
+    app.connect("doctree-resolved", add_bar)
+    return {"parallel_read_safe": True, "parallel_write_safe": True}

@@ -1,0 +1,48 @@
+"""Show every SVG figure of a notebook in the colours of the theme, light or dark.
+
+The notebook draws it once, in the light colours of :mod:`adam_tutorial.plotting`. Here a second
+file is made in which each light colour is replaced by its dark partner, and the page gets both;
+the theme hides one of them.
+"""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+from adam_tutorial.plotting import DARK
+from docutils import nodes
+from sphinx.application import Sphinx
+
+_COLOUR = re.compile("|".join(map(re.escape, DARK)), re.IGNORECASE)
+
+
+def darken(svg: str) -> str:
+    """Return an SVG document with every light colour of the palette replaced."""
+    return _COLOUR.sub(lambda match: DARK[match.group().lower()], svg)
+
+
+def add_dark_figures(app: Sphinx, doctree: nodes.document) -> None:
+    """Put a dark copy behind every SVG image that a notebook made."""
+    for image in list(doctree.findall(nodes.image)):
+        uri = image["uri"]
+        if not (uri.endswith(".svg") and "jupyter_execute" in uri):
+            continue
+        light = Path(app.srcdir, uri.lstrip("/"))
+        dark = light.with_suffix(".dark.svg")
+        text = darken(light.read_text(encoding="utf-8"))
+        if not dark.exists() or dark.read_text(encoding="utf-8") != text:
+            dark.write_text(text, encoding="utf-8")
+        copy = image.deepcopy()
+        copy["uri"] = uri.removesuffix(".svg") + ".dark.svg"
+        copy["ids"], copy["names"] = [], []
+        image["classes"] += ["only-light", "themed"]
+        copy["classes"] += ["only-dark", "themed"]
+        image.parent.insert(image.parent.index(image) + 1, copy)
+
+
+def setup(app: Sphinx) -> dict[str, bool]:
+    """Register with Sphinx."""
+    # Before Sphinx collects the images (priority 500), so that it collects the copies too.
+    app.connect("doctree-read", add_dark_figures, priority=100)
+    return {"parallel_read_safe": True, "parallel_write_safe": True}
