@@ -1,0 +1,78 @@
+"""A browser, a server for the built site, and the list of its pages."""
+
+from __future__ import annotations
+
+import functools
+import http.server
+import os
+import shutil
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from playwright.sync_api import Browser, sync_playwright
+
+ROOT = Path(__file__).parents[2]
+SITE = ROOT / "_build/html"
+BROWSERS = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
+FLAGS = [
+    "--no-sandbox",
+    "--disable-gpu",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+]
+HOW_TO_GET_ONE = (
+    "no Chromium or Chrome found: install one (Debian, Ubuntu: apt install chromium), "
+    "or name one in the variable CHROMIUM"
+)
+
+
+def find_browser() -> str | None:
+    """Return the path of a Chromium or Chrome, if there is one."""
+    named = os.environ.get("CHROMIUM")
+    return named or next(filter(None, map(shutil.which, BROWSERS)), None)
+
+
+def pages() -> list[str]:
+    """Return the address of every page, relative to the site."""
+    # The page at the root only sends its visitors on to the landing page.
+    redirect = SITE / "index.html"
+    return sorted(
+        page.relative_to(SITE).as_posix()
+        for page in SITE.rglob("*.html")
+        if page != redirect and not {"_static", "_sources"} & set(page.relative_to(SITE).parts)
+    )
+
+
+class QuietHandler(http.server.SimpleHTTPRequestHandler):
+    def log_message(self, format: str, *args: object) -> None:  # noqa: A002
+        """Say nothing."""
+
+
+@pytest.fixture(scope="session")
+def site() -> Iterator[str]:
+    """Serve the built site, yield its address."""
+    if not (SITE / "index.html").exists():
+        pytest.fail(f"{SITE} is missing: run `make book` first")
+    handler = functools.partial(QuietHandler, directory=str(SITE))
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        yield f"http://127.0.0.1:{server.server_port}/"
+        server.shutdown()
+
+
+@pytest.fixture(scope="session")
+def browser() -> Iterator[Browser]:
+    """Start a browser, or skip the test and say how to get one."""
+    path = find_browser()
+    if path is None:
+        if os.environ.get("BROWSER_TESTS") == "required":
+            pytest.fail(HOW_TO_GET_ONE)
+        pytest.skip(HOW_TO_GET_ONE)
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=path, args=FLAGS)
+        yield browser
+        browser.close()

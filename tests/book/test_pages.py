@@ -1,0 +1,159 @@
+"""Every page of the built site, as a reader's browser sees it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from playwright.sync_api import Browser, Page
+
+from .conftest import ROOT, pages
+
+AXE = ROOT / ".venv/web/node_modules/axe-core/axe.min.js"
+WCAG = ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa"]
+LOOKS = {"wide-light": ("light", 1280), "wide-dark": ("dark", 1280), "phone-dark": ("dark", 390)}
+
+pytestmark = pytest.mark.browser
+
+
+class Visit:
+    """A page that was opened, and what happened while it loaded."""
+
+    def __init__(self, browser: Browser, site: str, address: str, theme: str, width: int) -> None:
+        self.site = site
+        self.requests: list[str] = []
+        self.messages: list[str] = []
+        self.context = browser.new_context(viewport={"width": width, "height": 900})
+        self.context.add_init_script(
+            f"localStorage.setItem('mode', '{theme}'); localStorage.setItem('theme', '{theme}')"
+        )
+        self.page: Page = self.context.new_page()
+        self.page.on("request", lambda request: self.requests.append(request.url))
+        self.page.on("pageerror", lambda error: self.messages.append(f"error: {error}"))
+        self.page.on(
+            "console",
+            lambda message: (
+                self.messages.append(f"{message.type}: {message.text}")
+                if message.type in ("error", "warning")
+                else None
+            ),
+        )
+        self.page.on(
+            "response",
+            lambda response: (
+                self.messages.append(f"{response.status} {response.url}")
+                if response.status >= 400
+                else None
+            ),
+        )
+        self.page.goto(site + address, wait_until="load")
+        # Lazy figures load when they come into view.
+        self.page.evaluate("document.querySelectorAll('img').forEach(i => { i.loading = 'eager' })")
+        self.page.wait_for_load_state("networkidle")
+
+
+@pytest.fixture(scope="module", params=[(page, look) for page in pages() for look in LOOKS])
+def visit(request: pytest.FixtureRequest, browser: Browser, site: str) -> Iterator[Visit]:
+    address, look = request.param
+    theme, width = LOOKS[look]
+    opened = Visit(browser, site, address, theme, width)
+    yield opened
+    opened.context.close()
+
+
+def test_a_page_is_whole_quiet_and_readable(visit: Visit) -> None:
+    """One test for all that is seen in one visit: opening a page is what costs time."""
+    page = visit.page
+    outside = [url for url in visit.requests if not url.startswith((visit.site, "data:", "blob:"))]
+    assert outside == [], "requests that leave the site"
+    assert visit.messages == [], "console messages and failed requests"
+
+    width = page.evaluate("[document.documentElement.scrollWidth, innerWidth]")
+    assert width[0] <= width[1], "the page scrolls sideways"
+
+    # Prerendered math has a .katex child; a formula that was left as text has none.
+    raw = page.evaluate(
+        "[...document.querySelectorAll('.math')].filter(e => !e.querySelector('.katex'))"
+        ".map(e => e.textContent)"
+    )
+    assert raw == [], "formulas that were not rendered"
+
+    shown = "[...document.querySelectorAll('.bd-article img')].filter(i => i.offsetParent)"
+    broken = page.evaluate(f"{shown}.filter(i => !i.complete || !i.naturalWidth).map(i => i.src)")
+    assert broken == [], "figures that did not load"
+    # Without a description of ours the file's path or nothing stands there.
+    nameless = page.evaluate(
+        "[...document.querySelectorAll('.bd-article img')]"
+        ".filter(i => i.alt.length < 20 || i.alt.includes('/')).map(i => i.src)"
+    )
+    assert nameless == [], "figures without alternative text"
+
+
+def test_a_page_has_no_accessibility_violation(visit: Visit) -> None:
+    visit.page.evaluate(AXE.read_text(encoding="utf-8"))
+    report: dict[str, Any] = visit.page.evaluate("tags => axe.run(document, {runOnly: tags})", WCAG)
+    found = [
+        f"{violation['id']}: {node['target']} {node['failureSummary']}"
+        for violation in report["violations"]
+        for node in violation["nodes"]
+    ]
+    assert found == []
+
+
+def test_the_two_themes_show_different_figures_on_different_paper(
+    browser: Browser, site: str
+) -> None:
+    seen = {}
+    for theme in ("light", "dark"):
+        opened = Visit(browser, site, "book/adam/04_adam_derived.html", theme, 1280)
+        seen[theme] = opened.page.evaluate(
+            "[getComputedStyle(document.body).backgroundColor,"
+            " [...document.querySelectorAll('.cell_output img')]"
+            "   .filter(i => i.offsetParent).map(i => i.src.endsWith('.dark.svg'))]"
+        )
+        opened.context.close()
+    assert seen["light"][0] != seen["dark"][0]
+    assert len(seen["light"][1]) == len(seen["dark"][1]) > 0
+    assert not any(seen["light"][1])
+    assert all(seen["dark"][1])
+
+
+def test_the_search_finds_a_word(browser: Browser, site: str) -> None:
+    opened = Visit(browser, site, "search.html?q=padding", "light", 1280)
+    opened.page.wait_for_selector("ul.search li a", timeout=20_000)
+    titles = opened.page.eval_on_selector_all("ul.search li a", "links => links.map(l => l.text)")
+    assert any("Text" in title for title in titles), titles
+    opened.context.close()
+
+
+def test_a_wide_equation_scrolls_inside_its_box_on_a_phone(browser: Browser, site: str) -> None:
+    opened = Visit(browser, site, "book/adam/04_adam_derived.html", "light", 390)
+    boxes = opened.page.evaluate(
+        "[...document.querySelectorAll('.katex-display')].map(e =>"
+        " [e.scrollWidth > e.clientWidth, e.tabIndex, e.getAttribute('aria-label')])"
+    )
+    scrolling = [box for box in boxes if box[0]]
+    assert scrolling
+    assert all(box[1:] == [0, "formula, scrollable"] for box in scrolling)
+    opened.context.close()
+
+
+def test_a_page_is_readable_without_scripts(browser: Browser, site: str) -> None:
+    context = browser.new_context(java_script_enabled=False)
+    page = context.new_page()
+    page.goto(site + "book/adam/04_adam_derived.html")
+    assert page.locator("div.math .katex-html").first.is_visible()
+    assert page.get_by_role("heading", name="Two moving averages").is_visible()
+    context.close()
+
+
+def test_a_chapter_offers_its_notebook_and_the_command(browser: Browser, site: str) -> None:
+    opened = Visit(browser, site, "book/adam/04_adam_derived.html", "light", 1280)
+    bar = opened.page.locator(".chapter-bar")
+    assert "make lab CHAPTER=4" in bar.inner_text()
+    with opened.page.expect_download() as download:
+        bar.locator("a").first.click()
+    assert Path(download.value.suggested_filename).suffix == ".ipynb"
+    opened.context.close()
