@@ -5,7 +5,7 @@ from __future__ import annotations
 import ast
 import inspect
 import textwrap
-from types import FunctionType
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 __all__ = ["show_source", "source"]
 
 
-def source(thing: FunctionType | type[Any]) -> str:
+def source(thing: Callable[..., Any]) -> str:
     """Return the source of a function or class without its docstrings.
 
     Parameters
@@ -23,14 +23,18 @@ def source(thing: FunctionType | type[Any]) -> str:
 
     Raises
     ------
-    TypeError
-        It has no Python source.
+    TypeError, OSError
+        It has no Python source, or none that was saved in a file.
     """
     text = textwrap.dedent(inspect.getsource(inspect.unwrap(thing)))
     lines = text.splitlines()
     drop: set[int] = set()
     for node in ast.walk(ast.parse(text)):
-        if isinstance(node, ast.FunctionDef | ast.ClassDef) and ast.get_docstring(node):
+        if (
+            isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef)
+            and ast.get_docstring(node)
+            and len(node.body) > 1  # a docstring alone is the body
+        ):
             first = node.body[0]
             drop.update(range(first.lineno, (first.end_lineno or first.lineno) + 1))
             following = first.end_lineno or first.lineno
@@ -40,7 +44,7 @@ def source(thing: FunctionType | type[Any]) -> str:
     return "\n".join(line for number, line in enumerate(lines, start=1) if number not in drop)
 
 
-def show_source(thing: FunctionType | type[Any]) -> Markdown:
+def show_source(thing: Callable[..., Any]) -> Markdown:
     """Return the source of a function or class as something that a notebook shows highlighted.
 
     Needs IPython, which every notebook has.

@@ -45,7 +45,11 @@ STYLES: dict[str, dict[str, Any]] = {
     "momentum": {"color": TEAL, "linestyle": (0, (4, 1.5, 1, 1.5))},
     "AdaGrad": {"color": PURPLE, "linestyle": (0, (1, 1.2))},
     "RMSProp": {"color": OCHRE, "linestyle": (0, (3, 1.2))},
-    "without bias correction": {"color": PURPLE, "linestyle": (0, (6, 2))},
+    "without bias correction": {"color": PURPLE, "linestyle": (0, (5, 1, 1, 1))},
+    # Lines that stand for no optimizer.
+    "first": {"color": OCHRE, "linestyle": (0, (3, 1.2))},
+    "second": {"color": TEAL, "linestyle": "-"},
+    "third": {"color": PURPLE, "linestyle": (0, (6, 2))},
     "baseline": {"color": MUTED, "linestyle": (0, (2, 2))},
 }
 
@@ -198,7 +202,14 @@ def image_grid(
         Images in a row.
     size : float
         Width of an image, in inches.
+
+    Raises
+    ------
+    ValueError
+        The numbers of images and titles differ.
     """
+    if len(titles) != len(images):
+        raise ValueError(f"there are {len(images)} images but {len(titles)} titles")
     rows = -(-len(images) // columns)
     figure, grid = plt.subplots(
         rows, columns, figsize=(columns * size, rows * (size + 0.25)), squeeze=False

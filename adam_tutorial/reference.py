@@ -9,7 +9,7 @@ float32 gradient gives a float32 update.
 ...     state, update = adam(state, gradient=2 * theta, lr=0.1)
 ...     theta = theta + update
 >>> theta.round(3).tolist()
-[0.701, -1.7]
+[0.702, -1.701]
 """
 
 from __future__ import annotations

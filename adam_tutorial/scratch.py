@@ -147,6 +147,7 @@ def finite_difference(f: Callable[[Array], float], theta: Array, *, h: float = 1
     -------
     ndarray, same shape as ``theta``
     """
+    theta = np.asarray(theta, dtype=np.float64)
     estimate = np.empty_like(theta)
     for index in np.ndindex(theta.shape):
         nudge = np.zeros_like(theta)

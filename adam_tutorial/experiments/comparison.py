@@ -14,7 +14,6 @@ import math
 import os
 import platform
 import sys
-import tempfile
 import time
 from collections.abc import Callable, Iterable
 from dataclasses import asdict, dataclass, replace
@@ -189,6 +188,8 @@ def main(module: str, tasks: Callable[[], list[Task]], seeds: dict[str, dict[str
     parser = argparse.ArgumentParser(prog=f"python -m {module}")
     parser.add_argument("--out", type=Path, required=True, help="JSON file to write")
     out = parser.parse_args().out
+    if not out.parent.is_dir():
+        parser.error(f"--out: the folder {out.parent} does not exist")
 
     torch.set_num_threads(1)
     torch.set_default_dtype(torch.float64)
@@ -218,8 +219,8 @@ def _final_run(task: Task, run: Run) -> dict[str, Any]:
         asdict(run)
         | _scores("test", result)
         | {
-            "train_losses": history.train_losses,
-            "first_step_losses": history.step_losses[:FIRST_STEPS],
+            "train_losses": [_finite(loss) for loss in history.train_losses],
+            "first_step_losses": [_finite(loss) for loss in history.step_losses[:FIRST_STEPS]],
             # One digit per test example: a list would take a line each.
             "predictions": "".join(map(str, result.predictions.tolist())),
         }
@@ -227,15 +228,19 @@ def _final_run(task: Task, run: Run) -> dict[str, Any]:
 
 
 def _scores(part: str, result: Evaluation) -> dict[str, float | None]:
+    return {f"{part}_loss": _finite(result.loss), f"{part}_accuracy": result.accuracy}
+
+
+def _finite(loss: float) -> float | None:
     # JSON has no NaN: a run that diverged has no loss.
-    loss = result.loss if math.isfinite(result.loss) else None
-    return {f"{part}_loss": loss, f"{part}_accuracy": result.accuracy}
+    return loss if math.isfinite(loss) else None
 
 
 def _write(out: Path, record: dict[str, Any]) -> None:
-    with tempfile.NamedTemporaryFile(
-        "w", dir=out.parent, prefix=f".{out.name}-", delete=False, encoding="utf-8"
-    ) as file:
-        json.dump(record, file, indent=1)
-        file.write("\n")
-    os.replace(file.name, out)
+    # Beside the target, then renamed: the old results stay until the new ones are complete.
+    scratch = out.with_name(f".{out.name}.{os.getpid()}")
+    try:
+        scratch.write_text(json.dumps(record, indent=1, allow_nan=False) + "\n", encoding="utf-8")
+        os.replace(scratch, out)
+    finally:
+        scratch.unlink(missing_ok=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Callable, Iterator
 from typing import Any, overload
 
@@ -9,7 +10,7 @@ import torch
 from torch import Tensor
 from torch.optim.optimizer import Optimizer, ParamsT
 
-from adam_tutorial.optim.checks import check_group
+from adam_tutorial.optim.checks import check_checkpoint, check_group
 from adam_tutorial.theory import bias_correction
 
 __all__ = ["Adam", "AdamW"]
@@ -60,6 +61,8 @@ class Adam(Optimizer):
     tensor([ 0.9000, -1.9000])
     """
 
+    _decoupled = False
+
     def __init__(
         self,
         params: ParamsT,
@@ -94,6 +97,25 @@ class Adam(Optimizer):
             group["params"] = list(group["params"])  # the check would use the iterator up
         check_group(group, self.defaults)
         super().add_param_group(group)
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Continue from a checkpoint of this class, or of torch's class of the same name.
+
+        Parameters
+        ----------
+        state_dict : dict
+            What ``state_dict()`` returned.
+
+        Raises
+        ------
+        ValueError
+            It was made with ``amsgrad=True``, or with the other kind of weight decay, or does not
+            fit the parameters. Nothing has been changed then.
+        """
+        check_checkpoint(state_dict["param_groups"], decoupled=self._decoupled)
+        # A copy, because torch keeps tensors of the right type as they are: two optimizers that
+        # loaded the same checkpoint would otherwise change each other's averages.
+        super().load_state_dict(copy.deepcopy(state_dict))
 
     @overload
     def step(self, closure: None = None) -> None: ...
@@ -149,7 +171,7 @@ class Adam(Optimizer):
 
         state = self.state[parameter]
         if not state:
-            # float32 like torch's own, so that checkpoints can be exchanged.
+            # A tensor, like torch's own, so that checkpoints can be exchanged.
             state["step"] = torch.tensor(0.0)
             state["exp_avg"] = torch.zeros_like(parameter)
             state["exp_avg_sq"] = torch.zeros_like(parameter)
@@ -201,6 +223,8 @@ class AdamW(Adam):
     >>> theta.data
     tensor([0.9500])
     """
+
+    _decoupled = True
 
     def __init__(
         self,

@@ -13,9 +13,13 @@ from torch import Tensor
 
 from adam_tutorial.theory import check_decay_rate
 
-__all__ = ["check_group"]
+__all__ = ["check_checkpoint", "check_group"]
 
 SUPPORTED = (torch.float32, torch.float64)
+
+# Switches of torch's class that change what is computed or how. To ignore one would be to train
+# something else than was asked for.
+NOT_SUPPORTED = ("amsgrad", "foreach", "fused", "capturable", "differentiable")
 
 
 def check_group(group: Mapping[str, Any], defaults: Mapping[str, Any]) -> None:
@@ -41,7 +45,9 @@ def check_group(group: Mapping[str, Any], defaults: Mapping[str, Any]) -> None:
     for key in group:
         # Keys of other people (a scheduler's "initial_lr", a "name") are welcome; a near miss of
         # one of ours would otherwise be ignored in silence, and the default used.
-        if key not in defaults and key not in ("params", "param_names", "initial_lr"):
+        if key in NOT_SUPPORTED:
+            _refuse_switch(key, group[key])
+        elif key not in defaults and key != "params":
             near = difflib.get_close_matches(key, defaults, n=1, cutoff=0.8)
             if near:
                 raise TypeError(f"unknown hyper-parameter {key!r} in a group; meant {near[0]!r}?")
@@ -49,11 +55,45 @@ def check_group(group: Mapping[str, Any], defaults: Mapping[str, Any]) -> None:
     for name in ("lr", "eps", "weight_decay"):
         _check_not_negative(name, merged[name])
     _check_betas(merged["betas"])
+    if not isinstance(merged["maximize"], bool):
+        raise TypeError(f"maximize must be True or False, got {merged['maximize']!r}")
     _check_tensors(group["params"])
 
 
+def check_checkpoint(groups: Iterable[Mapping[str, Any]], *, decoupled: bool) -> None:
+    """Check the groups of a state dict before they are loaded.
+
+    Parameters
+    ----------
+    groups : iterable of mapping
+        ``state_dict["param_groups"]``.
+    decoupled : bool
+        Whether the optimizer that loads them decays the weights themselves (AdamW).
+
+    Raises
+    ------
+    ValueError
+        The checkpoint was made by an optimizer that computes something else.
+    """
+    for group in groups:
+        # The other switches change how torch computes, not what.
+        _refuse_switch("amsgrad", group.get("amsgrad", False))
+        theirs = group.get("decoupled_weight_decay", decoupled)
+        if theirs != decoupled and group.get("weight_decay", 0) != 0:
+            ours, other = ("AdamW", "Adam") if decoupled else ("Adam", "AdamW")
+            raise ValueError(
+                f"the checkpoint has decoupled_weight_decay={theirs!r}, which is {other}, "
+                f"but is loaded into {ours}"
+            )
+
+
+def _refuse_switch(key: str, value: object) -> None:
+    if value:
+        raise ValueError(f"{key}={value!r} is not supported; leave it out, or use torch.optim")
+
+
 def _check_not_negative(name: str, value: object) -> None:
-    if not isinstance(value, Real):
+    if isinstance(value, bool) or not isinstance(value, Real):
         raise TypeError(f"{name} must be a number, got {value!r}")
     if not 0 <= float(value) < math.inf:
         raise ValueError(f"{name} must be finite and not negative, got {value!r}")
