@@ -5,10 +5,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import os
 import re
 import shutil
+import signal
 import subprocess
 import sys
 import time
@@ -25,6 +27,7 @@ from notebooks import execute
 ROOT = Path(__file__).resolve().parents[2]
 BUILD = ROOT / "_build"
 SITE = BUILD / "html"
+PAGES_TIMEOUT_SECONDS = 600
 
 # What the outputs of a chapter depend on, beside its own code. jupyter-cache knows only the code:
 # without this, a figure would survive a change of the package that draws it.
@@ -101,31 +104,36 @@ def fill_cache(folder: Path) -> bool:
 
 def write_pages(cache: Path, *, everything: bool) -> int:
     """Run Jupyter Book; print its output only if something is wrong."""
-    command = [
-        str(Path(sys.executable).with_name("jupyter-book")),
-        "build",
-        str(ROOT),
-    ]
+    command = [str(Path(sys.executable).with_name("jupyter-book")), "build", str(ROOT)]
     command += ["-n", "-W", "--keep-going"] + (["--all"] if everything else [])
     environment = dict(os.environ, BOOK_EXECUTION_CACHE=str(cache))
-    done = subprocess.run(
-        command,
-        cwd=ROOT,
-        env=environment,
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    if done.returncode != 0:
-        output = plain(done.stdout + done.stderr)
-        marks = re.compile(r"WARNING|ERROR|CRITICAL|[Ee]rror:|Exception")
-        said = [line for line in output.splitlines() if marks.search(line)]
-        print("\n".join(said or output.splitlines()[-30:]), file=sys.stderr)
-        print(
-            "The book was not built: mend what is listed above.",
-            file=sys.stderr,
+    log = BUILD / "pages.log"
+    with log.open("w", encoding="utf-8") as output:
+        # Into a file, in a session of its own: now and then the node process that renders the
+        # formulas outlives the build. It would keep a pipe open, and us waiting at its end.
+        build = subprocess.Popen(
+            command,
+            cwd=ROOT,
+            env=environment,
+            stdout=output,
+            stderr=subprocess.STDOUT,
+            start_new_session=True,
         )
-    return done.returncode
+        try:
+            status = build.wait(timeout=PAGES_TIMEOUT_SECONDS)
+        except subprocess.TimeoutExpired:
+            print(f"writing the pages took over {PAGES_TIMEOUT_SECONDS} s", file=sys.stderr)
+            status = 1
+        finally:
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(build.pid, signal.SIGKILL)
+    if status != 0:
+        lines = plain(log.read_text(encoding="utf-8")).splitlines()
+        marks = re.compile(r"WARNING|ERROR|CRITICAL|[Ee]rror:|Exception")
+        said = [line for line in lines if marks.search(line) and "IPKernelApp" not in line]
+        print("\n".join(said or lines[-30:]), file=sys.stderr)
+        print("The book was not built: mend what is listed above.", file=sys.stderr)
+    return status
 
 
 def main() -> int:
