@@ -461,7 +461,9 @@ def test_cache_folder_that_cannot_be_made_is_named(
     in_the_way = tmp_path / "file"
     in_the_way.write_text("not a folder")
     monkeypatch.setenv(CACHE_VARIABLE, str(in_the_way))
-    with pytest.raises(DatasetUnavailable, match=r"cannot be made .* name another in ADAM_TUTORIAL"):
+    with pytest.raises(
+        DatasetUnavailable, match=r"cannot be made .* name another in ADAM_TUTORIAL"
+    ):
         read(in_wheel(make_wheel({"toy/data/toy.csv": CONTENT})))
     assert not pip.commands
 

@@ -10,9 +10,13 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
-from adam_tutorial.plotting import DARK
 from docutils import nodes
 from sphinx.application import Sphinx
+
+from adam_tutorial.plotting import DARK
+
+# Figures with two panels; on a phone they get more width than others, and scroll.
+WIDE_POINTS = 520
 
 _COLOUR = re.compile("|".join(map(re.escape, DARK)), re.IGNORECASE)
 
@@ -20,6 +24,12 @@ _COLOUR = re.compile("|".join(map(re.escape, DARK)), re.IGNORECASE)
 def darken(svg: str) -> str:
     """Return an SVG document with every light colour of the palette replaced."""
     return _COLOUR.sub(lambda match: DARK[match.group().lower()], svg)
+
+
+def svg_width(svg: str) -> float:
+    """Return the width that an SVG document states, in points; 0 if it states none."""
+    found = re.search(r'<svg [^>]*?\bwidth="([\d.]+)pt"', svg)
+    return float(found.group(1)) if found else 0.0
 
 
 def add_dark_figures(app: Sphinx, doctree: nodes.document) -> None:
@@ -33,6 +43,8 @@ def add_dark_figures(app: Sphinx, doctree: nodes.document) -> None:
         text = darken(light.read_text(encoding="utf-8"))
         if not dark.exists() or dark.read_text(encoding="utf-8") != text:
             dark.write_text(text, encoding="utf-8")
+        if svg_width(text) > WIDE_POINTS:
+            image["classes"].append("wide")
         copy = image.deepcopy()
         copy["uri"] = uri.removesuffix(".svg") + ".dark.svg"
         copy["ids"], copy["names"] = [], []

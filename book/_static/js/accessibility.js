@@ -1,11 +1,12 @@
 // What scrolls sideways must be reachable by keyboard, and say what it is.
 const label = (element) =>
+  element.matches(".cell_output") ? "figure, scrollable" :
   element.matches(".katex-display") ? "formula, scrollable"
     : element.matches(".pst-scrollable-table-container, .table-wrapper") ? "table, scrollable"
       : "code, scrollable";
 
 const update = () => {
-  const selector = ".katex-display, .bd-article pre, .pst-scrollable-table-container, .table-wrapper";
+  const selector = ".katex-display, .cell_output:has(img), .bd-article pre, .pst-scrollable-table-container, .table-wrapper";
   for (const element of document.querySelectorAll(selector)) {
     if (element.scrollWidth > element.clientWidth) {
       element.tabIndex = 0;
