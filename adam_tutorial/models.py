@@ -137,8 +137,9 @@ class TextCNN(nn.Module):
         embedded = self.embedding(tokens).transpose(1, 2)
         pooled = []
         for convolution in self.convolutions:
-            # A filter centred on padding sees nothing but its bias: without the mask that bias
-            # could win the maximum, and the logits would depend on the amount of padding.
+            # One response per word: an even width with its padding would give one more. Responses
+            # centred on padding do not count; their bias alone could win the maximum, and the
+            # logits would depend on the amount of padding.
             response = torch.relu(convolution(embedded))[..., : tokens.shape[1]] * real
             pooled.append(response.amax(dim=2))
         logits: Tensor = self.output(self.dropout(torch.cat(pooled, dim=1)))

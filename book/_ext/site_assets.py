@@ -39,6 +39,12 @@ UNUSED_IN_PAGE = re.compile(
     r"|\s*<link[^>]*sphinx-thebe\.css[^>]*/?>",
     re.DOTALL,
 )
+# What a screen reader would stumble over: a role that was withdrawn from the standard, and a label
+# that says something else than the words one sees.
+REPLACED_IN_PAGE = {
+    ' role="doc-biblioentry"': ' role="listitem"',
+    '<summary aria-label="Toggle hidden content">': "<summary>",
+}
 UNUSED_FILES = (
     "scripts/fontawesome.js",
     "sphinx-thebe.js",
@@ -111,8 +117,9 @@ def slim_pages(app: Sphinx, exception: Exception | None) -> None:
     out = Path(app.outdir)
     for page in out.rglob("*.html"):
         text = page.read_text(encoding="utf-8")
-        # The role was withdrawn from the standard; a list item needs none.
-        slim = UNUSED_IN_PAGE.sub("", text).replace(' role="doc-biblioentry"', "")
+        slim = UNUSED_IN_PAGE.sub("", text)
+        for old, new in REPLACED_IN_PAGE.items():
+            slim = slim.replace(old, new)
         if slim != text:
             page.write_text(slim, encoding="utf-8")
     for name in UNUSED_FILES:

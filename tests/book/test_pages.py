@@ -54,7 +54,11 @@ class Visit:
         self.page.wait_for_load_state("networkidle")
 
 
-@pytest.fixture(scope="module", params=[(page, look) for page in pages() for look in LOOKS])
+@pytest.fixture(
+    scope="module",
+    params=[(page, look) for page in pages() for look in LOOKS],
+    ids=lambda param: f"{param[0]}-{param[1]}",
+)
 def visit(request: pytest.FixtureRequest, browser: Browser, site: str) -> Iterator[Visit]:
     address, look = request.param
     theme, width = LOOKS[look]
