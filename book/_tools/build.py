@@ -163,6 +163,9 @@ def main() -> int:
     state = digest(PAGE_INPUTS)
     everything = not stamp.exists() or stamp.read_text() != state
     stamp.unlink(missing_ok=True)
+    if everything:
+        # Pages of chapters that were renamed or taken out would stay, and be published.
+        shutil.rmtree(SITE, ignore_errors=True)
     print("writing the pages", flush=True)
     status = write_pages(cache, everything=everything)
     if status == 0:
