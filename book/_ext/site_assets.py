@@ -9,6 +9,9 @@ from __future__ import annotations
 import os
 import re
 import shutil
+import socket
+import subprocess
+import time
 from pathlib import Path
 
 import sphinxcontrib.katex as katex
@@ -16,9 +19,35 @@ from sphinx.application import Sphinx
 from sphinx.config import Config
 from sphinx.errors import ExtensionError
 
-# The version in use connects to node's unix socket between its bind and its listen: now and then
-# the connection is refused and the build dies. The TCP variant of the same class tries again.
-katex.KaTeXServer.start_server_process = katex.KaTeXServer.start_network_socket
+
+def start_formula_server(
+    folder: Path, timeout: float
+) -> tuple[subprocess.Popen[bytes], socket.socket]:
+    """Start the node process that renders formulas, and connect to its unix socket.
+
+    The library connects as soon as the socket's file is there, which is now and then before the
+    server listens, and the build dies. (Its network variant tries again, but waits 40 ms for each
+    formula, because of the way small packets are sent.)
+    """
+    address = folder / "katex.sock"
+    command = katex.KaTeXServer.build_command(socket=address)
+    process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, cwd=folder)
+    deadline = time.monotonic() + timeout
+    while True:
+        connection = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+        try:
+            connection.connect(str(address))
+        except (FileNotFoundError, ConnectionRefusedError):
+            connection.close()
+            if process.poll() is not None or time.monotonic() > deadline:
+                process.kill()
+                raise
+            time.sleep(0.01)
+        else:
+            return process, connection
+
+
+katex.KaTeXServer.start_server_process = staticmethod(start_formula_server)
 katex.STARTUP_TIMEOUT = 60.0
 katex.RENDER_TIMEOUT = 60.0
 # By default a typo in a formula is shown in red on the page; here it ends the build.
