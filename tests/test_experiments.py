@@ -26,9 +26,11 @@ from adam_tutorial.experiments.comparison import (
     Run,
     Task,
     best_learning_rates,
+    column,
     compare,
     main,
     train,
+    tuning_loss,
 )
 from adam_tutorial.models import DenseNet
 from adam_tutorial.training import Examples, evaluate
@@ -186,6 +188,26 @@ def test_one_diverged_run_rules_a_learning_rate_out() -> None:
 
 def test_optimizer_that_always_diverges_still_gets_a_learning_rate() -> None:
     assert best_learning_rates([row("SGD", 0.1, None), row("SGD", 1.0, None)])["SGD"] in (0.1, 1.0)
+
+
+def test_tuning_loss_is_the_mean_over_the_runs_of_one_learning_rate() -> None:
+    tuning = [row("Adam", 0.1, 0.2), row("Adam", 0.1, 0.4), row("Adam", 1.0, 9.0)]
+    assert tuning_loss(tuning, "Adam", 0.1) == pytest.approx(0.3)
+    assert tuning_loss([*tuning, row("Adam", 0.1, None)], "Adam", 0.1) == math.inf
+
+
+def test_tuning_loss_of_a_run_that_was_not_made_is_an_error() -> None:
+    with pytest.raises(ValueError, match=r"no run of 'SGD' with lr=0\.1"):
+        tuning_loss([row("Adam", 0.1, 0.2)], "SGD", 0.1)
+
+
+def test_column_holds_one_row_for_each_run_of_the_optimizer() -> None:
+    rows = [
+        {"optimizer": "Adam", "losses": [3.0, 2.0]},
+        {"optimizer": "SGD", "losses": [9.0, 8.0]},
+        {"optimizer": "Adam", "losses": [2.0, 1.0]},
+    ]
+    np.testing.assert_array_equal(column(rows, "Adam", "losses"), [[3.0, 2.0], [2.0, 1.0]])
 
 
 def test_nothing_tuned_gives_nothing_chosen() -> None:

@@ -22,6 +22,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.optim import SGD, Optimizer
 from torch.optim.lr_scheduler import CosineAnnealingLR
@@ -30,7 +31,18 @@ from tqdm import tqdm
 from adam_tutorial import optim
 from adam_tutorial.training import Evaluation, Examples, History, evaluate, fit
 
-__all__ = ["GRID", "OPTIMIZERS", "Run", "Task", "best_learning_rates", "compare", "main", "train"]
+__all__ = [
+    "GRID",
+    "OPTIMIZERS",
+    "Run",
+    "Task",
+    "best_learning_rates",
+    "column",
+    "compare",
+    "main",
+    "train",
+    "tuning_loss",
+]
 
 OPTIMIZERS: dict[str, Callable[[Iterable[nn.Parameter], float], Optimizer]] = {
     "SGD": lambda parameters, lr: SGD(parameters, lr=lr),
@@ -117,21 +129,59 @@ def train(
     return model, history
 
 
-def best_learning_rates(tuning: list[dict[str, Any]]) -> dict[str, float]:
+def tuning_loss(rows: list[dict[str, Any]], optimizer: str, lr: float) -> float:
+    """Return the mean validation loss of a learning rate; infinite if one of its runs diverged.
+
+    Parameters
+    ----------
+    rows : list of dict
+        The runs under ``tuning``, with the keys optimizer, lr and validation_loss (None where the
+        run diverged).
+    optimizer, lr : str, float
+        Which of them.
+
+    Raises
+    ------
+    ValueError
+        There is no such run.
+    """
+    losses = [
+        math.inf if row["validation_loss"] is None else row["validation_loss"]
+        for row in rows
+        if row["optimizer"] == optimizer and row["lr"] == lr
+    ]
+    if not losses:
+        raise ValueError(f"no run of {optimizer!r} with lr={lr!r}")
+    return float(np.mean(losses))
+
+
+def column(rows: list[dict[str, Any]], optimizer: str, key: str) -> NDArray[Any]:
+    """Return one quantity of all runs of an optimizer, one row per run.
+
+    Parameters
+    ----------
+    rows : list of dict
+        The runs under ``final`` or ``long``.
+    optimizer, key : str
+        Whose runs, and what of them, such as test_accuracy or train_losses.
+    """
+    return np.array([row[key] for row in rows if row["optimizer"] == optimizer])
+
+
+def best_learning_rates(rows: list[dict[str, Any]]) -> dict[str, float]:
     """Return the learning rate with the lowest mean validation loss, for each optimizer.
 
     Parameters
     ----------
-    tuning : list of dict
-        Rows with the keys optimizer, lr and validation_loss (None where the run diverged).
+    rows : list of dict
+        As for :func:`tuning_loss`.
     """
-    losses: dict[str, dict[float, list[float]]] = {}
-    for row in tuning:
-        loss = math.inf if row["validation_loss"] is None else row["validation_loss"]
-        losses.setdefault(row["optimizer"], {}).setdefault(row["lr"], []).append(loss)
+    tried: dict[str, list[float]] = {}
+    for row in rows:
+        tried.setdefault(row["optimizer"], []).append(row["lr"])
     return {
-        optimizer: min(by_rate, key=lambda lr: float(np.mean(by_rate[lr])))
-        for optimizer, by_rate in losses.items()
+        optimizer: min(rates, key=lambda lr: tuning_loss(rows, optimizer, lr))
+        for optimizer, rates in tried.items()
     }
 
 
