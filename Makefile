@@ -23,7 +23,7 @@ test: lint book ## check everything: code, chapters, site
 	@echo "running the chapters and comparing their outputs"
 	@$(BIN)/python -m pytest -q -n 2 --dist loadfile --nbval --nbval-current-env --nbval-cell-timeout=300 $(CHAPTERS)
 	@echo "looking at the site"
-	@$(BIN)/python -m pytest -q -rs -n 2 tests/book
+	@$(BIN)/python -m pytest -q -n 2 tests/book
 
 lab: .venv/lab-ready ## open JupyterLab on the chapters; CHAPTER=4 opens one
 	@$(BIN)/jupyter lab $(or $(if $(CHAPTER),$(firstword $(wildcard book/*/$(CHAPTER)_*.ipynb book/*/0$(CHAPTER)_*.ipynb))),book)
@@ -42,7 +42,7 @@ lint: .venv/ready ## check style, types and stored notebook outputs
 notebooks: .venv/ready ## run the chapters and store their outputs; CHAPTER=4 runs one
 	@$(BIN)/python book/_tools/notebooks.py run $(or $(if $(CHAPTER),$(firstword $(wildcard book/*/$(CHAPTER)_*.ipynb book/*/0$(CHAPTER)_*.ipynb))),$(CHAPTERS))
 
-experiments: .venv/ready ## repeat the long runs (half an hour) and store their results
+experiments: .venv/ready ## repeat the long runs (an hour or two) and store their results
 	@$(BIN)/python -m adam_tutorial.experiments.images --out book/results/images.json
 	@$(BIN)/python -m adam_tutorial.experiments.text --out book/results/text.json
 
@@ -54,5 +54,7 @@ clean: ## remove the environment and everything that was built
 
 .venv/lab-ready: .venv/ready
 	@echo "installing JupyterLab"
-	@$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[notebooks]'
+	@$(BIN)/python -m pip install --constraint constraints.txt --editable '.[notebooks]' >.venv/setup.log 2>&1 || { \
+		tail -n 5 .venv/setup.log; \
+		echo "Installing JupyterLab failed (all in .venv/setup.log). Is there a network? Try again with: make lab"; exit 1; }
 	@touch $@

@@ -47,6 +47,25 @@ def pages() -> list[str]:
     )
 
 
+def browser_is_missing() -> bool:
+    """Return whether there is no browser, and none was asked for."""
+    return find_browser() is None and os.environ.get("BROWSER_TESTS") != "required"
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Leave out what needs a browser where there is none."""
+    if browser_is_missing():
+        left_out = [item for item in items if item.get_closest_marker("browser")]
+        config.hook.pytest_deselected(items=left_out)
+        items[:] = [item for item in items if item not in left_out]
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """Say in one line what was left out, and how to get it."""
+    if browser_is_missing():
+        terminalreporter.write_line(f"The pages were not looked at: {HOW_TO_GET_ONE}")
+
+
 class QuietHandler(http.server.SimpleHTTPRequestHandler):
     def log_message(self, format: str, *args: object) -> None:  # noqa: A002
         """Say nothing."""
@@ -66,12 +85,10 @@ def site() -> Iterator[str]:
 
 @pytest.fixture(scope="session")
 def browser() -> Iterator[Browser]:
-    """Start a browser, or skip the test and say how to get one."""
+    """Start a browser."""
     path = find_browser()
     if path is None:
-        if os.environ.get("BROWSER_TESTS") == "required":
-            pytest.fail(HOW_TO_GET_ONE)
-        pytest.skip(HOW_TO_GET_ONE)
+        pytest.fail(HOW_TO_GET_ONE)
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=path, args=FLAGS)
         yield browser
