@@ -4,7 +4,8 @@
 
 BIN := .venv/bin
 CHAPTERS := $(sort $(wildcard book/*/*.ipynb))
-PYTHON_FILES := adam_tutorial book/_ext book/_tools tests
+# The chapter that CHAPTER=4 names, if it is given.
+ONE := $(if $(CHAPTER),$(firstword $(wildcard book/*/$(CHAPTER)_*.ipynb book/*/0$(CHAPTER)_*.ipynb)))
 
 # One thread: sums are then added in the same order on every machine, and the numbers agree.
 export OMP_NUM_THREADS := 1
@@ -26,7 +27,7 @@ test: lint book ## check everything: code, chapters, site
 	@$(BIN)/python -m pytest -q -n 2 tests/book
 
 lab: .venv/lab-ready ## open JupyterLab on the chapters; CHAPTER=4 opens one
-	@$(BIN)/jupyter lab $(or $(if $(CHAPTER),$(firstword $(wildcard book/*/$(CHAPTER)_*.ipynb book/*/0$(CHAPTER)_*.ipynb))),book)
+	@$(BIN)/jupyter lab $(or $(ONE),book)
 
 serve: book ## build the website and serve it on http://localhost:8000
 	@echo "serving on http://localhost:8000, stop with Ctrl-C"
@@ -40,7 +41,7 @@ lint: .venv/ready ## check style, types and stored notebook outputs
 	@$(BIN)/python book/_tools/notebooks.py check $(CHAPTERS)
 
 notebooks: .venv/ready ## run the chapters and store their outputs; CHAPTER=4 runs one
-	@$(BIN)/python book/_tools/notebooks.py run $(or $(if $(CHAPTER),$(firstword $(wildcard book/*/$(CHAPTER)_*.ipynb book/*/0$(CHAPTER)_*.ipynb))),$(CHAPTERS))
+	@$(BIN)/python book/_tools/notebooks.py run $(or $(ONE),$(CHAPTERS))
 
 experiments: .venv/ready ## repeat the long runs (an hour or two) and store their results
 	@$(BIN)/python -m adam_tutorial.experiments.images --out book/results/images.json

@@ -13,7 +13,7 @@ from .conftest import ROOT, pages
 
 AXE = ROOT / ".venv/web/node_modules/axe-core/axe.min.js"
 WCAG = ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa"]
-LOOKS = {"wide-light": ("light", 1280), "wide-dark": ("dark", 1280), "phone-dark": ("dark", 390)}
+LOOKS = {f"{width}-{theme}": (theme, width) for width in (1280, 390) for theme in ("light", "dark")}
 
 pytestmark = pytest.mark.browser
 
