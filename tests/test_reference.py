@@ -91,7 +91,7 @@ def test_a_decay_rate_of_one_is_refused_by_name(name: str, argument: str) -> Non
     [("adagrad", "eps"), ("rmsprop", "eps"), ("adam", "eps"), ("adam_efficient", "eps_hat")],
 )
 def test_a_negative_eps_is_refused(name: str, argument: str) -> None:
-    with pytest.raises(ValueError, match="eps must be finite and not negative, got -1e-08"):
+    with pytest.raises(ValueError, match=f"{argument} must be finite and not negative, got -1e-08"):
         RULES[name](None, np.ones(2), **{argument: -1e-8})
 
 

@@ -1,0 +1,281 @@
+"""The algorithms of the Adam paper: Adam in two orders, its regret form, AdaMax, averaging."""
+
+from __future__ import annotations
+
+import math
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from adam_tutorial.reference.rule import Array, as_float, rule
+from adam_tutorial.theory import bias_correction, decaying_bias_correction, step_size_factor
+
+__all__ = [
+    "AdaMaxState",
+    "AdamState",
+    "AverageState",
+    "adam",
+    "adam_efficient",
+    "adam_regret",
+    "adamax",
+    "moments",
+    "temporal_average",
+]
+
+
+class AdamState(NamedTuple):
+    """The number ``t`` of steps taken and the moving averages ``m`` of g and ``v`` of g squared."""
+
+    t: int
+    m: Array
+    v: Array
+
+
+class AdaMaxState(NamedTuple):
+    """The number ``t`` of steps, the moving average ``m``, the decaying maximum ``u`` of |g|."""
+
+    t: int
+    m: Array
+    u: Array
+
+
+class AverageState(NamedTuple):
+    """The number ``t`` of points seen and their uncorrected moving average ``mean``."""
+
+    t: int
+    mean: Array
+
+
+def moments(state: AdamState | None, g: Array, beta1: float, beta2: float) -> AdamState:
+    """Return the state after one more gradient: lines 7 to 9 of Algorithm 1."""
+    t, m, v = state or AdamState(0, np.zeros_like(g), np.zeros_like(g))
+    return AdamState(t + 1, beta1 * m + (1 - beta1) * g, beta2 * v + (1 - beta2) * g**2)
+
+
+@rule
+def adam(
+    state: AdamState | None,
+    gradient: ArrayLike,
+    *,
+    lr: float = 1e-3,
+    beta1: float = 0.9,
+    beta2: float = 0.999,
+    eps: float = 1e-8,
+    correct_bias: bool = True,
+) -> tuple[AdamState, Array]:
+    """Adam, line by line as in Algorithm 1 of the paper.
+
+    Parameters
+    ----------
+    state : AdamState or None
+        None before the first step.
+    gradient : array_like
+        Of any shape.
+    lr : float
+        Learning rate, the paper's alpha.
+    beta1, beta2 : float
+        Decay rates of the moving averages, in [0, 1).
+    eps : float
+        Added to the root of v-hat.
+    correct_bias : bool
+        False leaves out the two divisions that make m-hat and v-hat: for experiments.
+
+    Returns
+    -------
+    state, update : AdamState, ndarray
+
+    Raises
+    ------
+    ValueError
+        A hyper-parameter is out of range.
+
+    References
+    ----------
+    Kingma, Ba (2015), "Adam: A Method for Stochastic Optimization", Algorithm 1.
+    """
+    g = as_float(gradient)
+    t, m, v = state or AdamState(0, np.zeros_like(g), np.zeros_like(g))
+    t = t + 1
+    m = beta1 * m + (1 - beta1) * g
+    v = beta2 * v + (1 - beta2) * g**2
+    m_hat = m / bias_correction(beta1, t) if correct_bias else m
+    v_hat = v / bias_correction(beta2, t) if correct_bias else v
+    return AdamState(t, m, v), -lr * m_hat / (np.sqrt(v_hat) + eps)
+
+
+@rule
+def adam_efficient(
+    state: AdamState | None,
+    gradient: ArrayLike,
+    *,
+    lr: float = 1e-3,
+    beta1: float = 0.9,
+    beta2: float = 0.999,
+    eps_hat: float = 1e-8,
+) -> tuple[AdamState, Array]:
+    """Adam in the order of the end of section 2: both corrections in one scalar.
+
+    It equals :func:`adam` when ``eps_hat`` is ``eps * sqrt(1 - beta2**t)``, which changes with t.
+
+    Parameters
+    ----------
+    state : AdamState or None
+        None before the first step.
+    gradient : array_like
+        Of any shape.
+    lr, beta1, beta2 : float
+        As in :func:`adam`.
+    eps_hat : float
+        Added to the root of the *uncorrected* v.
+
+    Returns
+    -------
+    state, update : AdamState, ndarray
+
+    Raises
+    ------
+    ValueError
+        A hyper-parameter is out of range.
+
+    References
+    ----------
+    Kingma, Ba (2015), end of section 2.
+    """
+    state = moments(state, as_float(gradient), beta1, beta2)
+    lr_t = lr * step_size_factor(state.t, beta1, beta2)
+    return state, -lr_t * state.m / (np.sqrt(state.v) + eps_hat)
+
+
+@rule
+def adam_regret(
+    state: AdamState | None,
+    gradient: ArrayLike,
+    *,
+    lr: float = 1e-3,
+    beta1: float = 0.9,
+    beta2: float = 0.999,
+    eps: float = 1e-8,
+    beta1_factor: float = 1 - 1e-8,
+) -> tuple[AdamState, Array]:
+    """Adam with the schedules of the regret theorem: lr / sqrt(t), and beta1 that decays.
+
+    The theorem's projection is ``trajectory(..., box=...)``.
+
+    Parameters
+    ----------
+    state : AdamState or None
+        None before the first step.
+    gradient : array_like
+        Of any shape.
+    lr, beta1, beta2, eps : float
+        As in :func:`adam`, all at t = 1.
+    beta1_factor : float
+        The theorem's lambda, in (0, 1]: at step t, beta1 is ``beta1 * beta1_factor**(t - 1)``.
+
+    Returns
+    -------
+    state, update : AdamState, ndarray
+
+    Raises
+    ------
+    ValueError
+        A hyper-parameter is out of range.
+
+    Notes
+    -----
+    The paper does not say how the bias is corrected when beta1 changes. The weights in m then add
+    up to one minus the product of all beta1 so far, and m is divided by this.
+
+    References
+    ----------
+    Kingma, Ba (2015), Theorem 4.1.
+    """
+    if not 0 < beta1_factor <= 1:
+        raise ValueError(f"beta1_factor must be in (0, 1], got {beta1_factor!r}")
+    g = as_float(gradient)
+    steps_before = state.t if state else 0
+    state = moments(state, g, beta1 * beta1_factor**steps_before, beta2)
+    m_hat = state.m / decaying_bias_correction(beta1, beta1_factor, state.t)
+    v_hat = state.v / bias_correction(beta2, state.t)
+    return state, -lr / math.sqrt(state.t) * m_hat / (np.sqrt(v_hat) + eps)
+
+
+@rule
+def adamax(
+    state: AdaMaxState | None,
+    gradient: ArrayLike,
+    *,
+    lr: float = 2e-3,
+    beta1: float = 0.9,
+    beta2: float = 0.999,
+    eps: float = 1e-8,
+) -> tuple[AdaMaxState, Array]:
+    """Adam with a decaying maximum in the place of the root of the mean square.
+
+    Parameters
+    ----------
+    state : AdaMaxState or None
+        None before the first step.
+    gradient : array_like
+        Of any shape.
+    lr, beta1, beta2 : float
+        As in :func:`adam`.
+    eps : float
+        Added to |g|, as PyTorch does. The paper has none, and 0/0 where a gradient was always 0.
+
+    Returns
+    -------
+    state, update : AdaMaxState, ndarray
+
+    Raises
+    ------
+    ValueError
+        A hyper-parameter is out of range.
+
+    References
+    ----------
+    Kingma, Ba (2015), section 7.1, Algorithm 2.
+    """
+    g = as_float(gradient)
+    t, m, u = state or AdaMaxState(0, np.zeros_like(g), np.zeros_like(g))
+    t = t + 1
+    m = beta1 * m + (1 - beta1) * g
+    u = np.maximum(beta2 * u, np.abs(g) + eps)
+    return AdaMaxState(t, m, u), -lr / bias_correction(beta1, t) * m / u
+
+
+@rule
+def temporal_average(
+    state: AverageState | None, theta: ArrayLike, *, beta2: float = 0.999
+) -> tuple[AverageState, Array]:
+    """Average the points of a run, recent ones most, corrected for the start at zero.
+
+    Parameters
+    ----------
+    state : AverageState or None
+        None before the first point.
+    theta : array_like
+        The parameters after a step.
+    beta2 : float
+        Decay rate in [0, 1).
+
+    Returns
+    -------
+    state, average : AverageState, ndarray
+        The average, not an update.
+
+    Raises
+    ------
+    ValueError
+        ``beta2`` is out of range.
+
+    References
+    ----------
+    Kingma, Ba (2015), section 7.2; Polyak, Juditsky (1992).
+    """
+    point = as_float(theta)
+    t, mean = state or AverageState(0, np.zeros_like(point))
+    t = t + 1
+    mean = beta2 * mean + (1 - beta2) * point
+    return AverageState(t, mean), mean / bias_correction(beta2, t)

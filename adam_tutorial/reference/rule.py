@@ -1,0 +1,135 @@
+"""What all update rules share: their checks, and a loop that follows one."""
+
+from __future__ import annotations
+
+import functools
+import inspect
+from collections.abc import Callable
+from typing import Any, ParamSpec, TypeVar, cast
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from adam_tutorial.theory import check_decay_rate
+
+__all__ = ["Array", "as_float", "rule", "trajectory"]
+
+Array = NDArray[np.floating[Any]]
+
+P = ParamSpec("P")
+R = TypeVar("R")
+
+DECAY_RATES = frozenset({"beta", "beta1", "beta2", "rho"})
+
+
+def rule(function: Callable[P, R]) -> Callable[P, R]:
+    """Check what a rule is given before it computes, so that its lines are formulas only.
+
+    Numbers must be finite and not negative; those called ``beta``, ``beta1``, ``beta2`` or ``rho``
+    must be in [0, 1). A state must have been made for gradients of the same shape.
+
+    Parameters
+    ----------
+    function : function
+        Takes ``(state, gradient, **hyperparameters)``, returns ``(state, update)``.
+
+    Returns
+    -------
+    function
+        Raises ValueError, naming argument and value, for what does not fit.
+    """
+    known = frozenset(list(inspect.signature(function).parameters)[2:])
+
+    @functools.wraps(function)
+    def checked(state: Any, gradient: ArrayLike, **hyperparameters: Any) -> Any:
+        shape = np.shape(gradient)
+        for name, value in zip(getattr(state, "_fields", ()), state or (), strict=True):
+            # NumPy would stretch one to the other in silence. Counters have no shape.
+            if hasattr(value, "shape") and value.shape != shape:
+                raise ValueError(
+                    f"state.{name} has the shape {value.shape}, but the gradient has {shape}"
+                )
+        given = {
+            name: _checked(name, value) if name in known else value
+            for name, value in hyperparameters.items()
+        }
+        if "theta" in given:
+            given["theta"] = np.asarray(given["theta"], dtype=as_float(gradient).dtype)
+            if given["theta"].shape != shape:
+                raise ValueError(
+                    f"theta has the shape {given['theta'].shape}, but the gradient has {shape}"
+                )
+        return function(state, gradient, **given)  # type: ignore[call-arg,arg-type]
+
+    return cast(Callable[P, R], checked)
+
+
+def _checked(name: str, value: Any) -> Any:
+    """Return the value as a Python number: a NumPy one would turn float32 into float64."""
+    if isinstance(value, bool | str) or name == "theta":
+        return value
+    if name in DECAY_RATES:
+        check_decay_rate(name, value)
+    elif not 0 <= value < np.inf:
+        raise ValueError(f"{name} must be finite and not negative, got {value!r}")
+    return float(value)
+
+
+def trajectory(
+    rule: Callable[..., tuple[Any, Array]],
+    gradient: Callable[[Array], ArrayLike],
+    theta: ArrayLike,
+    steps: int,
+    *,
+    box: tuple[ArrayLike, ArrayLike] | None = None,
+    **hyperparameters: float | bool | str,
+) -> Array:
+    """Follow a rule from a starting point and return every point on the way.
+
+    Parameters
+    ----------
+    rule : function
+        One of this module's rules. A rule that takes ``theta`` is given the current point.
+    gradient : function
+        Takes parameters, returns their gradient.
+    theta : array_like
+        Starting point.
+    steps : int
+        Number of steps.
+    box : pair of array_like, optional
+        Lowest and highest allowed parameters. After each step a point outside is moved to the
+        nearest point inside. In a box, this is also the projection in the norm that Adam's
+        denominator defines, which the regret theorems use: that norm weighs coordinates, and each
+        coordinate is clipped for itself.
+    **hyperparameters
+        Passed on to the rule.
+
+    Returns
+    -------
+    ndarray, shape (steps + 1, *shape of theta)
+        The starting point first.
+
+    Raises
+    ------
+    ValueError
+        ``steps`` is negative, the box is empty, or the rule refuses a hyper-parameter.
+    """
+    if steps < 0:
+        raise ValueError(f"steps must not be negative, got {steps!r}")
+    if box is not None and not np.all(np.asarray(box[0]) <= np.asarray(box[1])):
+        raise ValueError(f"box must be (lowest, highest), got {box!r}")
+    needs_theta = "theta" in inspect.signature(rule).parameters
+    points = [as_float(theta)]
+    state = None
+    for _ in range(steps):
+        now: dict[str, Any] = {"theta": points[-1]} if needs_theta else {}
+        state, update = rule(state, gradient(points[-1]), **now, **hyperparameters)
+        moved = points[-1] + update
+        points.append(moved if box is None else np.clip(moved, *box))
+    return np.stack(points)
+
+
+def as_float(values: ArrayLike) -> Array:
+    """Return an array of floats: those given, or float64 for integers."""
+    array = np.asarray(values)
+    return array if np.issubdtype(array.dtype, np.floating) else array.astype(np.float64)

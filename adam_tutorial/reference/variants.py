@@ -1,0 +1,387 @@
+"""What others made of Adam by changing a line or two. Younger relatives belong here too."""
+
+from __future__ import annotations
+
+import math
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from adam_tutorial.reference.adam import AdamState, adam, moments
+from adam_tutorial.reference.rule import Array, as_float, rule
+from adam_tutorial.theory import bias_correction, nadam_momentum, radam_rectification, radam_rho
+
+__all__ = [
+    "AMSGradState",
+    "LionState",
+    "NAdamState",
+    "adabelief",
+    "adam_l2",
+    "adamw",
+    "amsgrad",
+    "lion",
+    "nadam",
+    "radam",
+]
+
+
+class AMSGradState(NamedTuple):
+    """Adam's state and the largest second moment so far, ``v_max``."""
+
+    t: int
+    m: Array
+    v: Array
+    v_max: Array
+
+
+class NAdamState(NamedTuple):
+    """Adam's state and the product of all momenta so far, ``mu_product``."""
+
+    t: int
+    m: Array
+    v: Array
+    mu_product: float
+
+
+class LionState(NamedTuple):
+    """The moving average ``m`` of gradients."""
+
+    m: Array
+
+
+@rule
+def amsgrad(
+    state: AMSGradState | None,
+    gradient: ArrayLike,
+    *,
+    lr: float = 1e-3,
+    beta1: float = 0.9,
+    beta2: float = 0.999,
+    eps: float = 1e-8,
+    maximum_of: str = "v",
+    correct_bias: bool = True,
+) -> tuple[AMSGradState, Array]:
+    """Adam with a denominator that never gets smaller.
+
+    Parameters
+    ----------
+    state : AMSGradState or None
+        None before the first step.
+    gradient : array_like
+        Of any shape.
+    lr, beta1, beta2, eps : float
+        As in :func:`~adam_tutorial.reference.adam`.
+    maximum_of : {"v", "v_hat"}
+        Take the maximum over the raw v and correct it afterwards (PyTorch, Keras), or over the
+        corrected v-hat (Optax). In the second, a large first gradient counts fully for ever.
+    correct_bias : bool
+        False is the paper's algorithm, which corrects neither m nor v; both definitions are the
+        same then.
+
+    Returns
+    -------
+    state, update : AMSGradState, ndarray
+
+    Raises
+    ------
+    ValueError
+        A hyper-parameter is out of range.
+
+    References
+    ----------
+    Reddi, Kale, Kumar (2018), "On the Convergence of Adam and Beyond", algorithm 2.
+    """
+    if maximum_of not in ("v", "v_hat"):
+        raise ValueError(f"maximum_of must be 'v' or 'v_hat', got {maximum_of!r}")
+    g = as_float(gradient)
+    before, v_max = (AdamState(*state[:3]), state.v_max) if state else (None, np.zeros_like(g))
+    t, m, v = moments(before, g, beta1, beta2)
+    correction1, correction2 = (
+        (bias_correction(beta1, t), bias_correction(beta2, t)) if correct_bias else (1.0, 1.0)
+    )
+    v_max = np.maximum(v_max, v if maximum_of == "v" else v / correction2)
+    v_hat = v_max / correction2 if maximum_of == "v" else v_max
+    return AMSGradState(t, m, v, v_max), -lr * (m / correction1) / (np.sqrt(v_hat) + eps)
+
+
+@rule
+def nadam(
+    state: NAdamState | None,
+    gradient: ArrayLike,
+    *,
+    lr: float = 2e-3,
+    beta1: float = 0.9,
+    beta2: float = 0.999,
+    eps: float = 1e-8,
+    momentum_decay: float = 4e-3,
+) -> tuple[NAdamState, Array]:
+    """Adam with Nesterov's look ahead, and a momentum mu that warms up.
+
+    Parameters
+    ----------
+    state : NAdamState or None
+        None before the first step.
+    gradient : array_like
+        Of any shape.
+    lr, beta1, beta2, eps : float
+        As in :func:`~adam_tutorial.reference.adam`.
+    momentum_decay : float
+        How soon mu comes from ``beta1 / 2`` to ``beta1``; the paper's psi.
+
+    Returns
+    -------
+    state, update : NAdamState, ndarray
+
+    Raises
+    ------
+    ValueError
+        A hyper-parameter is out of range.
+
+    References
+    ----------
+    Dozat (2016), "Incorporating Nesterov Momentum into Adam". As in PyTorch, m averages with
+    beta1, while mu weighs it against the gradient.
+    """
+    g = as_float(gradient)
+    before, product = (AdamState(*state[:3]), state.mu_product) if state else (None, 1.0)
+    t, m, v = moments(before, g, beta1, beta2)
+    mu = nadam_momentum(t, beta1, momentum_decay)
+    mu_next = nadam_momentum(t + 1, beta1, momentum_decay)
+    product = product * mu
+    m_hat = mu_next * m / (1 - product * mu_next) + (1 - mu) * g / (1 - product)
+    v_hat = v / bias_correction(beta2, t)
+    return NAdamState(t, m, v, product), -lr * m_hat / (np.sqrt(v_hat) + eps)
+
+
+@rule
+def radam(
+    state: AdamState | None,
+    gradient: ArrayLike,
+    *,
+    lr: float = 1e-3,
+    beta1: float = 0.9,
+    beta2: float = 0.999,
+    eps: float = 1e-8,
+    threshold: float = 5.0,
+) -> tuple[AdamState, Array]:
+    """Adam whose first steps are plain momentum, then Adam's, shortened by r_t.
+
+    Parameters
+    ----------
+    state : AdamState or None
+        None before the first step.
+    gradient : array_like
+        Of any shape.
+    lr, beta1, beta2 : float
+        As in :func:`~adam_tutorial.reference.adam`.
+    eps : float
+        Added to the root of the *uncorrected* v, as in PyTorch; the paper has none.
+    threshold : float
+        Adaptive steps begin when rho_t is larger: 5 in PyTorch and the authors' code, 4 in the
+        paper. Below 4 the rectification is not defined.
+
+    Returns
+    -------
+    state, update : AdamState, ndarray
+
+    Raises
+    ------
+    ValueError
+        A hyper-parameter is out of range, or ``threshold`` is less than 4.
+
+    References
+    ----------
+    Liu et al. (2020), "On the Variance of the Adaptive Learning Rate and Beyond", algorithm 2.
+    """
+    if threshold < 4:
+        raise ValueError(f"threshold must be at least 4, got {threshold!r}")
+    state = moments(state, as_float(gradient), beta1, beta2)
+    t, m, v = state
+    m_hat = m / bias_correction(beta1, t)
+    if radam_rho(t, beta2) <= threshold:
+        return state, -lr * m_hat
+    adaptive = math.sqrt(bias_correction(beta2, t)) / (np.sqrt(v) + eps)
+    return state, -lr * radam_rectification(t, beta2) * m_hat * adaptive
+
+
+@rule
+def adam_l2(
+    state: AdamState | None,
+    gradient: ArrayLike,
+    *,
+    theta: ArrayLike,
+    lr: float = 1e-3,
+    beta1: float = 0.9,
+    beta2: float = 0.999,
+    eps: float = 1e-8,
+    weight_decay: float = 0.0,
+) -> tuple[AdamState, Array]:
+    """Adam on the loss plus an L2 penalty: what ``torch.optim.Adam`` calls weight decay.
+
+    Parameters
+    ----------
+    state : AdamState or None
+        None before the first step.
+    gradient, theta : array_like
+        Gradient of the loss, and the parameters, of one shape.
+    lr, beta1, beta2, eps : float
+        As in :func:`~adam_tutorial.reference.adam`.
+    weight_decay : float
+        The penalty is ``weight_decay / 2`` times the squared norm of ``theta``.
+
+    Returns
+    -------
+    state, update : AdamState, ndarray
+
+    Raises
+    ------
+    ValueError
+        A hyper-parameter is out of range.
+
+    References
+    ----------
+    Loshchilov, Hutter (2019), algorithm 2, line 6.
+    """
+    penalised = as_float(gradient) + weight_decay * as_float(theta)
+    return adam(state, penalised, lr=lr, beta1=beta1, beta2=beta2, eps=eps)
+
+
+@rule
+def adamw(
+    state: AdamState | None,
+    gradient: ArrayLike,
+    *,
+    theta: ArrayLike,
+    lr: float = 1e-3,
+    beta1: float = 0.9,
+    beta2: float = 0.999,
+    eps: float = 1e-8,
+    weight_decay: float = 1e-2,
+    decay_times_lr: bool = True,
+) -> tuple[AdamState, Array]:
+    """Adam, and beside it each parameter shrinks by a share of itself.
+
+    Parameters
+    ----------
+    state : AdamState or None
+        None before the first step.
+    gradient, theta : array_like
+        Gradient of the loss, and the parameters, of one shape.
+    lr, beta1, beta2, eps : float
+        As in :func:`~adam_tutorial.reference.adam`.
+    weight_decay : float
+        The paper's lambda.
+    decay_times_lr : bool
+        True: a step takes ``lr * weight_decay`` of the parameter away (PyTorch, Keras, Optax).
+        False: it takes ``weight_decay``, as in the paper, where only a schedule changes it.
+
+    Returns
+    -------
+    state, update : AdamState, ndarray
+
+    Raises
+    ------
+    ValueError
+        A hyper-parameter is out of range.
+
+    References
+    ----------
+    Loshchilov, Hutter (2019), "Decoupled Weight Decay Regularization", algorithm 2, line 12.
+    """
+    share = lr * weight_decay if decay_times_lr else weight_decay
+    state, update = adam(state, gradient, lr=lr, beta1=beta1, beta2=beta2, eps=eps)
+    return state, update - share * as_float(theta)
+
+
+@rule
+def adabelief(
+    state: AdamState | None,
+    gradient: ArrayLike,
+    *,
+    lr: float = 1e-3,
+    beta1: float = 0.9,
+    beta2: float = 0.999,
+    eps: float = 1e-16,
+) -> tuple[AdamState, Array]:
+    """Adam divided by how far gradients are from their average, not by how large they are.
+
+    Parameters
+    ----------
+    state : AdamState or None
+        None before the first step. Its ``v`` is the paper's s.
+    gradient : array_like
+        Of any shape.
+    lr, beta1, beta2 : float
+        As in :func:`~adam_tutorial.reference.adam`.
+    eps : float
+        Added to s at *every* step, and to the root of s-hat.
+
+    Returns
+    -------
+    state, update : AdamState, ndarray
+
+    Raises
+    ------
+    ValueError
+        A hyper-parameter is out of range.
+
+    References
+    ----------
+    Zhuang et al. (2020), "AdaBelief Optimizer: Adapting Stepsizes by the Belief in Observed
+    Gradients", algorithm 2.
+    """
+    g = as_float(gradient)
+    t, m, s = state or AdamState(0, np.zeros_like(g), np.zeros_like(g))
+    t = t + 1
+    m = beta1 * m + (1 - beta1) * g
+    s = beta2 * s + (1 - beta2) * (g - m) ** 2 + eps
+    m_hat = m / bias_correction(beta1, t)
+    s_hat = s / bias_correction(beta2, t)
+    return AdamState(t, m, s), -lr * m_hat / (np.sqrt(s_hat) + eps)
+
+
+@rule
+def lion(
+    state: LionState | None,
+    gradient: ArrayLike,
+    *,
+    theta: ArrayLike,
+    lr: float = 1e-4,
+    beta1: float = 0.9,
+    beta2: float = 0.99,
+    weight_decay: float = 0.0,
+) -> tuple[LionState, Array]:
+    """Step by the sign of an average; every coordinate moves by the learning rate.
+
+    Parameters
+    ----------
+    state : LionState or None
+        None before the first step.
+    gradient, theta : array_like
+        Gradient of the loss, and the parameters, of one shape.
+    lr : float
+        Learning rate, three to ten times smaller than Adam's.
+    beta1, beta2 : float
+        Share of the average in the step; share that the average keeps. Both in [0, 1).
+    weight_decay : float
+        A step takes ``lr * weight_decay`` of the parameter away.
+
+    Returns
+    -------
+    state, update : LionState, ndarray
+
+    Raises
+    ------
+    ValueError
+        A hyper-parameter is out of range.
+
+    References
+    ----------
+    Chen et al. (2023), "Symbolic Discovery of Optimization Algorithms", algorithm 2.
+    """
+    g = as_float(gradient)
+    (m,) = state or LionState(np.zeros_like(g))
+    step = np.sign(beta1 * m + (1 - beta1) * g)
+    m = beta2 * m + (1 - beta2) * g
+    return LionState(m), -lr * (step + weight_decay * as_float(theta))

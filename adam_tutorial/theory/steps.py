@@ -1,0 +1,381 @@
+"""How long a step can be, and is."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+from numpy.typing import NDArray
+
+from adam_tutorial.theory.averages import (
+    bias_correction,
+    check_decay_rate,
+    check_step,
+    memory,
+)
+
+__all__ = [
+    "adamax_step_supremum",
+    "lazy_travel",
+    "lazy_update",
+    "lone_gradient_travel",
+    "nadam_momentum",
+    "paper_step_bound",
+    "radam_rectification",
+    "radam_rho",
+    "sde_scaling",
+    "stability_limit",
+    "step_size_factor",
+    "step_supremum",
+    "step_supremum_gradients",
+    "white_noise_rms",
+]
+
+
+def step_size_factor(t: int, beta1: float = 0.9, beta2: float = 0.999) -> float:
+    """Return ``alpha_t / alpha = sqrt(1 - beta2**t) / (1 - beta1**t)``.
+
+    It is the factor by which the efficient order of Adam multiplies the learning rate, and the
+    reciprocal of the factor by which steps are too long when the bias is not corrected.
+
+    Raises
+    ------
+    ValueError
+        A decay rate is outside [0, 1) or ``t`` is less than 1.
+
+    References
+    ----------
+    Kingma, Ba (2015), end of section 2.
+    """
+    return math.sqrt(bias_correction(beta2, t)) / bias_correction(beta1, t)
+
+
+def step_supremum(t: int | None = None, beta1: float = 0.9, beta2: float = 0.999) -> float:
+    """Return the longest step that Adam can take in one coordinate, in learning rates.
+
+    Parameters
+    ----------
+    t : int, optional
+        Number of the step, from 1; the limit for t to infinity if left out.
+    beta1, beta2 : float
+        Decay rates in [0, 1).
+
+    Returns
+    -------
+    float
+        The supremum over all sequences of gradients, with eps = 0. It is 1 at t = 1, and infinite
+        in the limit if ``beta1**2 >= beta2``.
+
+    Raises
+    ------
+    ValueError
+        A decay rate is outside [0, 1), ``beta2`` is 0 while ``beta1`` is not, or ``t`` is less
+        than 1.
+
+    Notes
+    -----
+    m is a weighted sum of gradients and v one of their squares, so the inequality of Cauchy and
+    Schwarz bounds ``|m| / sqrt(v)`` by the root of the sum of (weight in m)^2 / (weight in v).
+    :func:`step_supremum_gradients` attains it. The paper's section 2.1 gives a smaller number,
+    which is not a bound.
+
+    Examples
+    --------
+    >>> round(step_supremum(), 4)
+    7.2703
+    """
+    check_decay_rate("beta1", beta1)
+    check_decay_rate("beta2", beta2)
+    if beta2 == 0:
+        if beta1 == 0:
+            return 1.0
+        raise ValueError(f"beta2 must be positive where beta1 is, got beta1={beta1!r}, beta2=0")
+    if t is None:
+        if beta1**2 >= beta2:
+            return math.inf
+        return (1 - beta1) * math.sqrt(beta2 / ((1 - beta2) * (beta2 - beta1**2)))
+    check_step(t)
+    # The sum of ratio**k for k < t, also where the ratio is 1 or more.
+    ratio = beta1**2 / beta2
+    terms = math.fsum(ratio**k for k in range(t))
+    return (1 - beta1) / math.sqrt(1 - beta2) * step_size_factor(t, beta1, beta2) * math.sqrt(terms)
+
+
+def step_supremum_gradients(
+    t: int, beta1: float = 0.9, beta2: float = 0.999
+) -> NDArray[np.float64]:
+    """Return ``t`` gradients after which Adam's step has the length of :func:`step_supremum`.
+
+    They grow by ``beta2 / beta1`` from each to the next, and the last is 1.
+
+    Raises
+    ------
+    ValueError
+        A decay rate is outside (0, 1), or ``t`` is less than 1.
+    """
+    check_step(t)
+    for name, beta in (("beta1", beta1), ("beta2", beta2)):
+        check_decay_rate(name, beta)
+        if beta == 0:
+            raise ValueError(f"{name} must be positive, got {beta!r}")
+    return np.asarray(np.float64(beta1 / beta2) ** np.arange(t - 1, -1, -1))
+
+
+def paper_step_bound(beta1: float = 0.9, beta2: float = 0.999) -> float:
+    """Return the bound on a step that the paper claims, in learning rates. It is wrong.
+
+    Raises
+    ------
+    ValueError
+        A decay rate is outside [0, 1).
+
+    References
+    ----------
+    Kingma, Ba (2015), section 2.1. :func:`step_supremum` is the true one.
+    """
+    check_decay_rate("beta1", beta1)
+    check_decay_rate("beta2", beta2)
+    ratio = (1 - beta1) / math.sqrt(1 - beta2)
+    return max(ratio, 1.0)
+
+
+def adamax_step_supremum(beta1: float = 0.9, beta2: float = 0.999) -> float:
+    """Return the longest step that AdaMax can take, in learning rates, for t to infinity.
+
+    Gradients that shrink like ``beta2**t`` attain it. The paper claims 1.
+
+    Raises
+    ------
+    ValueError
+        A decay rate is outside [0, 1), or ``beta1 >= beta2``: steps have no bound then.
+
+    References
+    ----------
+    Kingma, Ba (2015), section 7.1, for the claim.
+
+    Examples
+    --------
+    >>> round(adamax_step_supremum(), 7)
+    1.0090909
+    """
+    check_decay_rate("beta1", beta1)
+    check_decay_rate("beta2", beta2)
+    if beta1 >= beta2:
+        raise ValueError(f"beta1 must be less than beta2, got {beta1!r} and {beta2!r}")
+    return (1 - beta1) / (1 - beta1 / beta2)
+
+
+def lazy_update(k: int, beta1: float = 0.9, beta2: float = 0.999) -> float:
+    """Return the length of the step ``k`` steps after the first gradient, zeros since, eps = 0.
+
+    Parameters
+    ----------
+    k : int
+        Number of zero gradients, from 0.
+    beta1, beta2 : float
+        Decay rates in (0, 1).
+
+    Returns
+    -------
+    float
+        In learning rates; 1 for k = 0.
+
+    Raises
+    ------
+    ValueError
+        A decay rate is outside (0, 1) or ``k`` is negative.
+    """
+    if not k >= 0:
+        raise ValueError(f"k must not be negative, got {k!r}")
+    if beta2 == 0:
+        raise ValueError("beta2 must be positive: v would be 0 after the first zero gradient")
+    m_hat = beta1**k * (1 - beta1) / bias_correction(beta1, k + 1)
+    # The root first: beta2**k alone would underflow for large k.
+    root = math.sqrt(beta2) ** k * math.sqrt((1 - beta2) / bias_correction(beta2, k + 1))
+    return m_hat / root
+
+
+def lazy_travel(beta1: float = 0.9, beta2: float = 0.999) -> float:
+    """Return how far Adam moves in all after one first gradient and then zeros, eps = 0.
+
+    Returns
+    -------
+    float
+        In learning rates. Unlike :func:`lone_gradient_travel`, the gradient is the very first, so
+        the bias is still corrected.
+
+    Raises
+    ------
+    ValueError
+        A decay rate is outside [0, 1), or ``beta1 >= sqrt(beta2)``: the steps do not get shorter.
+
+    Examples
+    --------
+    >>> round(lazy_travel(), 4)
+    6.0055
+    """
+    check_decay_rate("beta1", beta1)
+    check_decay_rate("beta2", beta2)
+    if beta1**2 >= beta2:
+        raise ValueError(f"beta1 must be less than sqrt(beta2), got {beta1!r} and {beta2!r}")
+    total, k = 0.0, 0
+    while (step := lazy_update(k, beta1, beta2)) > 1e-17 * total:
+        total, k = total + step, k + 1
+    return total
+
+
+def lone_gradient_travel(beta1: float = 0.9, beta2: float = 0.999) -> float:
+    """Return how far Adam moves a coordinate, long at rest, after one gradient and then zeros.
+
+    Parameters
+    ----------
+    beta1, beta2 : float
+        Decay rates in [0, 1), with ``beta1 < sqrt(beta2)``: otherwise the steps do not get shorter.
+
+    Returns
+    -------
+    float
+        The distance in learning rates, for t large (no bias left to correct) and eps = 0. It does
+        not depend on the size of the gradient.
+
+    Raises
+    ------
+    ValueError
+        A decay rate is outside [0, 1), or ``beta1 >= sqrt(beta2)``.
+    """
+    check_decay_rate("beta1", beta1)
+    check_decay_rate("beta2", beta2)
+    if beta1**2 >= beta2:
+        raise ValueError(f"beta1 must be less than sqrt(beta2), got {beta1!r} and {beta2!r}")
+    first = (1 - beta1) / math.sqrt(1 - beta2)
+    return first / (1 - beta1 / math.sqrt(beta2))
+
+
+def white_noise_rms(beta1: float = 0.9) -> float:
+    """Return the root mean square of Adam's steps on pure noise, in learning rates.
+
+    For beta2 close to 1 and t large; ``sqrt((1 - beta1)/(1 + beta1))``, whatever the noise's size.
+
+    Raises
+    ------
+    ValueError
+        ``beta1`` is outside [0, 1).
+
+    Examples
+    --------
+    >>> round(white_noise_rms(), 4)
+    0.2294
+    """
+    return 1 / math.sqrt(memory(beta1))
+
+
+def stability_limit(beta1: float = 0.9) -> float:
+    """Return the largest stable ``lr * curvature / sqrt(v)`` on a parabola, v held still.
+
+    Momentum as an average, as in Adam. With ``beta1 = 0`` it is gradient descent's 2.
+
+    Raises
+    ------
+    ValueError
+        ``beta1`` is outside [0, 1).
+
+    References
+    ----------
+    Cohen et al. (2022), "Adaptive Gradient Methods at the Edge of Stability".
+
+    Examples
+    --------
+    >>> round(stability_limit(0.9), 9)
+    38.0
+    """
+    return 2 * memory(beta1)
+
+
+def sde_scaling(
+    kappa: float,
+    lr: float = 1e-3,
+    beta1: float = 0.9,
+    beta2: float = 0.999,
+    eps: float = 1e-8,
+) -> tuple[float, float, float, float]:
+    """Return lr, beta1, beta2 and eps for a batch ``kappa`` times as large: the square-root rule.
+
+    Raises
+    ------
+    ValueError
+        ``kappa`` is not positive, or a decay rate would fall below 0.
+
+    References
+    ----------
+    Malladi et al. (2022), "On the SDEs and Scaling Rules for Adaptive Gradient Algorithms".
+    """
+    if not 0 < kappa < math.inf:
+        raise ValueError(f"kappa must be positive and finite, got {kappa!r}")
+    rates = []
+    for name, beta in (("beta1", beta1), ("beta2", beta2)):
+        check_decay_rate(name, beta)
+        if kappa * (1 - beta) > 1:
+            raise ValueError(f"kappa={kappa!r} is too large for {name}={beta!r}")
+        rates.append(1 - kappa * (1 - beta))
+    return lr * math.sqrt(kappa), rates[0], rates[1], eps / math.sqrt(kappa)
+
+
+def radam_rho(t: int | None = None, beta2: float = 0.999) -> float:
+    """Return RAdam's rho_t, the length of the plain mean that v amounts to.
+
+    Parameters
+    ----------
+    t : int, optional
+        Number of the step, from 1; rho_inf if left out.
+    beta2 : float
+        Decay rate in [0, 1).
+
+    Raises
+    ------
+    ValueError
+        ``beta2`` is outside [0, 1) or ``t`` is less than 1.
+
+    References
+    ----------
+    Liu et al. (2020), algorithm 2.
+    """
+    check_decay_rate("beta2", beta2)
+    rho_inf = 2 / (1 - beta2) - 1
+    if t is None:
+        return rho_inf
+    return rho_inf - 2 * t * beta2**t / bias_correction(beta2, t)
+
+
+def radam_rectification(t: int, beta2: float = 0.999) -> float:
+    """Return RAdam's r_t, by which an adaptive step is shortened.
+
+    Raises
+    ------
+    ValueError
+        ``rho_t`` is 4 or less: the variance is not finite there, and r_t is not defined.
+
+    References
+    ----------
+    Liu et al. (2020), algorithm 2.
+    """
+    rho_inf, rho = radam_rho(None, beta2), radam_rho(t, beta2)
+    if rho <= 4:
+        raise ValueError(f"rho_t must be larger than 4, got {rho:.4g} at t={t!r}, beta2={beta2!r}")
+    return math.sqrt((rho - 4) * (rho - 2) * rho_inf / ((rho_inf - 4) * (rho_inf - 2) * rho))
+
+
+def nadam_momentum(t: int, beta1: float = 0.9, momentum_decay: float = 4e-3) -> float:
+    """Return NAdam's mu_t, which rises from half of ``beta1`` to ``beta1``.
+
+    Raises
+    ------
+    ValueError
+        ``beta1`` is outside [0, 1) or ``t`` is less than 1.
+
+    References
+    ----------
+    Dozat (2016).
+    """
+    check_decay_rate("beta1", beta1)
+    check_step(t)
+    return float(beta1 * (1 - 0.5 * 0.96 ** (t * momentum_decay)))
