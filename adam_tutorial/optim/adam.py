@@ -2,54 +2,80 @@
 
 from __future__ import annotations
 
-import copy
-from collections.abc import Callable, Iterator
-from typing import Any, overload
-
 import torch
 from torch import Tensor
-from torch.optim.optimizer import Optimizer, ParamsT
+from torch.optim.optimizer import ParamsT
 
-from adam_tutorial.optim.checks import check_checkpoint, check_group
-from adam_tutorial.theory import bias_correction
+from adam_tutorial.optim.base import (
+    AdamFamily,
+    Settings,
+    State,
+    one_minus_power,
+    to_average,
+    to_average_of_squares,
+)
 
 __all__ = ["Adam", "AdamW"]
 
 
-class Adam(Optimizer):
+class Adam(AdamFamily):
     """Adam as a drop-in for :class:`torch.optim.Adam`.
 
     Parameters
     ----------
     params : iterable
-        Parameters (float32 or float64), named parameters, or parameter groups.
-    lr : float
+        Parameters, named parameters, or parameter groups; of dtype float64, float32, bfloat16,
+        float16, complex64 or complex128, in any layout.
+    lr : float or Tensor
         Learning rate, the paper's alpha.
-    betas : tuple of float
+    betas : tuple of float or of Tensor
         Decay rates of the moving averages of the gradient and of its square, each in [0, 1).
     eps : float
         Added to the root of v-hat, outside the root.
     weight_decay : float
         Coefficient of an L2 penalty: ``weight_decay * parameter`` is added to the *gradient*.
         :class:`AdamW` shrinks the parameter instead, which is not the same.
+    amsgrad : bool
+        Divide by the root of the largest v so far (the maximum is taken over the raw v and
+        corrected afterwards, as in PyTorch).
+    foreach, fused : bool, optional
+        Accepted as PyTorch does; the same computation is done, one parameter at a time.
     maximize : bool
         Climb instead of descend.
+    capturable : bool
+        Keep the step count on the parameter's device and never read it back.
+    differentiable : bool
+        Let autograd record the step.
+    decoupled_weight_decay : bool
+        True makes this :class:`AdamW`.
+    nonfinite : {"pass", "skip", "raise"}
+        What to do when a gradient holds NaN or infinity. ``"pass"``, PyTorch's way: compute on,
+        which ruins parameter and moments. ``"skip"``: leave out the step of *all* parameters, with
+        a RuntimeWarning. ``"raise"``: FloatingPointError, naming the parameter. The last two read
+        every gradient once before the step, and wait for the device. Where each process holds
+        other parameters (ZeroRedundancyOptimizer), each decides for its own.
 
     Raises
     ------
     ValueError
-        A hyper-parameter is out of range.
+        A hyper-parameter is out of range, flags contradict each other, or a tensor cannot be
+        optimized (not a leaf, expanded, or given twice).
     TypeError
-        A parameter is not float32 or float64, or a group holds a misspelt hyper-parameter.
+        A value or a parameter is of the wrong type, or a group holds a misspelt hyper-parameter.
 
     Notes
     -----
     The state of a parameter is that of torch's class, under the same names: ``step`` (t),
-    ``exp_avg`` (m) and ``exp_avg_sq`` (v). A checkpoint of one loads into the other.
+    ``exp_avg`` (m), ``exp_avg_sq`` (v), and ``max_exp_avg_sq`` with AMSGrad. A checkpoint of one
+    loads into the other.
+
+    Moments of float16 and bfloat16 parameters are float32, and so is the arithmetic; only the
+    parameter is rounded. A complex parameter is treated as its real and imaginary parts.
+    Gradients must be dense.
 
     References
     ----------
-    Kingma, Ba (2015), Algorithm 1.
+    Kingma, Ba (2015), Algorithm 1. Reddi, Kale, Kumar (2018) for AMSGrad.
 
     Examples
     --------
@@ -61,17 +87,24 @@ class Adam(Optimizer):
     tensor([ 0.9000, -1.9000])
     """
 
-    _decoupled = False
+    moments = ("exp_avg", "exp_avg_sq")
 
     def __init__(
         self,
         params: ParamsT,
-        lr: float = 1e-3,
-        betas: tuple[float, float] = (0.9, 0.999),
+        lr: float | Tensor = 1e-3,
+        betas: tuple[float | Tensor, float | Tensor] = (0.9, 0.999),
         eps: float = 1e-8,
-        weight_decay: float = 0.0,
+        weight_decay: float = 0,
+        amsgrad: bool = False,
         *,
+        foreach: bool | None = None,
         maximize: bool = False,
+        capturable: bool = False,
+        differentiable: bool = False,
+        fused: bool | None = None,
+        decoupled_weight_decay: bool = False,
+        nonfinite: str = "pass",
     ) -> None:
         super().__init__(
             params,
@@ -80,115 +113,27 @@ class Adam(Optimizer):
                 "betas": betas,
                 "eps": eps,
                 "weight_decay": weight_decay,
+                "amsgrad": amsgrad,
                 "maximize": maximize,
+                "foreach": foreach,
+                "capturable": capturable,
+                "differentiable": differentiable,
+                "fused": fused,
+                "decoupled_weight_decay": decoupled_weight_decay,
+                "nonfinite": nonfinite,
             },
         )
 
-    def add_param_group(self, param_group: dict[str, Any]) -> None:
-        """Add a group of parameters, after checking its hyper-parameters and its tensors.
-
-        Raises
-        ------
-        ValueError, TypeError
-            As the constructor does; nothing has been added then.
-        """
-        group = dict(param_group)
-        if isinstance(group.get("params"), Iterator):
-            group["params"] = list(group["params"])  # the check would use the iterator up
-        check_group(group, self.defaults)
-        super().add_param_group(group)
-
-    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        """Continue from a checkpoint of this class, or of torch's class of the same name.
-
-        Parameters
-        ----------
-        state_dict : dict
-            What ``state_dict()`` returned.
-
-        Raises
-        ------
-        ValueError
-            It was made with ``amsgrad=True``, or with the other kind of weight decay, or does not
-            fit the parameters. Nothing has been changed then.
-        """
-        check_checkpoint(state_dict["param_groups"], decoupled=self._decoupled)
-        # A copy, because torch keeps tensors of the right type as they are: two optimizers that
-        # loaded the same checkpoint would otherwise change each other's averages.
-        super().load_state_dict(copy.deepcopy(state_dict))
-
-    @overload
-    def step(self, closure: None = None) -> None: ...
-
-    @overload
-    def step(self, closure: Callable[[], float]) -> float: ...
-
-    @torch.no_grad()
-    def step(self, closure: Callable[[], float] | None = None) -> float | None:
-        """Take one step with every parameter that has a gradient.
-
-        Parameters
-        ----------
-        closure : callable, optional
-            Computes the loss and its gradients; called once, before the step.
-
-        Returns
-        -------
-        loss : float or None
-            What the closure returned.
-
-        Raises
-        ------
-        TypeError
-            A gradient is sparse. No parameter has been changed then.
-        """
-        loss = None
-        if closure is not None:
-            with torch.enable_grad():
-                loss = closure()
-        work = [
-            (parameter, parameter.grad, group)
-            for group in self.param_groups
-            for parameter in group["params"]
-            if parameter.grad is not None
-        ]
-        for parameter, gradient, _ in work:
-            if gradient.layout != torch.strided:
-                raise TypeError(
-                    f"{type(self).__name__} needs dense gradients, got one of layout "
-                    f"{gradient.layout} for a parameter of shape {tuple(parameter.shape)}; "
-                    "use torch.optim.SparseAdam, or Embedding(sparse=False)"
-                )
-        for parameter, gradient, group in work:
-            self._update(parameter, gradient, group)
-        return loss
-
-    def _update(self, parameter: Tensor, g: Tensor, group: dict[str, Any]) -> None:
-        beta1, beta2 = group["betas"]
-        if group["maximize"]:
-            g = -g
-        g = self._decay(parameter, g, group)
-
-        state = self.state[parameter]
-        if not state:
-            # A tensor, like torch's own, so that checkpoints can be exchanged.
-            state["step"] = torch.tensor(0.0)
-            state["exp_avg"] = torch.zeros_like(parameter)
-            state["exp_avg_sq"] = torch.zeros_like(parameter)
-        state["step"] += 1
-        t, m, v = int(state["step"]), state["exp_avg"], state["exp_avg_sq"]
-
-        m.lerp_(g, 1 - beta1)
-        v.mul_(beta2).addcmul_(g, g, value=1 - beta2)
-        root_of_v_hat = (v / bias_correction(beta2, t)).sqrt_()
-        step_size = group["lr"] / bias_correction(beta1, t)
-        parameter.addcdiv_(m, root_of_v_hat.add_(group["eps"]), value=-step_size)
-
-    def _decay(self, parameter: Tensor, g: Tensor, group: dict[str, Any]) -> Tensor:
-        """Return the gradient with the L2 penalty's gradient added."""
-        if group["weight_decay"] == 0:
-            return g
-        return g.add(parameter, alpha=group["weight_decay"])
+    def _update(self, g: Tensor, state: State, settings: Settings) -> Tensor:
+        t, m, v = state["t"], state["exp_avg"], state["exp_avg_sq"]
+        beta1, beta2 = settings["betas"]
+        to_average(m, g, beta1)
+        to_average_of_squares(v, g, beta2)
+        if settings["amsgrad"]:
+            v = state["max_exp_avg_sq"].copy_(torch.maximum(state["max_exp_avg_sq"], v))
+        root_of_v_hat = (v / one_minus_power(beta2, t)).sqrt_()
+        step_size = settings["lr"] / one_minus_power(beta1, t)
+        return m.div(root_of_v_hat + settings["eps"]).mul_(-step_size)
 
 
 class AdamW(Adam):
@@ -199,7 +144,7 @@ class AdamW(Adam):
 
     Parameters
     ----------
-    params, lr, betas, eps, maximize
+    params, lr, betas, eps, amsgrad, maximize, foreach, capturable, differentiable, fused, nonfinite
         As for :class:`Adam`.
     weight_decay : float
         Multiplied by the learning rate, as in PyTorch. The paper's lambda is
@@ -224,21 +169,36 @@ class AdamW(Adam):
     tensor([0.9500])
     """
 
-    _decoupled = True
+    decoupled = True
 
     def __init__(
         self,
         params: ParamsT,
-        lr: float = 1e-3,
-        betas: tuple[float, float] = (0.9, 0.999),
+        lr: float | Tensor = 1e-3,
+        betas: tuple[float | Tensor, float | Tensor] = (0.9, 0.999),
         eps: float = 1e-8,
         weight_decay: float = 1e-2,
+        amsgrad: bool = False,
         *,
         maximize: bool = False,
+        foreach: bool | None = None,
+        capturable: bool = False,
+        differentiable: bool = False,
+        fused: bool | None = None,
+        nonfinite: str = "pass",
     ) -> None:
-        super().__init__(params, lr, betas, eps, weight_decay, maximize=maximize)
-
-    def _decay(self, parameter: Tensor, g: Tensor, group: dict[str, Any]) -> Tensor:
-        """Shrink the parameter, and return the gradient as it is."""
-        parameter.mul_(1 - group["lr"] * group["weight_decay"])
-        return g
+        super().__init__(
+            params,
+            lr,
+            betas,
+            eps,
+            weight_decay,
+            amsgrad,
+            foreach=foreach,
+            maximize=maximize,
+            capturable=capturable,
+            differentiable=differentiable,
+            fused=fused,
+            decoupled_weight_decay=True,
+            nonfinite=nonfinite,
+        )

@@ -59,7 +59,7 @@ def rule(function: Callable[P, R]) -> Callable[P, R]:
                 raise ValueError(
                     f"theta has the shape {given['theta'].shape}, but the gradient has {shape}"
                 )
-        return function(state, gradient, **given)  # type: ignore[call-arg,arg-type]
+        return function(state, gradient, **given)  # type: ignore[arg-type]
 
     return cast(Callable[P, R], checked)
 

@@ -185,8 +185,8 @@ def constant_gradient_moments(
 
     Examples
     --------
-    >>> constant_gradient_moments(2.0, 1, beta1=0.5, beta2=0.75)
-    (1.0, 1.0)
+    >>> constant_gradient_moments(2.0, 1, beta1=0.5, beta2=0)
+    (1.0, 4.0)
     """
     return g * bias_correction(beta1, t), g**2 * bias_correction(beta2, t)
 
