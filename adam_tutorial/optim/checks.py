@@ -114,7 +114,7 @@ def check_group(
         near = difflib.get_close_matches(str(key), defaults, n=1, cutoff=0.8)
         if near:
             raise TypeError(f"unknown hyper-parameter {key!r} in a group; meant {near[0]!r}?")
-    check_defaults({**defaults, **group})
+    check_defaults({key: group.get(key, default) for key, default in defaults.items()})
     _check_tensors(group["params"], taken, differentiable=bool(defaults.get("differentiable")))
 
 
