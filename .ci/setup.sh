@@ -33,7 +33,7 @@ attempt() {
 
 echo "installing Python packages (PyTorch is large: minutes the first time)"
 attempt .venv/bin/python -m pip install --disable-pip-version-check --retries 5 --timeout 60 \
-    --constraint constraints.txt --editable '.[book,test]' || {
+    --constraint constraints.txt --editable '.[book,test,peers]' || {
     tail -n 5 "$log" >&2
     fail "Installing the Python packages failed (last lines above, all in $log). Is there a network? Try again with: make book"
 }

@@ -130,6 +130,17 @@ def trajectory(
 
 
 def as_float(values: ArrayLike) -> Array:
-    """Return an array of floats: those given, or float64 for integers."""
+    """Return an array of floats: those given, or float64 for integers.
+
+    Raises
+    ------
+    TypeError
+        The values are complex. The papers define no rule for them; PyTorch treats the two parts
+        as two coordinates, Optax lets them share one second moment.
+    """
     array = np.asarray(values)
+    if np.issubdtype(array.dtype, np.complexfloating):
+        raise TypeError(
+            f"values must be real, got {array.dtype}; give real and imaginary parts as coordinates"
+        )
     return array if np.issubdtype(array.dtype, np.floating) else array.astype(np.float64)
