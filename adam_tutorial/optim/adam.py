@@ -130,7 +130,9 @@ class Adam(AdamFamily):
         to_average(m, g, beta1)
         to_average_of_squares(v, g, beta2)
         if settings["amsgrad"]:
-            v = state["max_exp_avg_sq"].copy_(torch.maximum(state["max_exp_avg_sq"], v))
+            v_max = state["max_exp_avg_sq"]
+            # Not torch.maximum: its derivative needs the v_max that is overwritten here.
+            v = v_max.copy_(torch.where(v_max >= v, v_max, v))
         root_of_v_hat = (v / one_minus_power(beta2, t)).sqrt_()
         step_size = settings["lr"] / one_minus_power(beta1, t)
         return m.div(root_of_v_hat + settings["eps"]).mul_(-step_size)

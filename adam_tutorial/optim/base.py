@@ -298,14 +298,19 @@ def _as_real(tensor: Tensor) -> Tensor:
 def _as_floats(group: Settings) -> Settings:
     """Return the group's numbers as Python floats; reading a tensor costs a transfer."""
     floats: Settings = {
-        name: float(value)
+        name: _as_float(value)
         for name, value in group.items()
         if name != "params"
         and isinstance(value, Tensor | float | int)
         and not isinstance(value, bool)
     }
-    floats["betas"] = tuple(float(beta) for beta in group["betas"])
+    floats["betas"] = tuple(_as_float(beta) for beta in group["betas"])
     return floats
+
+
+def _as_float(value: float | Tensor) -> float:
+    # Detached: torch warns of a number taken from a tensor that requires a gradient.
+    return float(value.detach() if isinstance(value, Tensor) else value)
 
 
 def _name(group: Settings, index: int, place: int) -> str:
