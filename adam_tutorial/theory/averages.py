@@ -54,8 +54,8 @@ def bias_correction(beta: float, t: int) -> float:
 
     Notes
     -----
-    Written as it stands, ``1 - beta**t`` cancels: with 1 - beta = 1e-12 it is wrong in the fourth
-    digit at t = 1. ``expm1(x)`` is ``exp(x) - 1`` without the cancellation and keeps every digit.
+    Written as it stands, ``1 - beta**t`` cancels: with 1 - beta = 1e-8 it is wrong in the ninth
+    digit at t = 2. ``expm1(x)`` is ``exp(x) - 1`` without the cancellation and keeps every digit.
 
     References
     ----------
