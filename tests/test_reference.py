@@ -14,14 +14,36 @@ from adam_tutorial.objectives import Quadratic
 Array = NDArray[np.floating[Any]]
 Rule = Callable[..., tuple[Any, Array]]
 
-RULES: dict[str, Rule] = {
-    "gradient_descent": reference.gradient_descent,
-    "momentum": reference.momentum,
-    "adagrad": reference.adagrad,
-    "rmsprop": reference.rmsprop,
-    "adam": reference.adam,
-    "adam_efficient": reference.adam_efficient,
-}
+NAMES = [
+    "gradient_descent",
+    "momentum",
+    "adagrad",
+    "rmsprop",
+    "adadelta",
+    "adam",
+    "adam_efficient",
+    "adam_regret",
+    "adamax",
+    "amsgrad",
+    "nadam",
+    "radam",
+    "adam_l2",
+    "adamw",
+    "adabelief",
+    "lion",
+]
+NEED_THETA = ("adam_l2", "adamw", "lion")
+
+
+def with_theta(name: str) -> Rule:
+    """The rule; where it asks for the parameters it gets ones, if it is not given others."""
+    rule: Rule = getattr(reference, name)
+    if name not in NEED_THETA:
+        return rule
+    return lambda state, g, **given: rule(state, g, **{"theta": np.ones(np.shape(g)), **given})
+
+
+RULES: dict[str, Rule] = {name: with_theta(name) for name in NAMES}
 
 
 def follow(rule: Rule, history: Array, **settings: float) -> Array:
@@ -43,7 +65,7 @@ def test_a_rule_changes_neither_its_state_nor_its_gradient(name: str, history: A
     state, _ = rule(None, history[0])
     kept: list[Any] = [np.copy(part) for part in state or ()]
     g = history[1].copy()
-    rule(state, g)
+    rule(state, g, lr=0.1)
     for part, copy in zip(state or (), kept, strict=True):
         np.testing.assert_array_equal(part, copy)
     np.testing.assert_array_equal(g, history[1])
@@ -60,7 +82,36 @@ def test_a_float32_gradient_gives_a_float32_update(name: str, history: Array) ->
 def test_integers_and_lists_are_read_as_float64(name: str) -> None:
     _, update = RULES[name](None, [3, -4])
     assert update.dtype == np.float64
-    assert np.all(np.sign(update) == [-1, 1])
+    assert np.all(np.sign(update) == [-1, 1]) or name == "adamw"
+
+
+@pytest.mark.parametrize("name", RULES)
+def test_numpy_numbers_as_settings_do_not_widen_the_update(name: str) -> None:
+    g = np.ones(2, dtype=np.float32)
+    state, _ = RULES[name](None, g, lr=np.float64(0.1))
+    _, update = RULES[name](state, g, lr=np.float64(0.1))
+    assert update.dtype == np.float32
+
+
+@pytest.mark.parametrize("name", [name for name in NAMES if name != "gradient_descent"])
+def test_a_state_of_another_shape_is_refused(name: str) -> None:
+    state, _ = RULES[name](None, np.ones(3))
+    with pytest.raises(ValueError, match=r"state\.\w+ has the shape \(3,\), but .* has \(1,\)"):
+        RULES[name](state, np.ones(1))
+
+
+@pytest.mark.parametrize("name", NEED_THETA)
+def test_parameters_of_another_shape_are_refused(name: str) -> None:
+    with pytest.raises(
+        ValueError, match=r"theta has the shape \(2,\), but the gradient has \(3,\)"
+    ):
+        RULES[name](None, np.ones(3), theta=np.ones(2))
+
+
+@pytest.mark.parametrize("name", RULES)
+def test_an_unknown_setting_is_refused(name: str) -> None:
+    with pytest.raises(TypeError, match="learning_rate"):
+        RULES[name](None, np.ones(2), learning_rate=0.1)
 
 
 @pytest.mark.parametrize("name", RULES)
@@ -132,6 +183,9 @@ def test_a_rule_walks_the_path_of_torch(
 
 
 def test_a_zero_gradient_gives_a_zero_step() -> None:
+    for name in ("adam", "amsgrad", "nadam", "radam", "adabelief", "adamax"):
+        _, update = RULES[name](None, np.zeros(3))
+        np.testing.assert_array_equal(update, 0)
     _, update = reference.adam(None, np.zeros(3))
     np.testing.assert_array_equal(update, 0)
 
@@ -159,12 +213,35 @@ def test_trajectory_of_no_steps_is_the_start() -> None:
     np.testing.assert_array_equal(points, [3.0])
 
 
+def test_trajectory_gives_the_point_to_a_rule_that_needs_it() -> None:
+    points = reference.trajectory(
+        reference.adamw, lambda theta: 0 * theta, [1.0, -2.0], 3, lr=0.5, weight_decay=0.5
+    )
+    np.testing.assert_allclose(points[-1], np.array([1.0, -2.0]) * 0.75**3)
+
+
+def test_trajectory_stays_in_its_box() -> None:
+    points = reference.trajectory(
+        reference.gradient_descent, lambda _: [1.0, -1.0], [0.0, 0.0], 3, lr=0.4, box=(-1, [5, 0.5])
+    )
+    np.testing.assert_allclose(points[:, 0], [0, -0.4, -0.8, -1])
+    np.testing.assert_allclose(points[:, 1], [0, 0.4, 0.5, 0.5])
+
+
+def test_trajectory_refuses_an_empty_box() -> None:
+    with pytest.raises(ValueError, match=r"box must be \(lowest, highest\), got \(1, -1\)"):
+        reference.trajectory(reference.adam, lambda theta: theta, 1.0, 3, box=(1, -1))
+    # A box of one point is a box.
+    points = reference.trajectory(reference.adam, lambda theta: theta, 1.0, 3, box=(1, 1))
+    np.testing.assert_array_equal(points, np.ones(4))
+
+
 def test_trajectory_refuses_a_negative_number_of_steps() -> None:
     with pytest.raises(ValueError, match="steps must not be negative, got -1"):
         reference.trajectory(reference.adam, lambda theta: theta, 1.0, -1)
 
 
-def turned_paths(rule: Rule, **settings: float) -> tuple[Array, Array]:
+def turned_paths(rule: Rule, **settings: Any) -> tuple[Array, Array]:
     """The path in a valley along the axes, and that in a turned one, turned back."""
     straight, turned = Quadratic((1.0, 25.0)), Quadratic((1.0, 25.0), angle=np.pi / 4)
     start = np.array([-2.0, 0.9])
