@@ -14,24 +14,11 @@ from adam_tutorial.objectives import Quadratic
 Array = NDArray[np.floating[Any]]
 Rule = Callable[..., tuple[Any, Array]]
 
-NAMES = [
-    "gradient_descent",
-    "momentum",
-    "adagrad",
-    "rmsprop",
-    "adadelta",
-    "adam",
-    "adam_efficient",
-    "adam_regret",
-    "adamax",
-    "amsgrad",
-    "nadam",
-    "radam",
-    "adam_l2",
-    "adamw",
-    "adabelief",
-    "lion",
-]
+NAMES = (
+    *("gradient_descent", "momentum", "adagrad", "rmsprop", "adadelta"),
+    *("adam", "adam_efficient", "adam_regret", "adamax", "amsgrad", "nadam", "radam"),
+    *("adam_l2", "adamw", "adabelief", "lion"),
+)
 NEED_THETA = ("adam_l2", "adamw", "lion")
 
 
