@@ -52,8 +52,10 @@ class Adam(AdamFamily):
         What to do when a gradient holds NaN or infinity. ``"pass"``, PyTorch's way: compute on,
         which ruins parameter and moments. ``"skip"``: leave out the step of *all* parameters, with
         a RuntimeWarning. ``"raise"``: FloatingPointError, naming the parameter. The last two read
-        every gradient once before the step, and wait for the device. Where each process holds
-        other parameters (ZeroRedundancyOptimizer), each decides for its own.
+        every gradient once before the step, and wait for the device. Processes with the same
+        gradients (DistributedDataParallel), or with shards of them as DTensors (fully_shard),
+        decide alike. Where each holds other parameters as plain tensors (ZeroRedundancyOptimizer,
+        FullyShardedDataParallel), each decides for its own.
 
     Raises
     ------

@@ -168,7 +168,7 @@ class AdamFamily(Optimizer):
                         f"{gradient.layout} for {_name(group, index, place)}; "
                         "use torch.optim.SparseAdam, or Embedding(sparse=False)"
                     )
-                if group.get("nonfinite", "pass") == "pass" or bool(gradient.isfinite().all()):
+                if group.get("nonfinite", "pass") == "pass" or _is_finite(gradient):
                     continue
                 if group["nonfinite"] == "raise":
                     raise FloatingPointError(
@@ -289,6 +289,16 @@ def to_average_of_squares(average: Tensor, value: Tensor, beta: float | Tensor) 
         average.add_(value * value * (1 - beta))
     else:
         average.addcmul_(value, value, value=1 - beta)
+
+
+def _is_finite(gradient: Tensor) -> bool:
+    """Say whether all elements are finite; of a DTensor, also those that other processes hold."""
+    # Counted, since the sum of a DTensor is right in every version of torch: from all(), torch 2.13
+    # reads the own shard only, and the processes would decide differently about one step.
+    count = gradient.isfinite().sum()
+    if hasattr(count, "full_tensor"):
+        count = count.full_tensor()
+    return int(count) == gradient.numel()
 
 
 def _as_real(tensor: Tensor) -> Tensor:
