@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import math
 from collections import defaultdict
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
@@ -129,11 +130,18 @@ def _loaded_entry(
     for name, value in entry.items():
         if name in scalars:
             number = float(value)  # older versions of torch kept plain numbers
-            if not (number >= 0 and number == number):
-                raise ValueError(f"{name} of parameter {key!r} must not be negative, got {value!r}")
+            if not 0 <= number < math.inf:
+                raise ValueError(
+                    f"{name} of parameter {key!r} must be finite and not negative, got {value!r}"
+                )
             device = parameter.device if group.get("capturable") else "cpu"
             loaded[name] = torch.tensor(number, dtype=torch.float64, device=device)
         elif name in (*optimizer.moments, "max_exp_avg_sq"):
+            if not isinstance(value, Tensor) or value.is_complex() != parameter.is_complex():
+                raise TypeError(
+                    f"{name} of parameter {key!r} must be a tensor as {parameter.dtype} needs it, "
+                    f"got {getattr(value, 'dtype', value)!r}"
+                )
             if value.shape != parameter.shape:
                 raise ValueError(
                     f"{name} of parameter {key!r} has the shape {tuple(value.shape)}, "
