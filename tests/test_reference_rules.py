@@ -319,3 +319,45 @@ def test_variance_of_a_constant_gradient_does_not_become_negative() -> None:
     for _ in range(2000):
         state, update = reference.rmsprop(state, 0.1, beta=0.9, centered=True)
     assert np.isfinite(update)
+
+
+def test_averages_in_the_states_of_rmsprop_and_lion_are_signed() -> None:
+    *_, (_, _, m, _) = averages()
+    _, state = walk("lion", {"lr": LR, "beta1": 0.5, "beta2": B1})
+    assert float(state.m) == pytest.approx(m)
+    mean = 0.0
+    for g in HISTORY:
+        mean = B2 * mean + (1 - B2) * g
+    _, state = walk("rmsprop", {"beta": B2})
+    assert float(state.m) == pytest.approx(mean)
+
+
+@pytest.mark.parametrize(("g", "sign"), [(-8.9, 1), (-9.1, -1)])
+def test_lion_weighs_the_new_gradient_by_one_minus_beta1(g: float, sign: int) -> None:
+    state = reference.LionState(np.array(1.0))
+    _, update = reference.lion(state, g, theta=0.0, lr=1.0, beta1=0.9)
+    assert float(update) == -sign
+
+
+def test_spread_that_rounding_makes_negative_counts_as_zero() -> None:
+    state = reference.RMSPropState(v=np.array(1.0), m=np.array(1.5))
+    _, update = reference.rmsprop(state, 1.0, lr=1.0, beta=0.5, eps=0.5, centered=True)
+    assert float(update) == -2.0
+
+
+@pytest.mark.parametrize("shape", [(1,), (3,)])
+def test_shapes_smaller_and_larger_than_the_gradient_are_refused(shape: tuple[int]) -> None:
+    with pytest.raises(ValueError, match="theta has the shape"):
+        reference.adamw(None, np.ones(2), theta=np.ones(shape))
+    state, _ = reference.momentum(None, np.ones(shape))
+    with pytest.raises(ValueError, match=r"state\.b has the shape"):
+        reference.momentum(state, np.ones(2))
+
+
+def test_settings_of_every_name_are_checked() -> None:
+    with pytest.raises(ValueError, match="weight_decay must be finite and not negative, got -1"):
+        reference.adamw(None, 1.0, theta=1.0, weight_decay=-1)
+    with pytest.raises(ValueError, match="lr must be finite and not negative, got inf"):
+        reference.adam(None, 1.0, lr=float("inf"))
+    with pytest.raises(ValueError, match=r"beta2 must be in \[0, 1\), got 1"):
+        reference.temporal_average(None, 1.0, beta2=1)
