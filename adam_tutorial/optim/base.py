@@ -216,7 +216,7 @@ class AdamFamily(Optimizer):
 
     def _step_group(self, group: Settings) -> None:
         recorded = bool(group.get("capturable") or group.get("differentiable"))
-        settings = group if recorded else {**group, **_as_floats(group)}
+        settings = {**group, **(_as_doubles(group) if recorded else _as_floats(group))}
         for parameter in group["params"]:
             if parameter.grad is not None:
                 self._step_parameter(parameter, self.state[parameter], settings, recorded)
@@ -231,7 +231,9 @@ class AdamFamily(Optimizer):
         stored["step"] += 1
         # Complex numbers are pairs of real ones, each with its own second moment.
         target = _as_real(parameter)
-        state: Any = {name: _as_real(value) for name, value in stored.items()}
+        state: Any = dict(stored)
+        for name in self._moment_names(settings):
+            state[name] = _as_real(stored[name])
         state["t"] = stored["step"] if recorded else int(stored["step"])
         g = _as_real(parameter.grad.resolve_conj())  # type: ignore[union-attr]
 
@@ -302,7 +304,11 @@ def _is_finite(gradient: Tensor) -> bool:
 
 
 def _as_real(tensor: Tensor) -> Tensor:
-    return torch.view_as_real(tensor) if tensor.is_complex() else tensor
+    """Return a view of the tensor's real numbers, of one dimension at least."""
+    if tensor.is_complex():
+        return torch.view_as_real(tensor)
+    # Compiled by torch 2.13, changes of a float64 tensor without dimensions are lost.
+    return tensor if tensor.ndim else tensor.view(1)
 
 
 def _as_floats(group: Settings) -> Settings:
@@ -321,6 +327,19 @@ def _as_floats(group: Settings) -> Settings:
 def _as_float(value: float | Tensor) -> float:
     # Detached: torch warns of a number taken from a tensor that requires a gradient.
     return float(value.detach() if isinstance(value, Tensor) else value)
+
+
+def _as_doubles(group: Settings) -> Settings:
+    """Return the group's tensors in float64: ``1 - lr * weight_decay`` would be rounded to 7 digits."""
+    doubles: Settings = {
+        name: value.double()
+        for name, value in group.items()
+        if isinstance(value, Tensor) and name != "params"
+    }
+    doubles["betas"] = tuple(
+        beta.double() if isinstance(beta, Tensor) else beta for beta in group["betas"]
+    )
+    return doubles
 
 
 def _name(group: Settings, index: int, place: int) -> str:
