@@ -69,7 +69,9 @@ class Adam(AdamFamily):
     -----
     The state of a parameter is that of torch's class, under the same names: ``step`` (t),
     ``exp_avg`` (m), ``exp_avg_sq`` (v), and ``max_exp_avg_sq`` with AMSGrad. A checkpoint of one
-    loads into the other.
+    loads into the other. :mod:`torch.distributed.checkpoint` wants every setting in the file, and
+    torch's class has no ``nonfinite``: load its checkpoints with
+    ``DefaultLoadPlanner(allow_partial_load=True)``.
 
     Moments of float16 and bfloat16 parameters are float32, and so is the arithmetic; only the
     parameter is rounded. A complex parameter is treated as its real and imaginary parts.

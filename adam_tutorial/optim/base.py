@@ -330,7 +330,7 @@ def _as_float(value: float | Tensor) -> float:
 
 
 def _as_doubles(group: Settings) -> Settings:
-    """Return the group's tensors in float64: ``1 - lr * weight_decay`` would be rounded to 7 digits."""
+    """Return the group's tensors in float64, so that ``1 - lr * weight_decay`` keeps its digits."""
     doubles: Settings = {
         name: value.double()
         for name, value in group.items()

@@ -203,6 +203,7 @@ def test_p08_first_step_is_lr_times_gradient_over_its_size_plus_eps(
     close(update, -0.3 * g / (abs(g) + eps))
 
 
+@pytest.mark.equation("theory-constant")
 @both
 @breaks(distort_update=lambda t, u, _theta: u * (0.9 if t == 5 else 1))
 @given(numbers, beta1s, beta2s, st.sampled_from([0.0, 1e-8, 1e-2]))
@@ -217,6 +218,7 @@ def test_p09_constant_gradient_gives_constant_steps(
     close(run.theta[-1], -12 * 0.3 * g / (abs(g) + eps))
 
 
+@pytest.mark.equation("theory-geometric")
 @both
 @breaks(distort_gradient=lambda t, g: g * (1.01 if t == 2 else 1))
 @given(st.floats(0.5, 1.3), st.integers(2, 30), beta1s, beta2s)
@@ -271,6 +273,7 @@ def test_p11_corrected_moments_stay_between_the_extremes(
         close(theory.moving_average_weights(beta, t).sum(), theory.bias_correction(beta, t))
 
 
+@pytest.mark.equation("theory-supremum-gradients")
 @both
 @breaks(distort_update=scaled)
 @given(tables, st.floats(0.01, 0.99), st.floats(0.1, 0.9999))
@@ -302,6 +305,7 @@ def test_p12_supremum_at_the_defaults_is_7_27_and_1_where_the_betas_are_equal(
     assert theory.step_supremum(None, 0.9, 0.9) == pytest.approx(1)
 
 
+@pytest.mark.equation("theory-adamax")
 @both
 @breaks(distort_update=scaled)
 @given(tables, st.floats(0.0, 0.8), st.floats(0.85, 0.9999))
@@ -423,6 +427,7 @@ def test_p16_constant_eps_hat_acts_like_an_eps_31_6_times_larger_at_first(
     assert 1 / math.sqrt(theory.bias_correction(0.999, 1)) == pytest.approx(31.6, abs=0.05)
 
 
+@pytest.mark.equation("theory-lazy")
 @both
 @breaks(distort_update=lambda t, u, _theta: u if t == 1 else 0 * u)
 @given(numbers, st.floats(0.05, 0.95), st.floats(0.95, 0.9999))
@@ -479,6 +484,7 @@ def test_p18_memory_is_19_gradients_for_m_and_1999_for_v() -> None:
     assert theory.mean_variance(10**6, 0.9) == pytest.approx(1 / 19)
 
 
+@pytest.mark.equation("theory-white-noise")
 @both
 @breaks(distort_update=lambda _t, u, _theta: 1.1 * u)
 def test_p19_steps_on_noise_have_rms_0_23_whatever_its_size(
@@ -528,6 +534,7 @@ def test_p20_decay_of_adamw_does_not_enter_the_moments(
     assert np.abs(runs[0].theta - runs[1].theta).max() > 1e-6
 
 
+@pytest.mark.equation("theory-decay")
 @both
 @breaks(distort_update=lambda _t, u, _theta: u * 1.1)
 def test_p21_adamw_on_noise_settles_at_the_root_of_lr_over_two_lambda(
@@ -649,6 +656,7 @@ def test_p26_nadam_without_momentum_is_adam_without_momentum(
 # Scaling, half-lives, stability
 
 
+@pytest.mark.equation("theory-sde")
 @both
 @breaks(override={"beta1": 0.0, "lr": 0.01})
 def test_p27_square_root_rule_keeps_the_distribution_at_equal_examples(
@@ -689,6 +697,7 @@ def test_p28_half_lives_of_the_usual_rates() -> None:
     close(lives, [6.58, 13.5, 69.0, 692.8], rtol=2e-3)
 
 
+@pytest.mark.equation("theory-stability")
 @both
 @breaks(distort_update=lambda _t, u, _theta: u * 1.1)
 def test_p29_parabola_is_stable_up_to_the_stated_limit(
