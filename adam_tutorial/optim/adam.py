@@ -39,7 +39,8 @@ class Adam(AdamFamily):
         Divide by the root of the largest v so far (the maximum is taken over the raw v and
         corrected afterwards, as in PyTorch).
     foreach, fused : bool, optional
-        Accepted as PyTorch does; the same computation is done, one parameter at a time.
+        Accepted as PyTorch does; the same computation is done, one parameter at a time. With
+        ``fused=True``, gradients may come from a GradScaler in float16, as in PyTorch.
     maximize : bool
         Climb instead of descend.
     capturable : bool

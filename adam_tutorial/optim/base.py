@@ -148,11 +148,24 @@ class AdamFamily(Optimizer):
             with torch.enable_grad():
                 loss = closure()
         with torch.set_grad_enabled(bool(self.defaults.get("differentiable"))):
-            if self._gradients_allow_a_step():
+            if self._scaler_allows_a_step() and self._gradients_allow_a_step():
                 for group in self.param_groups:
                     self._init_group(group)
                     self._step_group(group)
         return loss
+
+    @property
+    def _step_supports_amp_scaling(self) -> bool:
+        """Whether GradScaler leaves the division by its scale to the step, as with torch's fused.
+
+        It refuses to divide float16 gradients itself.
+        """
+        return bool(self.defaults.get("fused"))
+
+    def _scaler_allows_a_step(self) -> bool:
+        """Return False if a GradScaler has found that a gradient is not finite."""
+        found_inf = getattr(self, "found_inf", None)
+        return found_inf is None or found_inf.item() == 0
 
     def _gradients_allow_a_step(self) -> bool:
         """Raise for gradients that cannot be used; return False for those to be skipped."""
@@ -241,6 +254,10 @@ class AdamFamily(Optimizer):
         # in float16, and 1 - beta2 would be lost in bfloat16.
         theta = target.float() if parameter.dtype in HALF else target
         g = g.to(theta.dtype)
+        scale = getattr(self, "grad_scale", None)
+        if scale is not None:
+            g = g / scale
+            parameter.grad.div_(scale)  # type: ignore[union-attr]  # torch's fused step does too
         if settings["maximize"]:
             g = -g
         weight_decay = settings["weight_decay"]

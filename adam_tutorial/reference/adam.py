@@ -33,7 +33,7 @@ class AdamState(NamedTuple):
 
 
 class AdaMaxState(NamedTuple):
-    """The number ``t`` of steps, the moving average ``m``, the decaying maximum ``u`` of ``|g|``."""
+    """The number ``t`` of steps, the average ``m``, and the decaying maximum ``u`` of ``|g|``."""
 
     t: int
     m: Array
@@ -222,7 +222,7 @@ def adamax(
     lr, beta1, beta2 : float
         As in :func:`adam`.
     eps : float
-        Added to ``|g|``, as PyTorch does. The paper has none, and 0/0 where a gradient was always 0.
+        Added to ``|g|``, as PyTorch does. The paper has none, and 0/0 where every gradient was 0.
 
     Returns
     -------
