@@ -2,22 +2,24 @@
 
 from __future__ import annotations
 
+import atexit
 import os
+import shutil
 import tempfile
 import warnings
 from collections.abc import Callable, Mapping
 from typing import Any
 
 import numpy as np
+import pytest
 import torch
 from numpy.typing import NDArray
 
-from adam_tutorial import optim
-
 # Before the first import of Keras. Its settings must not be read from, or written to, the home
 # folder of whoever runs the tests.
-os.environ["KERAS_BACKEND"] = "torch"
-os.environ.setdefault("KERAS_HOME", tempfile.mkdtemp())
+keras_home = tempfile.mkdtemp()
+atexit.register(shutil.rmtree, keras_home, ignore_errors=True)
+os.environ |= {"KERAS_BACKEND": "torch", "KERAS_HOME": keras_home}
 
 Array = NDArray[np.float64]
 # Takes the point and the number of the step, from 1.
@@ -50,18 +52,20 @@ def follow_optax(
     steps: int,
 ) -> Array:
     """Return every point of an Optax transformation, (steps + 1, d)."""
-    import jax
-    import optax
-
+    jax, optax = pytest.importorskip("jax"), pytest.importorskip("optax")
     with jax.enable_x64(True):
         transformation = make(**settings)
         theta = jax.numpy.asarray(start)
         state = transformation.init(theta)
-        update = jax.jit(transformation.update)
+
+        @jax.jit  # type: ignore[untyped-decorator]
+        def step(g: Any, state: Any, theta: Any) -> tuple[Any, Any]:
+            change, state = transformation.update(g, state, theta)
+            return optax.apply_updates(theta, change), state
+
         points = [start]
         for t in range(1, steps + 1):
-            change, state = update(jax.numpy.asarray(gradient(points[-1], t)), state, theta)
-            theta = optax.apply_updates(theta, change)
+            theta, state = step(gradient(points[-1], t), state, theta)
             points.append(np.asarray(theta))
     return np.array(points)
 
@@ -74,8 +78,7 @@ def follow_keras(
     steps: int,
 ) -> Array:
     """Return every point of a Keras optimizer on the torch backend, (steps + 1, d)."""
-    import keras
-
+    keras = pytest.importorskip("keras")
     before = keras.config.floatx()
     keras.config.set_floatx("float64")
     # NumPy 2 warns of the way in which Keras reads its own variables.
@@ -96,15 +99,8 @@ def follow_keras(
 def find(name: str) -> Callable[..., Any]:
     """Return the optimizer of which ``adam_tutorial.conventions`` gives the full name."""
     module, _, attribute = name.rpartition(".")
-    if module == "optax":
-        import optax
-
-        return getattr(optax, attribute)  # type: ignore[no-any-return]
-    if module == "keras.optimizers":
-        import keras
-
-        return getattr(keras.optimizers, attribute)  # type: ignore[no-any-return]
-    return getattr({"torch.optim": torch.optim, "adam_tutorial.optim": optim}[module], attribute)  # type: ignore[no-any-return]
+    found: Callable[..., Any] = getattr(pytest.importorskip(module), attribute)
+    return found
 
 
 FOLLOW: dict[str, Callable[..., Array]] = {
@@ -116,7 +112,12 @@ FOLLOW: dict[str, Callable[..., Array]] = {
 
 
 def difference(path: Array, other: Array) -> float:
-    """Return the largest distance of two paths, relative to the largest extent of the first."""
-    extent = np.abs(path).max(axis=0)
-    extent = np.maximum(extent, np.abs(np.diff(path, axis=0)).sum(axis=0))
-    return float((np.abs(path - other) / np.maximum(extent, 1e-300)).max())
+    """Return the largest distance between two paths at any step, in any coordinate.
+
+    It is relative to what rounding is relative to: the largest size that the coordinate had, or the
+    way that it went if that is longer. A path that is not finite has the distance infinity.
+    """
+    if not (np.isfinite(path).all() and np.isfinite(other).all()):
+        return float("inf")
+    way = np.abs(np.diff(path, axis=0)).sum(axis=0)
+    return float((np.abs(path - other) / np.maximum(np.abs(path).max(axis=0), way)).max())
