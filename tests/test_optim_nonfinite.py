@@ -32,7 +32,8 @@ def give(parameters: list[nn.Parameter], value: float = 0.5) -> None:
 
 def everything(optimizer: torch.optim.Optimizer) -> str:
     values = [p.detach() for group in optimizer.param_groups for p in group["params"]]
-    return str((values, optimizer.state_dict()))
+    with torch._tensor_str.printoptions(precision=17):
+        return str((values, optimizer.state_dict()))
 
 
 @every
@@ -54,6 +55,36 @@ def test_skip_changes_nothing_at_all_and_says_so(rule: Any, bad: float) -> None:
     give(parameters)
     optimizer.step()
     assert everything(optimizer) != before
+
+
+@every
+def test_run_with_skipped_steps_is_the_run_without_them(rule: Any) -> None:
+    skipping, other = pair(), pair()
+    first, second = rule(skipping, lr=0.1, nonfinite="skip"), rule(other, lr=0.1)
+    for bad in (float("inf"), None, float("nan"), None, None):
+        if bad is None:
+            give(skipping)
+            give(other)
+            first.step()
+            second.step()
+        else:
+            give(skipping, bad)
+            with pytest.warns(RuntimeWarning, match="skipped"):
+                first.step()
+    for one, two in zip(skipping, other, strict=True):
+        assert torch.equal(one, two)
+    assert str(first.state_dict()["state"]) == str(second.state_dict()["state"])
+
+
+@every
+@bad_values
+def test_first_step_that_is_skipped_makes_no_state(rule: Any, bad: float) -> None:
+    parameters = pair()
+    optimizer = rule(parameters, nonfinite="skip")
+    give(parameters, bad)
+    with pytest.warns(RuntimeWarning, match="skipped"):
+        optimizer.step()
+    assert not optimizer.state
 
 
 @every
@@ -119,6 +150,52 @@ def test_option_is_read_at_every_step_and_is_kept_by_a_checkpoint_of_torch() -> 
     give(parameters, float("inf"))
     with pytest.raises(FloatingPointError):
         optimizer.step()
+
+
+def test_parameter_without_a_name_is_named_by_its_place_and_shape() -> None:
+    parameters = pair()
+    optimizer = optim.Adam(parameters, nonfinite="raise")
+    give(parameters, float("nan"))
+    message = r"^the gradient of parameter 1 of group 0, of shape \(1, 1\) is not finite$"
+    with pytest.raises(FloatingPointError, match=message):
+        optimizer.step()
+
+
+def test_raise_comes_before_skip_when_both_groups_have_reason() -> None:
+    parameters = pair()
+    groups: list[dict[str, Any]] = [
+        {"params": parameters[:1], "nonfinite": "skip"},
+        {"params": parameters[1:], "nonfinite": "raise"},
+    ]
+    optimizer = optim.Adam(groups)
+    give(parameters, float("nan"))
+    parameters[0].grad = torch.full((2,), float("inf"))
+    with pytest.raises(FloatingPointError, match="parameter 0 of group 1"):
+        optimizer.step()
+
+
+@pytest.mark.parametrize(
+    "dtype", [torch.float16, torch.bfloat16, torch.float32, torch.complex64], ids=str
+)
+def test_largest_finite_numbers_pass_and_infinity_is_found_in_every_dtype(
+    dtype: torch.dtype,
+) -> None:
+    theta = nn.Parameter(torch.ones(100, dtype=dtype))
+    optimizer = optim.Adam([theta], nonfinite="raise")
+    theta.grad = torch.full_like(theta, torch.finfo(dtype).max)  # whose sum is not finite
+    optimizer.step()
+    theta.grad[57] = float("inf")
+    with pytest.raises(FloatingPointError):
+        optimizer.step()
+
+
+def test_parameter_without_elements_is_no_obstacle() -> None:
+    empty, *parameters = nn.Parameter(torch.ones(0, 2)), *pair()
+    optimizer = optim.Adam([empty, *parameters], nonfinite="raise")
+    give(parameters)
+    empty.grad = torch.ones(0, 2)
+    optimizer.step()
+    assert optimizer.state[empty]["step"] == 1
 
 
 def test_parameters_without_gradients_are_not_looked_at() -> None:
