@@ -203,7 +203,7 @@ def test_keras_is_ours_with_an_eps_that_changes_with_t(
     # AdamW of adam_tutorial has torch's default decay, and so has the reference.
     bridge = numpy_path(optimizer, given_, -0.5, **spelt(chosen))
     assert difference(bridge, theirs) < SAME
-    assert difference(our_path(optimizer, chosen, given_), theirs) > 1e-9
+    assert difference(our_path(optimizer, chosen, given_), theirs) > 10 * SAME
 
 
 def test_the_two_eps_differ_most_at_the_first_step() -> None:
