@@ -93,6 +93,16 @@ def adam(
     References
     ----------
     Kingma, Ba (2015), "Adam: A Method for Stochastic Optimization", Algorithm 1.
+
+    Examples
+    --------
+    The first step has the length of the learning rate, whatever the size of the gradient:
+
+    >>> state, update = adam(None, [5.0, -0.001], lr=0.1)
+    >>> update.round(4).tolist()
+    [-0.1, 0.1]
+    >>> state.t, state.m.round(4).tolist()
+    (1, [0.5, -0.0001])
     """
     g = as_float(gradient)
     t, m, v = state or AdamState(0, np.zeros_like(g), np.zeros_like(g))
@@ -141,6 +151,16 @@ def adam_efficient(
     References
     ----------
     Kingma, Ba (2015), end of section 2.
+
+    Examples
+    --------
+    A gradient as small as ``eps_hat`` moves a parameter by 3 % of the learning rate. One as small
+    as the ``eps`` of :func:`adam` moves it by a half:
+
+    >>> _, update = adam_efficient(None, 1e-8, lr=1.0, eps_hat=1e-8)
+    >>> _, other = adam(None, 1e-8, lr=1.0, eps=1e-8)
+    >>> round(float(update), 4), round(float(other), 4)
+    (-0.0307, -0.5)
     """
     state = moments(state, as_float(gradient), beta1, beta2)
     lr_t = lr * step_size_factor(state.t, beta1, beta2)
@@ -190,6 +210,18 @@ def adam_regret(
     References
     ----------
     Kingma, Ba (2015), Theorem 4.1.
+
+    Examples
+    --------
+    The same gradient again and again; steps shorten like ``1 / sqrt(t)``:
+
+    >>> state = None
+    >>> for _ in range(3):
+    ...     state, update = adam_regret(state, 5.0, lr=0.1)
+    ...     print(round(float(update), 4))
+    -0.1
+    -0.0707
+    -0.0577
     """
     if not 0 < beta1_factor <= 1:
         raise ValueError(f"beta1_factor must be in (0, 1], got {beta1_factor!r}")
@@ -236,6 +268,18 @@ def adamax(
     References
     ----------
     Kingma, Ba (2015), section 7.1, Algorithm 2.
+
+    Examples
+    --------
+    One large gradient stays in the maximum, so small ones hardly change the steps after it:
+
+    >>> state = None
+    >>> for g in (5.0, 0.5, -0.5):
+    ...     state, update = adamax(state, g, lr=0.1)
+    ...     print(round(float(update), 4))
+    -0.1
+    -0.0527
+    -0.0296
     """
     g = as_float(gradient)
     t, m, u = state or AdaMaxState(0, np.zeros_like(g), np.zeros_like(g))
@@ -273,6 +317,16 @@ def temporal_average(
     References
     ----------
     Kingma, Ba (2015), section 7.2; Polyak, Juditsky (1992).
+
+    Examples
+    --------
+    >>> state = None
+    >>> for theta in (1.0, 2.0, 2.0):
+    ...     state, average = temporal_average(state, theta, beta2=0.5)
+    ...     print(round(float(average), 4))
+    1.0
+    1.6667
+    1.8571
     """
     point = as_float(theta)
     t, mean = state or AverageState(0, np.zeros_like(point))

@@ -73,6 +73,12 @@ def gradient_descent(state: None, gradient: ArrayLike, *, lr: float = 1e-2) -> t
     References
     ----------
     Cauchy (1847).
+
+    Examples
+    --------
+    >>> _, update = gradient_descent(None, [3.0, -4.0], lr=0.1)
+    >>> update.round(4).tolist()
+    [-0.3, 0.4]
     """
     g = as_float(gradient)
     return state, -lr * g
@@ -113,6 +119,18 @@ def momentum(
     ----------
     Polyak (1964), "Some methods of speeding up the convergence of iteration methods";
     Sutskever et al. (2013), "On the importance of initialization and momentum", for Nesterov's.
+
+    Examples
+    --------
+    The same gradient again and again; each step is longer, up to ``lr / (1 - beta)``:
+
+    >>> state = None
+    >>> for _ in range(3):
+    ...     state, update = momentum(state, 1.0, lr=0.1, beta=0.5)
+    ...     print(round(float(update), 4))
+    -0.1
+    -0.15
+    -0.175
     """
     g = as_float(gradient)
     (b,) = state or MomentumState(np.zeros_like(g))
@@ -147,6 +165,18 @@ def adagrad(
     References
     ----------
     Duchi, Hazan, Singer (2011), "Adaptive Subgradient Methods".
+
+    Examples
+    --------
+    The same gradient again and again; steps shorten like ``1 / sqrt(t)``:
+
+    >>> state = None
+    >>> for _ in range(3):
+    ...     state, update = adagrad(state, 5.0, lr=0.1)
+    ...     print(round(float(update), 4))
+    -0.1
+    -0.0707
+    -0.0577
     """
     g = as_float(gradient)
     (s,) = state or AdaGradState(np.zeros_like(g))
@@ -191,6 +221,14 @@ def rmsprop(
     ----------
     Tieleman, Hinton (2012), lecture 6.5 of "Neural Networks for Machine Learning"; Graves (2013),
     "Generating Sequences with Recurrent Neural Networks", equations 38 to 45, for the centred form.
+
+    Examples
+    --------
+    The average starts at zero and is not corrected, so the first step has ten learning rates:
+
+    >>> _, update = rmsprop(None, [5.0, -0.5], lr=0.1, beta=0.99)
+    >>> update.round(4).tolist()
+    [-1.0, 1.0]
     """
     g = as_float(gradient)
     v, m = state or RMSPropState(np.zeros_like(g), np.zeros_like(g))
@@ -237,6 +275,16 @@ def adadelta(
     References
     ----------
     Zeiler (2012), "ADADELTA: An Adaptive Learning Rate Method", algorithm 1.
+
+    Examples
+    --------
+    There is no learning rate to choose; ``eps`` sets the first step:
+
+    >>> for eps in (1e-6, 1e-4):
+    ...     _, update = adadelta(None, 5.0, eps=eps)
+    ...     print(round(float(update), 4))
+    -0.0032
+    -0.0316
     """
     g = as_float(gradient)
     v, u = state or AdaDeltaState(np.zeros_like(g), np.zeros_like(g))

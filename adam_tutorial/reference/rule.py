@@ -37,6 +37,17 @@ def rule(function: Callable[P, R]) -> Callable[P, R]:
     -------
     function
         Raises ValueError, naming argument and value, for what does not fit.
+
+    Examples
+    --------
+    >>> @rule
+    ... def sign_descent(state, gradient, *, lr=0.01):
+    ...     return state, -lr * np.sign(gradient)
+    >>> sign_descent(None, [2.0, -3.0], lr=0.1)
+    (None, array([-0.1,  0.1]))
+    >>> sign_descent(None, [2.0, -3.0], lr=-0.1)
+    Traceback (most recent call last):
+    ValueError: lr must be finite and not negative, got -0.1
     """
     known = frozenset(list(inspect.signature(function).parameters)[2:])
 
@@ -113,6 +124,14 @@ def trajectory(
     ------
     ValueError
         ``steps`` is negative, the box is empty, or the rule refuses a hyper-parameter.
+
+    Examples
+    --------
+    Three steps of Adam on ``x**2``, from 1:
+
+    >>> from adam_tutorial.reference import adam
+    >>> trajectory(adam, lambda x: 2 * x, [1.0], 3, lr=0.1).round(3).ravel().tolist()
+    [1.0, 0.9, 0.8, 0.702]
     """
     if steps < 0:
         raise ValueError(f"steps must not be negative, got {steps!r}")

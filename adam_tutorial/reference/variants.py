@@ -91,6 +91,19 @@ def amsgrad(
     References
     ----------
     Reddi, Kale, Kumar (2018), "On the Convergence of Adam and Beyond", algorithm 2.
+
+    Examples
+    --------
+    After one large gradient and a hundred small ones, the step of the second definition is still
+    short:
+
+    >>> for maximum_of in ("v", "v_hat"):
+    ...     state = None
+    ...     for g in [10.0] + 100 * [1.0]:
+    ...         state, update = amsgrad(state, g, lr=0.1, maximum_of=maximum_of)
+    ...     print(round(float(update), 4))
+    -0.0719
+    -0.01
     """
     if maximum_of not in ("v", "v_hat"):
         raise ValueError(f"maximum_of must be 'v' or 'v_hat', got {maximum_of!r}")
@@ -142,6 +155,18 @@ def nadam(
     ----------
     Dozat (2016), "Incorporating Nesterov Momentum into Adam". As in PyTorch, m averages with
     beta1, while mu weighs it against the gradient.
+
+    Examples
+    --------
+    It looks ahead: when the gradient turns round, it turns round before Adam does.
+
+    >>> for step in (nadam, adam):
+    ...     state = None
+    ...     for g in (5.0, 5.0, -5.0):
+    ...         state, update = step(state, g, lr=0.1)
+    ...     print(round(float(update), 4))
+    0.0572
+    -0.0262
     """
     g = as_float(gradient)
     before, product = (AdamState(*state[:3]), state.mu_product) if state else (None, 1.0)
@@ -193,6 +218,18 @@ def radam(
     References
     ----------
     Liu et al. (2020), "On the Variance of the Adaptive Learning Rate and Beyond", algorithm 2.
+
+    Examples
+    --------
+    The first five steps are proportional to the gradient, the sixth is not any more:
+
+    >>> state = None
+    >>> for t in range(1, 7):
+    ...     state, update = radam(state, [5.0, 50.0], lr=0.1)
+    ...     if t >= 5:
+    ...         print(update.round(4).tolist())
+    [-0.5, -5.0]
+    [-0.0026, -0.0026]
     """
     if threshold < 4:
         raise ValueError(f"threshold must be at least 4, got {threshold!r}")
@@ -242,6 +279,14 @@ def adam_l2(
     References
     ----------
     Loshchilov, Hutter (2019), algorithm 2, line 6.
+
+    Examples
+    --------
+    Without a gradient, the penalty alone moves a small parameter as far as a large one:
+
+    >>> _, update = adam_l2(None, [0.0, 0.0], theta=[1.0, 100.0], lr=0.1, weight_decay=0.01)
+    >>> update.round(4).tolist()
+    [-0.1, -0.1]
     """
     penalised = as_float(gradient) + weight_decay * as_float(theta)
     return adam(state, penalised, lr=lr, beta1=beta1, beta2=beta2, eps=eps)
@@ -288,6 +333,23 @@ def adamw(
     References
     ----------
     Loshchilov, Hutter (2019), "Decoupled Weight Decay Regularization", algorithm 2, line 12.
+
+    Examples
+    --------
+    Without a gradient, each parameter loses the same share of itself:
+
+    >>> for decay_times_lr in (True, False):
+    ...     _, update = adamw(
+    ...         None,
+    ...         [0.0, 0.0],
+    ...         theta=[1.0, 100.0],
+    ...         lr=0.1,
+    ...         weight_decay=0.01,
+    ...         decay_times_lr=decay_times_lr,
+    ...     )
+    ...     print(update.round(4).tolist())
+    [-0.001, -0.1]
+    [-0.01, -1.0]
     """
     share = lr * weight_decay if decay_times_lr else weight_decay
     state, update = adam(state, gradient, lr=lr, beta1=beta1, beta2=beta2, eps=eps)
@@ -330,6 +392,17 @@ def adabelief(
     ----------
     Zhuang et al. (2020), "AdaBelief Optimizer: Adapting Stepsizes by the Belief in Observed
     Gradients", algorithm 2.
+
+    Examples
+    --------
+    Gradients that agree, and gradients of the same size that do not; Adam's steps for the first
+    are 0.1:
+
+    >>> state = None
+    >>> for sign in (1, -1, 1, -1, 1):
+    ...     state, update = adabelief(state, [5.0, 5.0 * sign], lr=0.1)
+    >>> update.round(4).tolist()
+    [-0.1342, -0.0217]
     """
     g = as_float(gradient)
     t, m, s = state or AdamState(0, np.zeros_like(g), np.zeros_like(g))
@@ -379,6 +452,14 @@ def lion(
     References
     ----------
     Chen et al. (2023), "Symbolic Discovery of Optimization Algorithms", algorithm 2.
+
+    Examples
+    --------
+    Every coordinate moves by the learning rate:
+
+    >>> _, update = lion(None, [5.0, -0.001], theta=[0.0, 0.0], lr=0.1)
+    >>> update.round(4).tolist()
+    [-0.1, 0.1]
     """
     g = as_float(gradient)
     (m,) = state or LionState(np.zeros_like(g))
