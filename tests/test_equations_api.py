@@ -50,6 +50,14 @@ def optim_updates(
     return updates, before
 
 
+def reference_updates(rule: str, history: list[float], **settings: Any) -> list[float]:
+    state, updates = None, []
+    for g in history:
+        state, update = getattr(reference, rule)(state, g, **settings)
+        updates.append(float(update))
+    return updates
+
+
 @pytest.mark.equation("optim-adam")
 @given(histories, rates, rates, st.booleans())
 def test_adam_is_its_formula(history: list[float], b1: float, b2: float, amsgrad: bool) -> None:
@@ -70,6 +78,36 @@ def test_adamw_is_its_formula(history: list[float], b1: float, b2: float, decay:
     for t, _, m, v in averages(history, b1, b2):
         step = 0.1 / (1 - b1**t) * m / (math.sqrt(v / (1 - b2**t)) + 1e-3)
         close(updates[t - 1], -0.1 * decay * before[t - 1] - step)
+
+
+@pytest.mark.equation("optim-decay")
+@pytest.mark.parametrize("kind", [optim.Adam, optim.NAdam, optim.RAdam, optim.AdaBelief])
+@pytest.mark.parametrize("decoupled", [False, True])
+@given(history=histories, decay=st.floats(0.01, 0.5))
+def test_decay_is_a_penalty_in_the_gradient_or_a_shrinking_beside_it(
+    kind: type[optim.base.AdamFamily], decoupled: bool, history: list[float], decay: float
+) -> None:
+    updates, before = optim_updates(
+        kind, history, lr=0.1, weight_decay=decay, decoupled_weight_decay=decoupled
+    )
+    seen = (
+        history
+        if decoupled
+        else [g + decay * theta for g, theta in zip(history, before, strict=True)]
+    )
+    assume(all(abs(g) > 1e-6 for g in seen))
+    without, _ = optim_updates(kind, seen, lr=0.1, weight_decay=0)
+    shrinking = [0.1 * decay * theta if decoupled else 0.0 for theta in before]
+    close(updates, [step - loss for step, loss in zip(without, shrinking, strict=True)])
+
+
+@pytest.mark.equation("optim-decay")
+def test_defaults_of_decay_are_those_of_the_table() -> None:
+    theta = torch.nn.Parameter(torch.ones(()))
+    for kind in (optim.Adam, optim.Adamax, optim.NAdam, optim.RAdam):
+        assert not kind([theta]).defaults.get("decoupled_weight_decay", False)
+    for kind in (optim.AdamW, optim.AdaBelief):
+        assert kind([theta]).defaults["decoupled_weight_decay"]
 
 
 @pytest.mark.equation("optim-adamax")
@@ -133,14 +171,6 @@ def test_lion_is_its_formula(history: list[float], b1: float, b2: float, decay: 
         m = b2 * m + (1 - b2) * g
         assume(abs(average) > 1e-12 * abs(g))
         close(update, -0.1 * (math.copysign(1, average) + decay * theta))
-
-
-def reference_updates(rule: str, history: list[float], **settings: Any) -> list[float]:
-    state, updates = None, []
-    for g in history:
-        state, update = getattr(reference, rule)(state, g, **settings)
-        updates.append(float(update))
-    return updates
 
 
 @pytest.mark.equation("rule-momentum")
@@ -312,3 +342,28 @@ def test_supremum_is_its_formula_and_the_bound_of_cauchy_and_schwarz(
     assert math.sqrt((weights_m**2 / weights_v).sum()) == pytest.approx(formula, rel=1e-9)
     limit = (1 - b1) * math.sqrt(b2 / ((1 - b2) * (b2 - b1 * b1)))
     assert theory.step_supremum(None, b1, b2) == pytest.approx(limit, rel=1e-9)
+
+
+@pytest.mark.equation("theory-paper-bound")
+@given(st.floats(0.01, 0.95), st.floats(0.01, 0.9999))
+def test_the_papers_bound_is_less_than_the_longest_step(b1: float, b2: float) -> None:
+    assume(b1 * b1 < 0.99 * b2)
+    bound = theory.paper_step_bound(b1, b2)
+    assert bound == max(1.0, (1 - b1) / math.sqrt(1 - b2))
+    assert bound <= theory.step_supremum(None, b1, b2) * (1 + 1e-12)
+    assert theory.step_supremum(None) > 2 * theory.paper_step_bound()
+
+
+@pytest.mark.equation("theory-travel")
+@given(st.floats(0.05, 0.9), st.floats(0.05, 0.999))
+def test_travel_is_what_adam_moves_in_all_after_one_gradient(b1: float, b2: float) -> None:
+    assume(b1 < 0.9 * math.sqrt(b2))
+    total = sum(theory.lazy_update(k, b1, b2) for k in range(400))
+    assert theory.lazy_travel(b1, b2) == pytest.approx(total, rel=1e-9)
+    state, position = None, 0.0
+    for g in [1.0] + [0.0] * 200:
+        state, update = reference.adam(state, g, lr=1.0, beta1=b1, beta2=b2, eps=0)
+        position += float(update)
+        if state.v < 1e-250:  # v would underflow; what is left of the way is far smaller
+            break
+    assert -position == pytest.approx(total, rel=1e-6)

@@ -1,0 +1,55 @@
+"""The check that every public name is on a page of the API, and that every name there exists."""
+
+from __future__ import annotations
+
+import sys
+
+import pytest
+
+from .conftest import ROOT
+
+sys.path.insert(0, str(ROOT / "book/_ext"))
+
+from api_complete import complaints, exists, public_names
+
+
+def test_the_public_names_are_those_of_the_whole_package() -> None:
+    names = set(public_names())
+    for name in (
+        "adam_tutorial.optim.Adam",
+        "adam_tutorial.reference.adam",
+        "adam_tutorial.theory.step_supremum",
+        "adam_tutorial.experiments.images.SEEDS",
+        "adam_tutorial.conventions.translate",
+    ):
+        assert name in names
+    assert complaints(names) == []
+
+
+def test_a_missing_name_is_named() -> None:
+    names = set(public_names()) - {"adam_tutorial.optim.Lion"}
+    assert complaints(names) == ["adam_tutorial.optim.Lion is public, but on no page of the API"]
+
+
+def test_a_name_that_does_not_exist_is_named() -> None:
+    names = {*public_names(), "adam_tutorial.optim.Adamm", "torch.optim.Nothing"}
+    assert complaints(names) == [
+        "adam_tutorial.optim.Adamm is on a page of the API, but does not exist"
+    ]
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "adam_tutorial.optim.Adam.step",
+        "adam_tutorial.reference.adam.AdamState",
+        "adam_tutorial.reference.adam.AdamState.m",
+    ],
+)
+def test_methods_fields_and_what_stands_in_a_hidden_module_exist(name: str) -> None:
+    assert exists(name)
+
+
+def test_a_method_that_does_not_exist_is_noticed() -> None:
+    assert not exists("adam_tutorial.optim.Adam.stepp")
+    assert not exists("adam_tutorial.optim.Adam.step.nothing")
