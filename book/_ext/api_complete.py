@@ -46,7 +46,7 @@ def public_names() -> Iterator[str]:
 def exists(name: str) -> bool:
     """Return whether a full name, such as that of a method, leads to something."""
     parts = name.split(".")
-    # The longest module first: a function may hide the module of its name, as `reference.adam` does.
+    # The longest module first: a function may hide the module of its name (`reference.adam`).
     length = next(n for n in range(len(parts), 0, -1) if ".".join(parts[:n]) in sys.modules)
     thing: Any = sys.modules[".".join(parts[:length])]
     for part in parts[length:]:
