@@ -103,10 +103,17 @@ def chapter_number(docname: str) -> str | None:
     return str(int(match.group(1))) if match else None
 
 
+def prefix_of_equations(docname: str) -> str | None:
+    """Return what stands before the dot: a chapter's number, or the initial of an API page."""
+    folder, _, name = docname.rpartition("/")
+    initial = name[0].upper() if folder.endswith("api") else None
+    return chapter_number(docname) or initial
+
+
 def number_equations(app: Sphinx, doctree: nodes.document) -> None:
     """Give the equations of a chapter their numbers, and complain of one without a label."""
     docname = app.env.docname
-    chapter = chapter_number(docname)
+    prefix = prefix_of_equations(docname)
     equations: dict[str, tuple[str, Any]] = app.env.get_domain("math").equations  # type: ignore[attr-defined]
     count = 0
     for block in doctree.findall(nodes.math_block):
@@ -119,7 +126,7 @@ def number_equations(app: Sphinx, doctree: nodes.document) -> None:
             )
             continue
         count += 1
-        number = f"{chapter}.{count}" if chapter else str(count)
+        number = f"{prefix}.{count}" if prefix else str(count)
         block["number"] = number
         equations[label] = (docname, number)
 
@@ -211,7 +218,7 @@ def _index(app: Sphinx, docname: str, tests: dict[str, list[MarkedTest]]) -> lis
         equations.items(),
         key=lambda item: (
             order.get(item[1][0], 0),
-            [int(part) for part in item[1][1].split(".")],
+            int(item[1][1].rpartition(".")[2]),
         ),
     )
     result: list[nodes.Node] = []

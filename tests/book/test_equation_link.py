@@ -15,7 +15,7 @@ from .conftest import ROOT
 
 sys.path.insert(0, str(ROOT / "book/_ext"))
 
-from equations import chapter_number, marked_tests
+from equations import chapter_number, marked_tests, prefix_of_equations
 from figures import darken
 
 PAGE = """
@@ -103,6 +103,13 @@ class TestTheTie:
 def test_a_chapter_has_the_number_of_its_file() -> None:
     assert chapter_number("book/adam/04_adam_derived") == "4"
     assert chapter_number("book/index") is None
+
+
+def test_equations_of_an_api_page_are_told_from_those_of_another() -> None:
+    assert prefix_of_equations("book/adam/04_adam_derived") == "4"
+    assert prefix_of_equations("book/api/optim") == "O"
+    assert prefix_of_equations("book/api/theory") == "T"
+    assert prefix_of_equations("book/appendix/notation") is None
 
 
 def test_every_mark_of_the_tests_is_found() -> None:
