@@ -176,8 +176,6 @@ class AdamW(Adam):
     tensor([0.9500])
     """
 
-    decoupled = True
-
     def __init__(
         self,
         params: ParamsT,
