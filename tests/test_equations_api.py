@@ -70,13 +70,16 @@ def test_adam_is_its_formula(history: list[float], b1: float, b2: float, amsgrad
 
 
 @pytest.mark.equation("optim-adamw")
-@given(histories, rates, rates, st.floats(0, 0.5))
-def test_adamw_is_its_formula(history: list[float], b1: float, b2: float, decay: float) -> None:
-    updates, before = optim_updates(
-        optim.AdamW, history, lr=0.1, betas=(b1, b2), eps=1e-3, weight_decay=decay
-    )
+@given(histories, rates, rates, st.floats(0, 0.5), st.booleans())
+def test_adamw_is_its_formula(
+    history: list[float], b1: float, b2: float, decay: float, amsgrad: bool
+) -> None:
+    settings = {"lr": 0.1, "betas": (b1, b2), "eps": 1e-3, "amsgrad": amsgrad}
+    updates, before = optim_updates(optim.AdamW, history, **settings, weight_decay=decay)
+    w = 0.0
     for t, _, m, v in averages(history, b1, b2):
-        step = 0.1 / (1 - b1**t) * m / (math.sqrt(v / (1 - b2**t)) + 1e-3)
+        w = max(w, v) if amsgrad else v
+        step = 0.1 / (1 - b1**t) * m / (math.sqrt(w / (1 - b2**t)) + 1e-3)
         close(updates[t - 1], -0.1 * decay * before[t - 1] - step)
 
 
@@ -148,6 +151,22 @@ def test_radam_is_its_formula(history: list[float], b1: float, b2: float) -> Non
             if rho > 5:
                 expected *= r * math.sqrt(1 - b2**t) / (math.sqrt(v) + 1e-3)
         close(updates[t - 1], expected)
+
+
+def test_nadams_first_step_and_the_rise_of_its_momentum_are_those_the_page_states() -> None:
+    updates, _ = optim_updates(optim.NAdam, [5.0], lr=1.0)
+    assert -updates[0] == pytest.approx(1.06, abs=0.005)
+    half = 4245  # half of the way from 0.45 to 0.9
+    assert theory.nadam_momentum(half, 0.9, 4e-3) == pytest.approx(0.675, abs=1e-4)
+    assert half * 4e-3 == pytest.approx(17, rel=2e-3)
+
+
+def test_radam_is_never_adaptive_with_beta2_of_two_thirds_or_less() -> None:
+    assert theory.radam_rho(None, 2 / 3) == pytest.approx(5)
+    updates, _ = optim_updates(optim.RAdam, [50.0] * 100, lr=0.1, betas=(0.9, 0.66))
+    close(updates, [-5.0] * 100)
+    updates, _ = optim_updates(optim.RAdam, [50.0] * 100, lr=0.1, betas=(0.9, 0.7))
+    assert abs(updates[-1]) < 0.2
 
 
 @pytest.mark.equation("optim-adabelief")

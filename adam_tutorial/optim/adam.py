@@ -40,7 +40,7 @@ class Adam(AdamFamily):
         corrected afterwards, as in PyTorch).
     foreach, fused : bool, optional
         Accepted as PyTorch does; the same computation is done, one parameter at a time. With
-        ``fused=True``, gradients may come from a GradScaler in float16, as in PyTorch.
+        ``fused=True``, a GradScaler hands over its scaled gradients, and the step unscales them.
     maximize : bool
         Climb instead of descend.
     capturable : bool
@@ -70,7 +70,8 @@ class Adam(AdamFamily):
     -----
     The state of a parameter is that of torch's class, under the same names: ``step`` (t),
     ``exp_avg`` (m), ``exp_avg_sq`` (v), and ``max_exp_avg_sq`` with AMSGrad. A checkpoint of one
-    loads into the other. :mod:`torch.distributed.checkpoint` wants every setting in the file, and
+    loads into the other; PyTorch then rounds the moments of float16 and bfloat16 parameters to
+    that type. :mod:`torch.distributed.checkpoint` wants every setting in the file, and
     torch's class has no ``nonfinite``: load its checkpoints with
     ``DefaultLoadPlanner(allow_partial_load=True)``.
 
@@ -154,8 +155,8 @@ class AdamW(Adam):
     params, lr, betas, eps, amsgrad, maximize, foreach, capturable, differentiable, fused, nonfinite
         As for :class:`Adam`.
     weight_decay : float
-        Multiplied by the learning rate, as in PyTorch. The paper's lambda is
-        ``lr * weight_decay``.
+        A step takes ``lr * weight_decay`` of the parameter away, as in PyTorch. That product, with
+        the first ``lr`` of a schedule, is the paper's lambda.
 
     Raises
     ------

@@ -99,7 +99,8 @@ class NAdam(AdamFamily):
     params, lr, betas, eps, weight_decay, foreach, maximize, capturable, differentiable, nonfinite
         As for :class:`Adam`.
     momentum_decay : float
-        How soon the momentum comes from half of ``betas[0]`` to ``betas[0]``.
+        How fast the momentum rises from half of ``betas[0]`` to ``betas[0]``: half of the rise
+        takes about ``17 / momentum_decay`` steps, 4,245 with the default.
     decoupled_weight_decay : bool
         True decays as :class:`AdamW` does.
 
@@ -195,7 +196,9 @@ class RAdam(AdamFamily):
 
     Notes
     -----
-    As in PyTorch, steps are adaptive from rho_t > 5 on: with the default betas, from t = 6.
+    As in PyTorch, steps are adaptive from rho_t > 5 on: with the default betas, from t = 6. Until
+    then a step is ``lr`` times the corrected average of the *gradients*: large gradients give large
+    steps, so clip them. With ``betas[1] <= 2/3`` rho_t never exceeds 5, and no step is adaptive.
 
     References
     ----------
@@ -274,7 +277,8 @@ class AdaBelief(AdamFamily):
     params, lr, betas, foreach, maximize, capturable, differentiable, nonfinite
         As for :class:`Adam`.
     eps : float
-        Added to the second moment at *every* step, and to its root.
+        Added to the second moment at *every* step, and to its root. What it adds to the corrected
+        moment in all is ``eps / (1 - betas[1])``: 1e-13 with the defaults.
     weight_decay : float
         As for :class:`AdamW`.
     decoupled_weight_decay : bool
@@ -356,9 +360,11 @@ class Lion(AdamFamily):
     params, foreach, maximize, capturable, differentiable, nonfinite
         As for :class:`Adam`.
     lr : float or Tensor
-        Every coordinate moves by it, three to ten times smaller than Adam's.
+        Length of every coordinate's step. The authors advise three to ten times less than for
+        Adam, and as many times more weight decay, so that ``lr * weight_decay`` stays.
     betas : tuple of float or of Tensor
-        Share of the average in the step; share that the average keeps.
+        Share of the average in the step; share that the average keeps. There is no average of
+        squares.
     weight_decay : float
         As for :class:`AdamW`.
 

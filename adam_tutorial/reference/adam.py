@@ -154,8 +154,8 @@ def adam_efficient(
 
     Examples
     --------
-    A gradient as small as ``eps_hat`` moves a parameter by 3 % of the learning rate. One as small
-    as the ``eps`` of :func:`adam` moves it by a half:
+    A first gradient as small as ``eps_hat`` moves a parameter by 3 % of the learning rate. One as
+    small as the ``eps`` of :func:`adam` moves it by a half:
 
     >>> _, update = adam_efficient(None, 1e-8, lr=1.0, eps_hat=1e-8)
     >>> _, other = adam(None, 1e-8, lr=1.0, eps=1e-8)

@@ -224,7 +224,7 @@ def rmsprop(
 
     Examples
     --------
-    The average starts at zero and is not corrected, so the first step has ten learning rates:
+    The average starts at zero and is not corrected, so the first step is ten learning rates long:
 
     >>> _, update = rmsprop(None, [5.0, -0.5], lr=0.1, beta=0.99)
     >>> update.round(4).tolist()

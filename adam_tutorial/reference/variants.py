@@ -140,7 +140,7 @@ def nadam(
     lr, beta1, beta2, eps : float
         As in :func:`~adam_tutorial.reference.adam`.
     momentum_decay : float
-        How soon mu comes from ``beta1 / 2`` to ``beta1``; the paper's psi.
+        How fast mu rises from ``beta1 / 2`` to ``beta1``; PyTorch's psi (1/250 in the paper).
 
     Returns
     -------
@@ -154,7 +154,8 @@ def nadam(
     References
     ----------
     Dozat (2016), "Incorporating Nesterov Momentum into Adam". As in PyTorch, m averages with
-    beta1, while mu weighs it against the gradient.
+    beta1, while mu weighs it against the gradient; in the paper it averages with mu too. So the
+    divisors are not exactly the sums of the weights in m.
 
     Examples
     --------
@@ -316,10 +317,11 @@ def adamw(
     lr, beta1, beta2, eps : float
         As in :func:`~adam_tutorial.reference.adam`.
     weight_decay : float
-        The paper's lambda.
+        Coefficient of the decay.
     decay_times_lr : bool
-        True: a step takes ``lr * weight_decay`` of the parameter away (PyTorch, Keras, Optax).
-        False: it takes ``weight_decay``, as in the paper, where only a schedule changes it.
+        True: a step takes ``lr * weight_decay`` of the parameter away (PyTorch, Keras, Optax), and
+        the paper's lambda is that product. False: it takes ``weight_decay``, which is the paper's
+        lambda. The paper's schedule, a factor of both terms, is left to the caller.
 
     Returns
     -------
@@ -377,7 +379,8 @@ def adabelief(
     lr, beta1, beta2 : float
         As in :func:`~adam_tutorial.reference.adam`.
     eps : float
-        Added to s at *every* step, and to the root of s-hat.
+        Added to s at *every* step, and to the root of s-hat. What it adds to s-hat in all is
+        ``eps / (1 - beta2)`` at any t: 1e-13 with the defaults.
 
     Returns
     -------
@@ -403,6 +406,12 @@ def adabelief(
     ...     state, update = adabelief(state, [5.0, 5.0 * sign], lr=0.1)
     >>> update.round(4).tolist()
     [-0.1342, -0.0217]
+
+    Without gradients, s-hat is what eps has added:
+
+    >>> state, _ = adabelief(adabelief(None, 0.0)[0], 0.0)
+    >>> print(f"{state.v / bias_correction(0.999, 2):.1e}")
+    1.0e-13
     """
     g = as_float(gradient)
     t, m, s = state or AdamState(0, np.zeros_like(g), np.zeros_like(g))
@@ -425,7 +434,7 @@ def lion(
     beta2: float = 0.99,
     weight_decay: float = 0.0,
 ) -> tuple[LionState, Array]:
-    """Step by the sign of an average; every coordinate moves by the learning rate.
+    """Step by the sign of an average.
 
     Parameters
     ----------
@@ -434,7 +443,8 @@ def lion(
     gradient, theta : array_like
         Gradient of the loss, and the parameters, of one shape.
     lr : float
-        Learning rate, three to ten times smaller than Adam's.
+        Learning rate: the length of every coordinate's step. The authors advise three to ten times
+        less than for Adam, and as many times more weight decay.
     beta1, beta2 : float
         Share of the average in the step; share that the average keeps. Both in [0, 1).
     weight_decay : float

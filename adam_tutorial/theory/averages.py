@@ -247,7 +247,7 @@ def half_life(beta: float) -> float:
 def memory(beta: float) -> float:
     """Return how many independent gradients a long average is worth: ``(1 + beta)/(1 - beta)``.
 
-    The plain mean of that many has the same variance. For beta2 = 0.999 it is RAdam's rho_inf.
+    The plain mean of that many has the same variance. With beta2 for beta it is RAdam's rho_inf.
 
     Raises
     ------

@@ -106,7 +106,7 @@ def step_supremum_gradients(
 ) -> NDArray[np.float64]:
     """Return ``t`` gradients after which Adam's step has the length of :func:`step_supremum`.
 
-    They grow by ``beta2 / beta1`` from each to the next, and the last is 1.
+    Each is ``beta2 / beta1`` times the one before, and the last is 1.
 
     Raises
     ------
@@ -122,7 +122,9 @@ def step_supremum_gradients(
 
 
 def paper_step_bound(beta1: float = 0.9, beta2: float = 0.999) -> float:
-    """Return the bound on a step that the paper claims, in learning rates. It is wrong.
+    """Return the bound on a step that the paper claims, in learning rates.
+
+    It is wrong unless ``beta1`` is 0 or equal to ``beta2``: longer steps exist.
 
     Raises
     ------
@@ -352,7 +354,8 @@ def radam_rectification(t: int, beta2: float = 0.999) -> float:
     Raises
     ------
     ValueError
-        ``rho_t`` is 4 or less: the variance is not finite there, and r_t is not defined.
+        ``rho_t`` is 4 or less: the approximation behind r_t needs the variance of 1/v, which is
+        infinite there.
 
     References
     ----------
