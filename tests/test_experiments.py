@@ -511,6 +511,10 @@ def test_first_steps_of_the_stored_runs_are_repeated(
     module: ModuleType, task: str, length: str
 ) -> None:
     described = tasks_of(module)[task]
+    made_with = stored(module.__name__.rpartition(".")[2])["versions"]["torch"].partition("+")[0]
+    drops = any(isinstance(layer, nn.Dropout) for layer in described.model().modules())
+    if drops and made_with != torch.__version__.partition("+")[0]:
+        pytest.skip(f"stored with torch {made_with}; other versions draw other dropout masks")
     if length == "long":
         described = replace(described, epochs=described.long_epochs or described.epochs)
     for row in results_of(module, task)[length]:

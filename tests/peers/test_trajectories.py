@@ -229,7 +229,7 @@ def test_weight_decay_of_adam_in_keras_is_that_of_our_adamw(
         target="keras",
         optimizer="adamw",
     )
-    import keras
+    keras = pytest.importorskip("keras")
 
     theirs = FOLLOW["keras"](keras.optimizers.Adam, in_keras.arguments, *given_, STEPS)
     bridge = numpy_path("adamw", given_, -0.5, **spelt({**rates, "eps": 1e-9}), weight_decay=0.1)
