@@ -49,8 +49,10 @@ def test_skip_changes_nothing_at_all_and_says_so(rule: Any, bad: float) -> None:
     optimizer.step()
     before = everything(optimizer)
     give(parameters, bad)
-    with pytest.warns(RuntimeWarning, match=r"skipped the step: .* parameter 0 of group 1, of sh"):
+    expected = r"skipped the step: .* parameter 0 of group 1, of sh"
+    with pytest.warns(RuntimeWarning, match=expected) as caught:
         optimizer.step()
+    assert caught[0].filename == __file__  # the line that called step, not one of torch's
     assert everything(optimizer) == before
     give(parameters)
     optimizer.step()
