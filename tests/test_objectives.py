@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from adam_tutorial.objectives import Quadratic, Rosenbrock
+from adam_tutorial.objectives import PeriodicLosses, Quadratic, RandomLosses, Rosenbrock
 from adam_tutorial.scratch import finite_difference
 
 COORDINATE = st.floats(-3, 3)
@@ -104,3 +104,84 @@ def test_rosenbrock_is_lowest_at_one_one(b: float, point: tuple[float, float]) -
 
 def test_rosenbrock_has_the_parameters_of_the_paper_by_default() -> None:
     assert Rosenbrock().value((-1.2, 1)) == pytest.approx(24.2)
+
+
+SLOPE = st.floats(0.01, 100)
+PERIODIC = st.builds(PeriodicLosses, SLOPE, SLOPE, st.integers(2, 9))
+RANDOM = st.builds(RandomLosses, SLOPE, SLOPE, st.floats(0.01, 0.99), st.integers(0, 9))
+LOSSES = st.one_of(PERIODIC, RANDOM)
+
+
+@given(LOSSES, st.integers(1, 30))
+def test_gradient_is_the_last_of_the_gradients_up_to_there(
+    losses: PeriodicLosses | RandomLosses, t: int
+) -> None:
+    assert losses.gradient(t) == losses.gradients(40)[t - 1]
+
+
+@given(LOSSES, st.lists(st.floats(-1, 1), min_size=1, max_size=30))
+def test_regret_compares_with_the_best_point_of_a_grid(
+    losses: PeriodicLosses | RandomLosses, points: list[float]
+) -> None:
+    x = np.array(points)
+    g = losses.gradients(len(x))
+    for t in range(1, len(x) + 1):
+        paid = (g[:t] * x[:t]).sum()
+        best = min((g[:t] * fixed).sum() for fixed in np.linspace(-1, 1, 21))
+        assert losses.regret(points)[t - 1] == pytest.approx(paid - best, rel=1e-9, abs=1e-9)
+
+
+@given(PERIODIC)
+def test_who_stays_at_the_optimum_has_no_regret_after_whole_periods(
+    losses: PeriodicLosses,
+) -> None:
+    steps = 3 * losses.period
+    regret = losses.regret(np.full(steps, losses.optimum))[-1]
+    assert regret == pytest.approx(0, abs=1e-9 * losses.steep * steps)
+    assert losses.gradients(steps).mean() == pytest.approx(losses.mean_gradient, abs=1e-9)
+
+
+def test_periodic_losses_are_steep_at_the_first_step_of_each_period() -> None:
+    losses = PeriodicLosses(1010.0, 10.0, 101)
+    assert [t for t in range(1, 304) if losses.gradient(t) > 0] == [1, 102, 203]
+    assert losses.gradient(2) == -10
+    assert losses.mean_gradient == pytest.approx(10 / 101)
+    assert PeriodicLosses(1.0, 1.0, 3).optimum == 1.0
+
+
+def test_random_losses_are_steep_with_their_probability_and_repeat_with_their_seed() -> None:
+    losses = RandomLosses(seed=3)
+    g = losses.gradients(200_000)
+    assert (g > 0).mean() == pytest.approx(0.01, abs=0.001)
+    assert set(g.tolist()) == {1010.0, -10.0}
+    np.testing.assert_array_equal(g[:100], RandomLosses(seed=3).gradients(100))
+    assert (g != RandomLosses(seed=4).gradients(200_000)).any()
+
+
+def test_regret_knows_the_interval() -> None:
+    losses = PeriodicLosses(3.0, 1.0, 3, interval=(0.0, 2.0))
+    assert losses.optimum == 0.0
+    assert losses.regret([2.0, 2.0, 2.0]).tolist() == [6.0, 4.0, 2.0]
+    with pytest.raises(ValueError, match=r"points must be in the interval \(0.0, 2.0\)"):
+        losses.regret([-0.5])
+    with pytest.raises(ValueError, match=r"points must have shape \(steps,\), got \(1, 1\)"):
+        losses.regret([[1.0]])
+
+
+@pytest.mark.parametrize("t", [0, -1])
+def test_losses_are_counted_from_one(t: int) -> None:
+    with pytest.raises(ValueError, match=f"t must be at least 1.*got {t}"):
+        PeriodicLosses().gradient(t)
+
+
+def test_losses_that_make_no_sense_are_refused() -> None:
+    with pytest.raises(ValueError, match=r"steep must be positive and finite, got 0\.0"):
+        PeriodicLosses(steep=0.0)
+    with pytest.raises(ValueError, match=r"gentle must be positive and finite, got -1\.0"):
+        RandomLosses(gentle=-1.0)
+    with pytest.raises(ValueError, match="period must be at least 2, got 1"):
+        PeriodicLosses(period=1)
+    with pytest.raises(ValueError, match=r"probability must be between 0 and 1, got 1.0"):
+        RandomLosses(probability=1.0)
+    with pytest.raises(ValueError, match=r"interval must be \(lowest, highest\), got \(1.0, 1.0\)"):
+        PeriodicLosses(interval=(1.0, 1.0))

@@ -14,7 +14,8 @@ float32 gradient gives a float32 update. Rules that need the parameters (weight 
 [0.702, -1.701]
 
 Where to look: ``classic`` holds what came before Adam, ``adam`` the paper's own algorithms,
-``variants`` what changes a line or two of Adam, ``rule`` what all rules share.
+``variants`` what changes a line or two of Adam, ``rule`` what all rules share, ``online`` long runs
+on linear losses.
 """
 
 from adam_tutorial.reference.adam import (
@@ -38,6 +39,7 @@ from adam_tutorial.reference.classic import (
     momentum,
     rmsprop,
 )
+from adam_tutorial.reference.online import linear_trajectory
 from adam_tutorial.reference.rule import rule, trajectory
 from adam_tutorial.reference.variants import (
     AMSGradState,
@@ -74,6 +76,7 @@ __all__ = [
     "adamw",
     "amsgrad",
     "gradient_descent",
+    "linear_trajectory",
     "lion",
     "momentum",
     "nadam",

@@ -1,7 +1,7 @@
 """Closed forms that the book states, each under the name by which the text calls it.
 
 ``averages`` is about the moving averages m and v, ``steps`` about the length of a step, ``decay``
-about weight decay.
+about weight decay, ``convergence`` about where the steps lead.
 """
 
 from adam_tutorial.theory.averages import (
@@ -16,6 +16,14 @@ from adam_tutorial.theory.averages import (
     moving_average_weights,
     rescaled_decay_rate,
     zeta,
+)
+from adam_tutorial.theory.convergence import (
+    RegretBound,
+    critical_beta2,
+    critical_excess,
+    paper_regret_bound,
+    periodic_average,
+    periodic_drift,
 )
 from adam_tutorial.theory.decay import adamw_shrink_factor, equilibrium_rms
 from adam_tutorial.theory.steps import (
@@ -36,11 +44,14 @@ from adam_tutorial.theory.steps import (
 )
 
 __all__ = [
+    "RegretBound",
     "adamax_step_supremum",
     "adamw_shrink_factor",
     "bias_correction",
     "check_decay_rate",
     "constant_gradient_moments",
+    "critical_beta2",
+    "critical_excess",
     "decaying_bias_correction",
     "equilibrium_rms",
     "geometric_gradient_moments",
@@ -52,7 +63,10 @@ __all__ = [
     "memory",
     "moving_average_weights",
     "nadam_momentum",
+    "paper_regret_bound",
     "paper_step_bound",
+    "periodic_average",
+    "periodic_drift",
     "radam_rectification",
     "radam_rho",
     "rescaled_decay_rate",

@@ -1,0 +1,109 @@
+"""Adam and AMSGrad on linear losses, a million steps in a second."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from itertools import accumulate
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from adam_tutorial.reference.rule import Array
+from adam_tutorial.theory import check_decay_rate
+
+__all__ = ["linear_trajectory"]
+
+
+def linear_trajectory(
+    gradients: ArrayLike,
+    theta: float = 0.0,
+    *,
+    interval: tuple[float, float] = (-1.0, 1.0),
+    lr: float = 1e-3,
+    shrink_lr: bool = False,
+    beta1: float = 0.9,
+    beta2: float = 0.999,
+    eps: float = 0.0,
+    correct_bias: bool = True,
+    keep_maximum: bool = False,
+) -> Array:
+    """Follow Adam or AMSGrad on losses ``g_t * theta`` and return every point on the way.
+
+    The slope of a linear loss is the same everywhere, so all updates are known before the first is
+    made. Only staying in the interval needs the steps in order. The points are those of
+    :func:`adam_tutorial.reference.adam` or :func:`adam_tutorial.reference.amsgrad`, followed step
+    by step.
+
+    Parameters
+    ----------
+    gradients : array_like, shape (steps,)
+        The slopes g_t.
+    theta : float
+        Starting point.
+    interval : tuple of float
+        Lowest and highest point allowed; a step that leaves it ends at its edge.
+    lr : float
+        Learning rate.
+    shrink_lr : bool
+        Divide the learning rate by the root of t, as the regret theorems do.
+    beta1, beta2, eps : float
+        As in :func:`adam_tutorial.reference.adam`.
+    correct_bias : bool
+        Divide the averages by the sums of their weights.
+    keep_maximum : bool
+        AMSGrad: divide by the root of the largest v so far (of the uncorrected v).
+
+    Returns
+    -------
+    ndarray, shape (steps + 1,)
+        The starting point first.
+
+    Raises
+    ------
+    ValueError
+        A hyper-parameter is out of range, ``gradients`` has not one dimension, the starting point
+        is outside the interval, or a step is 0/0 because ``eps`` and all gradients so far are 0.
+
+    Examples
+    --------
+    >>> linear_trajectory([3.0, -1.0, -1.0], 1.0, lr=0.1, beta1=0.0, beta2=0.1).round(3).tolist()
+    [1.0, 0.9, 0.976, 1.0]
+    """
+    check_decay_rate("beta1", beta1)
+    check_decay_rate("beta2", beta2)
+    for name, value in (("lr", lr), ("eps", eps)):
+        if not 0 <= value < np.inf:
+            raise ValueError(f"{name} must be finite and not negative, got {value!r}")
+    low, high = interval
+    if not low <= theta <= high:
+        raise ValueError(f"theta must be in the interval {interval!r}, got {theta!r}")
+    g = np.asarray(gradients, dtype=np.float64)
+    if g.ndim != 1:
+        raise ValueError(f"gradients must have shape (steps,), got {g.shape}")
+    if eps == 0 and g.size and g[0] == 0:
+        raise ValueError("the first gradient is 0; give an eps above 0, or the first step is 0/0")
+
+    t = np.arange(1, g.size + 1)
+    m, v = _moving_average(g, beta1), _moving_average(g**2, beta2)
+    if keep_maximum:
+        v = np.maximum.accumulate(v)
+    if correct_bias:
+        m, v = m / (1 - beta1**t), v / (1 - beta2**t)
+    rate = lr / np.sqrt(t) if shrink_lr else lr
+    updates = (-rate * m / (np.sqrt(v) + eps)).tolist()
+
+    def step(x: float, update: float) -> float:
+        x += update
+        return low if x < low else min(x, high)
+
+    return _scan(accumulate(updates, step, initial=float(theta)), g.size + 1)
+
+
+def _moving_average(values: Array, beta: float) -> Array:
+    weight = 1 - beta
+    averages = accumulate(values.tolist(), lambda m, x: beta * m + weight * x, initial=0.0)
+    return _scan(averages, len(values) + 1)[1:]
+
+
+def _scan(values: Iterable[float], count: int) -> Array:
+    return np.fromiter(values, dtype=np.float64, count=count)

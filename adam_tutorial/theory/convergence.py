@@ -1,0 +1,259 @@
+"""What is claimed and what is true about where Adam goes in the long run."""
+
+from __future__ import annotations
+
+import math
+from itertools import pairwise
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from adam_tutorial.theory.averages import bias_correction, check_decay_rate, check_step
+
+__all__ = [
+    "RegretBound",
+    "critical_beta2",
+    "critical_excess",
+    "paper_regret_bound",
+    "periodic_average",
+    "periodic_drift",
+]
+
+
+class RegretBound(NamedTuple):
+    """The three terms of the regret theorem; the bound is their sum."""
+
+    distance: float
+    gradients: float
+    momentum: float
+
+
+def paper_regret_bound(
+    steps: int,
+    v_hat: ArrayLike,
+    gradient_norms: ArrayLike,
+    *,
+    diameter: float,
+    diameter_inf: float,
+    gradient_inf: float,
+    lr: float = 1e-3,
+    beta1: float = 0.9,
+    beta2: float = 0.999,
+    beta1_factor: float = 1 - 1e-8,
+    last_line: bool = False,
+) -> RegretBound:
+    """Return the bound on the regret that the paper claims. It is not one.
+
+    Parameters
+    ----------
+    steps : int
+        The paper's T.
+    v_hat : array_like, shape (d,)
+        The corrected second moments after the last step.
+    gradient_norms : array_like, shape (d,)
+        For each coordinate, the Euclidean norm of all its gradients.
+    diameter, diameter_inf : float
+        D and D_inf: largest distance between two iterates, or an iterate and the optimum.
+    gradient_inf : float
+        G_inf: largest gradient of a coordinate.
+    lr, beta1, beta2 : float
+        At t = 1.
+    beta1_factor : float
+        The paper's lambda, in (0, 1).
+    last_line : bool
+        Take the third term from the last line of the appendix, where its denominator has
+        ``beta1`` in the place of ``1 - beta1``.
+
+    Returns
+    -------
+    RegretBound
+
+    Raises
+    ------
+    ValueError
+        A decay rate is outside [0, 1), ``beta1**2 >= sqrt(beta2)``, ``beta1_factor`` is not
+        between 0 and 1, ``lr`` is not positive, ``steps`` is less than 1, or the last line is
+        asked for with ``beta1 = 0``.
+
+    References
+    ----------
+    Kingma, Ba (2015), Theorem 4.1 (section 4), Theorem 10.5 and the last line of section 10.1.
+    """
+    check_step(steps)
+    check_decay_rate("beta1", beta1)
+    check_decay_rate("beta2", beta2)
+    if not 0 < beta1_factor < 1:
+        raise ValueError(f"beta1_factor must be between 0 and 1, got {beta1_factor!r}")
+    if not lr > 0:
+        raise ValueError(f"lr must be positive, got {lr!r}")
+    if beta2 == 0 or beta1**2 >= math.sqrt(beta2):
+        raise ValueError(f"beta1**2 must be less than sqrt(beta2), got {beta1!r} and {beta2!r}")
+    if last_line and beta1 == 0:
+        raise ValueError("beta1 must be positive for the last line, which divides by it")
+    v, norms = np.asarray(v_hat, dtype=np.float64), np.asarray(gradient_norms, dtype=np.float64)
+    gamma = beta1**2 / math.sqrt(beta2)
+    divisor = beta1 if last_line else 1 - beta1
+    return RegretBound(
+        distance=diameter**2 / (2 * lr * (1 - beta1)) * float(np.sqrt(steps * v).sum()),
+        gradients=lr
+        * (1 + beta1)
+        * gradient_inf
+        / ((1 - beta1) * math.sqrt(1 - beta2) * (1 - gamma) ** 2)
+        * float(norms.sum()),
+        momentum=v.size
+        * diameter_inf**2
+        * gradient_inf
+        * math.sqrt(1 - beta2)
+        / (2 * lr * divisor * (1 - beta1_factor) ** 2),
+    )
+
+
+def periodic_average(values: ArrayLike, beta: float) -> NDArray[np.float64]:
+    """Return what a moving average repeats in the end when its input repeats.
+
+    Parameters
+    ----------
+    values : array_like, shape (n,)
+        One period of the input.
+    beta : float
+        Decay rate in [0, 1).
+
+    Returns
+    -------
+    ndarray, shape (n,)
+        The average after each value of the period.
+
+    Raises
+    ------
+    ValueError
+        ``beta`` is outside [0, 1), or ``values`` is empty or has not one dimension.
+
+    Examples
+    --------
+    >>> periodic_average([1.0, 0.0], 0.5).round(4).tolist()
+    [0.6667, 0.3333]
+    """
+    check_decay_rate("beta", beta)
+    period = np.asarray(values, dtype=np.float64)
+    if period.ndim != 1 or period.size == 0:
+        raise ValueError(f"values must have shape (n,) with n > 0, got {period.shape}")
+    n = period.size
+    average = 0.0
+    for value in period.tolist():
+        average = beta * average + (1 - beta) * value
+    # One period from zero, and beta**n of what was there before: the same again in the end.
+    average /= bias_correction(beta, n)
+    averages = np.empty(n)
+    for index, value in enumerate(period.tolist()):
+        average = beta * average + (1 - beta) * value
+        averages[index] = average
+    return averages
+
+
+def periodic_drift(gradients: ArrayLike, beta1: float = 0.9, beta2: float = 0.999) -> float:
+    """Return Adam's mean step when its gradients repeat, in learning rates.
+
+    Parameters
+    ----------
+    gradients : array_like, shape (n,)
+        One period; not all zero.
+    beta1, beta2 : float
+        Decay rates in [0, 1).
+
+    Returns
+    -------
+    float
+        For t large, a constant learning rate and eps = 0. It has the wrong sign if it has the sign
+        of the mean gradient.
+
+    Raises
+    ------
+    ValueError
+        A decay rate is outside [0, 1), or ``gradients`` is empty or has not one dimension.
+
+    Examples
+    --------
+    The mean of these gradients is positive. Adam should move down, and moves up:
+
+    >>> round(periodic_drift([3.0, -1.0, -1.0], beta1=0.0, beta2=0.1), 3)
+    0.227
+    """
+    g = np.asarray(gradients, dtype=np.float64)
+    m, v = periodic_average(g, beta1), periodic_average(g**2, beta2)
+    return -float(np.mean(m / np.sqrt(v)))
+
+
+def critical_beta2(gradients: ArrayLike, beta1: float = 0.9) -> float:
+    """Return the ``beta2`` above which Adam follows the mean of gradients that repeat.
+
+    Parameters
+    ----------
+    gradients : array_like, shape (n,)
+        One period; its mean is not zero.
+    beta1 : float
+        Decay rate in [0, 1).
+
+    Returns
+    -------
+    float
+        The largest ``beta2`` at which :func:`periodic_drift` is zero, among those that a scan of
+        20 values of ``1 - beta2`` a decade sees; 0 if the drift is right for all.
+
+    Raises
+    ------
+    ValueError
+        ``beta1`` is outside [0, 1), or the mean of the gradients is 0.
+
+    Examples
+    --------
+    >>> round(critical_beta2([3.0, -1.0, -1.0], beta1=0.0), 4)
+    0.4723
+    """
+    check_decay_rate("beta1", beta1)
+    g = np.asarray(gradients, dtype=np.float64)
+    mean = float(g.mean())
+    if mean == 0:
+        raise ValueError("the mean of the gradients is 0: there is no right direction")
+
+    def right(exponent: float) -> bool:
+        return periodic_drift(g, beta1, 1 - 10**exponent) * mean < 0
+
+    # From beta2 close to 1 downwards, until the direction is wrong for the first time.
+    exponents = np.linspace(-9, 0, 181).tolist()
+    for low, high in pairwise(exponents):
+        if not right(high):
+            for _ in range(40):
+                middle = (low + high) / 2
+                low, high = (middle, high) if right(middle) else (low, middle)
+            return float(1 - 10**low)
+    return 0.0
+
+
+def critical_excess(windows: float) -> float:
+    """Return how far a rare gradient must outweigh the others for Adam to follow it, beta1 = 0.
+
+    Parameters
+    ----------
+    windows : float
+        Time between two rare gradients in units of v's memory: ``(1 - beta2) * period``.
+
+    Returns
+    -------
+    float
+        ``(exp(windows / 2) - 1) / (windows / 2)``: the least size of the rare gradient, divided by
+        the sum of the small ones of opposite sign between two of them. For long periods.
+
+    Raises
+    ------
+    ValueError
+        ``windows`` is negative.
+
+    Examples
+    --------
+    >>> round(critical_excess(1.0), 3), round(critical_excess(10.0), 1)
+    (1.297, 29.5)
+    """
+    if not windows >= 0:
+        raise ValueError(f"windows must not be negative, got {windows!r}")
+    return math.expm1(windows / 2) / (windows / 2) if windows > 0 else 1.0
