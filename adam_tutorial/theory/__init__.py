@@ -1,7 +1,7 @@
 """Closed forms that the book states, each under the name by which the text calls it.
 
-``averages`` is about the moving averages m and v, ``steps`` about the length of a step, ``decay``
-about weight decay, ``convergence`` about where the steps lead.
+``averages`` is about the moving averages m and v, ``steps`` about the length of a step,
+``situations`` about steps in simple situations, ``decay`` about weight decay.
 """
 
 from adam_tutorial.theory.averages import (
@@ -25,7 +25,17 @@ from adam_tutorial.theory.convergence import (
     periodic_average,
     periodic_drift,
 )
-from adam_tutorial.theory.decay import adamw_shrink_factor, equilibrium_rms
+from adam_tutorial.theory.decay import (
+    adamw_shrink_factor,
+    equilibrium_rms,
+)
+from adam_tutorial.theory.situations import (
+    jump_step,
+    mean_square_step_bound,
+    noise_floor,
+    noisy_step,
+    spike_step,
+)
 from adam_tutorial.theory.steps import (
     adamax_step_supremum,
     lazy_travel,
@@ -56,13 +66,17 @@ __all__ = [
     "equilibrium_rms",
     "geometric_gradient_moments",
     "half_life",
+    "jump_step",
     "lazy_travel",
     "lazy_update",
     "lone_gradient_travel",
+    "mean_square_step_bound",
     "mean_variance",
     "memory",
     "moving_average_weights",
     "nadam_momentum",
+    "noise_floor",
+    "noisy_step",
     "paper_regret_bound",
     "paper_step_bound",
     "periodic_average",
@@ -71,6 +85,7 @@ __all__ = [
     "radam_rho",
     "rescaled_decay_rate",
     "sde_scaling",
+    "spike_step",
     "stability_limit",
     "step_size_factor",
     "step_supremum",

@@ -141,15 +141,23 @@ def paper_step_bound(beta1: float = 0.9, beta2: float = 0.999) -> float:
     return max(ratio, 1.0)
 
 
-def adamax_step_supremum(beta1: float = 0.9, beta2: float = 0.999) -> float:
-    """Return the longest step that AdaMax can take, in learning rates, for t to infinity.
+def adamax_step_supremum(beta1: float = 0.9, beta2: float = 0.999, t: int | None = None) -> float:
+    """Return the longest step that AdaMax can take, in learning rates.
 
     Gradients that shrink like ``beta2**t`` attain it. The paper claims 1.
+
+    Parameters
+    ----------
+    beta1, beta2 : float
+        Decay rates in [0, 1), ``beta1 < beta2``.
+    t : int, optional
+        Number of the step, from 1; the limit for t to infinity if left out.
 
     Raises
     ------
     ValueError
-        A decay rate is outside [0, 1), or ``beta1 >= beta2``: steps have no bound then.
+        A decay rate is outside [0, 1), ``t`` is less than 1, or ``beta1 >= beta2``: steps have no
+        bound then.
 
     References
     ----------
@@ -159,12 +167,18 @@ def adamax_step_supremum(beta1: float = 0.9, beta2: float = 0.999) -> float:
     --------
     >>> round(adamax_step_supremum(), 7)
     1.0090909
+    >>> adamax_step_supremum(t=1)
+    1.0
     """
     check_decay_rate("beta1", beta1)
     check_decay_rate("beta2", beta2)
     if beta1 >= beta2:
         raise ValueError(f"beta1 must be less than beta2, got {beta1!r} and {beta2!r}")
-    return (1 - beta1) / (1 - beta1 / beta2)
+    limit = (1 - beta1) / (1 - beta1 / beta2)
+    if t is None:
+        return limit
+    # The quotient of the two corrections; limit * (1 - rho) is 1 - beta1, so t = 1 gives 1.
+    return limit * bias_correction(beta1 / beta2, t) / bias_correction(beta1, t)
 
 
 def lazy_update(k: int, beta1: float = 0.9, beta2: float = 0.999) -> float:

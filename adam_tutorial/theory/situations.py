@@ -1,0 +1,202 @@
+"""How long the steps of Adam are in simple situations, and on average."""
+
+from __future__ import annotations
+
+import math
+
+from adam_tutorial.theory.averages import check_decay_rate, check_step, memory
+
+__all__ = ["jump_step", "mean_square_step_bound", "noise_floor", "noisy_step", "spike_step"]
+
+
+def _check_positive(name: str, value: float) -> None:
+    # `not (...)` rather than the reversed comparison, so that NaN is refused too.
+    if not 0 < value < math.inf:
+        raise ValueError(f"{name} must be positive and finite, got {value!r}")
+
+
+def jump_step(k: int, ratio: float, beta1: float = 0.9, beta2: float = 0.999) -> float:
+    """Return the length of the k-th step after a steady gradient has jumped to a new level.
+
+    Parameters
+    ----------
+    k : int
+        Number of gradients at the new level, from 1.
+    ratio : float
+        The new level over the old one; positive.
+    beta1, beta2 : float
+        Decay rates in [0, 1).
+
+    Returns
+    -------
+    float
+        In learning rates, with eps = 0, for a jump long after the start. It is 1 for ``ratio = 1``
+        and tends to ``1 / step_size_factor(k)`` as the ratio grows.
+
+    Raises
+    ------
+    ValueError
+        An argument is out of range.
+
+    Examples
+    --------
+    >>> round(jump_step(12, 100.0), 4)
+    6.5672
+    """
+    check_decay_rate("beta1", beta1)
+    check_decay_rate("beta2", beta2)
+    check_step(k)
+    _check_positive("ratio", ratio)
+    m = 1 + (ratio - 1) * (1 - beta1**k)
+    v = 1 + (ratio**2 - 1) * (1 - beta2**k)
+    return m / math.sqrt(v)
+
+
+def spike_step(ratio: float, beta1: float = 0.9, beta2: float = 0.999) -> float:
+    """Return the length of the step on one large gradient after a quiet time.
+
+    Parameters
+    ----------
+    ratio : float
+        The gradient over the root of v before it; positive.
+    beta1, beta2 : float
+        Decay rates in [0, 1).
+
+    Returns
+    -------
+    float
+        In learning rates, with eps = 0, for m = 0 before the gradient, long after the start. It
+        rises with the ratio to ``(1 - beta1) / sqrt(1 - beta2)``.
+
+    Raises
+    ------
+    ValueError
+        An argument is out of range.
+
+    Examples
+    --------
+    >>> round(spike_step(100.0), 4)
+    3.0153
+    """
+    check_decay_rate("beta1", beta1)
+    check_decay_rate("beta2", beta2)
+    _check_positive("ratio", ratio)
+    return (1 - beta1) * ratio / math.sqrt(beta2 + (1 - beta2) * ratio**2)
+
+
+def noisy_step(snr: float, beta1: float = 0.9) -> tuple[float, float]:
+    """Return the mean and the root mean square of steps on a noisy gradient.
+
+    Parameters
+    ----------
+    snr : float
+        The mean of the gradients over their standard deviation; finite.
+    beta1 : float
+        Decay rate in [0, 1).
+
+    Returns
+    -------
+    mean, rms : float
+        In learning rates, against the gradient's sign, for independent gradients, beta2 close to
+        1, eps = 0 and t large. With ``snr = 0`` the second is :func:`white_noise_rms`.
+
+    Raises
+    ------
+    ValueError
+        An argument is out of range.
+
+    Examples
+    --------
+    >>> mean, rms = noisy_step(0.1)
+    >>> round(mean, 4), round(rms, 4)
+    (0.0995, 0.249)
+    """
+    check_decay_rate("beta1", beta1)
+    if not math.isfinite(snr):
+        raise ValueError(f"snr must be finite, got {snr!r}")
+    square = 1 + snr**2
+    return snr / math.sqrt(square), math.sqrt((snr**2 + 1 / memory(beta1)) / square)
+
+
+def noise_floor(lr: float, noise: float, curvature: float) -> float:
+    """Return how far Adam stays from the minimum of a parabola whose gradient is noisy.
+
+    Parameters
+    ----------
+    lr : float
+        Learning rate, constant and much less than ``noise / curvature``.
+    noise : float
+        Standard deviation of the gradient's noise.
+    curvature : float
+        Second derivative of the loss.
+
+    Returns
+    -------
+    float
+        The root mean square distance after many steps, ``sqrt(lr * noise / (2 * curvature))``, for
+        beta2 close to 1.
+
+    Raises
+    ------
+    ValueError
+        An argument is not positive and finite.
+
+    Examples
+    --------
+    >>> round(noise_floor(0.01, 2.0, 1.0), 6)
+    0.1
+    """
+    for name, value in (("lr", lr), ("noise", noise), ("curvature", curvature)):
+        _check_positive(name, value)
+    return math.sqrt(lr * noise / (2 * curvature))
+
+
+def mean_square_step_bound(
+    steps: int,
+    growth: float = 1.0,
+    beta1: float = 0.9,
+    beta2: float = 0.999,
+    before: float = 0.0,
+) -> float:
+    """Return a bound on the mean square of the steps over a stretch of training.
+
+    Parameters
+    ----------
+    steps : int
+        Length of the stretch, from 1.
+    growth : float
+        v at the end of the stretch over v at its beginning; positive.
+    beta1, beta2 : float
+        Decay rates in [0, 1), ``beta1 < beta2``.
+    before : float
+        ``m / sqrt(v)`` at the beginning of the stretch: the length of the step before it.
+
+    Returns
+    -------
+    float
+        In squared learning rates, with eps = 0, for a stretch long after the start.
+
+    Raises
+    ------
+    ValueError
+        An argument is out of range.
+
+    Examples
+    --------
+    A long stretch at whose end v is what it was at the beginning:
+
+    >>> round(mean_square_step_bound(1_000_000), 4)
+    1.0091
+    """
+    check_decay_rate("beta1", beta1)
+    check_decay_rate("beta2", beta2)
+    if beta1 >= beta2:
+        raise ValueError(f"beta1 must be less than beta2, got {beta1!r} and {beta2!r}")
+    if not steps >= 1:
+        raise ValueError(f"steps must be at least 1, got {steps!r}")
+    _check_positive("growth", growth)
+    if not math.isfinite(before):
+        raise ValueError(f"before must be finite, got {before!r}")
+    rho = beta1 / beta2
+    average = 1 + beta2 / (1 - beta2) * math.log(growth) / steps
+    return (1 - beta1) / (1 - rho) * average + rho / (1 - rho) * before**2 / steps
