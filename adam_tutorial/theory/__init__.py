@@ -1,7 +1,8 @@
 """Closed forms that the book states, each under the name by which the text calls it.
 
 ``averages`` is about the moving averages m and v, ``steps`` about the length of a step,
-``situations`` about steps in simple situations, ``decay`` about weight decay.
+``situations`` about steps in simple situations, ``decay`` about weight decay, ``convergence`` about
+where the steps lead.
 """
 
 from adam_tutorial.theory.averages import (
