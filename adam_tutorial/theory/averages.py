@@ -10,6 +10,8 @@ from numpy.typing import ArrayLike, NDArray
 __all__ = [
     "bias_correction",
     "check_decay_rate",
+    "check_decay_rates",
+    "check_positive",
     "check_step",
     "constant_gradient_moments",
     "decaying_bias_correction",
@@ -28,6 +30,18 @@ def check_decay_rate(name: str, value: float) -> None:
     # `not (...)` rather than the reversed comparison, so that NaN is refused too.
     if not 0 <= value < 1:
         raise ValueError(f"{name} must be in [0, 1), got {value!r}")
+
+
+def check_decay_rates(beta1: float, beta2: float) -> None:
+    """Raise ValueError unless both are decay rates; the error names the one that is not."""
+    check_decay_rate("beta1", beta1)
+    check_decay_rate("beta2", beta2)
+
+
+def check_positive(name: str, value: float) -> None:
+    """Raise ValueError unless ``0 < value < inf``; ``name`` is named in the error."""
+    if not 0 < value < math.inf:
+        raise ValueError(f"{name} must be positive and finite, got {value!r}")
 
 
 def check_step(t: int) -> None:
@@ -299,6 +313,5 @@ def rescaled_decay_rate(beta: float, batch_ratio: float) -> float:
     0.9
     """
     check_decay_rate("beta", beta)
-    if not 0 < batch_ratio < math.inf:
-        raise ValueError(f"batch_ratio must be positive and finite, got {batch_ratio!r}")
+    check_positive("batch_ratio", batch_ratio)
     return float(beta**batch_ratio)

@@ -9,7 +9,12 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from adam_tutorial.theory.averages import bias_correction, check_decay_rate, check_step
+from adam_tutorial.theory.averages import (
+    bias_correction,
+    check_decay_rate,
+    check_decay_rates,
+    check_step,
+)
 
 __all__ = [
     "RegretBound",
@@ -81,8 +86,7 @@ def paper_regret_bound(
     Kingma, Ba (2015), Theorem 4.1 (section 4), Theorem 10.5 and the last line of section 10.1.
     """
     check_step(steps)
-    check_decay_rate("beta1", beta1)
-    check_decay_rate("beta2", beta2)
+    check_decay_rates(beta1, beta2)
     if not 0 < beta1_factor < 1:
         raise ValueError(f"beta1_factor must be between 0 and 1, got {beta1_factor!r}")
     if not lr > 0:

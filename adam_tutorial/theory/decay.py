@@ -7,6 +7,8 @@ import math
 import numpy as np
 from numpy.typing import ArrayLike
 
+from adam_tutorial.theory.averages import check_positive
+
 __all__ = ["adamw_shrink_factor", "equilibrium_rms"]
 
 
@@ -70,7 +72,6 @@ def equilibrium_rms(lr: float, weight_decay: float) -> float:
     >>> round(equilibrium_rms(0.01, 0.5), 6)
     0.1
     """
-    for name, value in (("lr", lr), ("weight_decay", weight_decay)):
-        if not 0 < value < math.inf:
-            raise ValueError(f"{name} must be positive and finite, got {value!r}")
+    check_positive("lr", lr)
+    check_positive("weight_decay", weight_decay)
     return math.sqrt(lr / (2 * weight_decay))

@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import math
 
-from adam_tutorial.theory.averages import check_decay_rate, check_step, memory
+from adam_tutorial.theory.averages import (
+    bias_correction,
+    check_decay_rate,
+    check_decay_rates,
+    check_positive,
+    memory,
+)
 
 __all__ = ["jump_step", "mean_square_step_bound", "noise_floor", "noisy_step", "spike_step"]
-
-
-def _check_positive(name: str, value: float) -> None:
-    # `not (...)` rather than the reversed comparison, so that NaN is refused too.
-    if not 0 < value < math.inf:
-        raise ValueError(f"{name} must be positive and finite, got {value!r}")
 
 
 def jump_step(k: int, ratio: float, beta1: float = 0.9, beta2: float = 0.999) -> float:
@@ -43,12 +43,10 @@ def jump_step(k: int, ratio: float, beta1: float = 0.9, beta2: float = 0.999) ->
     >>> round(jump_step(12, 100.0), 4)
     6.5672
     """
-    check_decay_rate("beta1", beta1)
-    check_decay_rate("beta2", beta2)
-    check_step(k)
-    _check_positive("ratio", ratio)
-    m = 1 + (ratio - 1) * (1 - beta1**k)
-    v = 1 + (ratio**2 - 1) * (1 - beta2**k)
+    check_decay_rates(beta1, beta2)
+    check_positive("ratio", ratio)
+    m = 1 + (ratio - 1) * bias_correction(beta1, k)
+    v = 1 + (ratio**2 - 1) * bias_correction(beta2, k)
     return m / math.sqrt(v)
 
 
@@ -78,9 +76,8 @@ def spike_step(ratio: float, beta1: float = 0.9, beta2: float = 0.999) -> float:
     >>> round(spike_step(100.0), 4)
     3.0153
     """
-    check_decay_rate("beta1", beta1)
-    check_decay_rate("beta2", beta2)
-    _check_positive("ratio", ratio)
+    check_decay_rates(beta1, beta2)
+    check_positive("ratio", ratio)
     return (1 - beta1) * ratio / math.sqrt(beta2 + (1 - beta2) * ratio**2)
 
 
@@ -147,7 +144,7 @@ def noise_floor(lr: float, noise: float, curvature: float) -> float:
     0.1
     """
     for name, value in (("lr", lr), ("noise", noise), ("curvature", curvature)):
-        _check_positive(name, value)
+        check_positive(name, value)
     return math.sqrt(lr * noise / (2 * curvature))
 
 
@@ -188,13 +185,12 @@ def mean_square_step_bound(
     >>> round(mean_square_step_bound(1_000_000), 4)
     1.0091
     """
-    check_decay_rate("beta1", beta1)
-    check_decay_rate("beta2", beta2)
+    check_decay_rates(beta1, beta2)
     if beta1 >= beta2:
         raise ValueError(f"beta1 must be less than beta2, got {beta1!r} and {beta2!r}")
     if not steps >= 1:
         raise ValueError(f"steps must be at least 1, got {steps!r}")
-    _check_positive("growth", growth)
+    check_positive("growth", growth)
     if not math.isfinite(before):
         raise ValueError(f"before must be finite, got {before!r}")
     rho = beta1 / beta2

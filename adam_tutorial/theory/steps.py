@@ -10,6 +10,8 @@ from numpy.typing import NDArray
 from adam_tutorial.theory.averages import (
     bias_correction,
     check_decay_rate,
+    check_decay_rates,
+    check_positive,
     check_step,
     memory,
 )
@@ -84,8 +86,7 @@ def step_supremum(t: int | None = None, beta1: float = 0.9, beta2: float = 0.999
     >>> round(step_supremum(), 4)
     7.2703
     """
-    check_decay_rate("beta1", beta1)
-    check_decay_rate("beta2", beta2)
+    check_decay_rates(beta1, beta2)
     if beta2 == 0:
         if beta1 == 0:
             return 1.0
@@ -135,8 +136,7 @@ def paper_step_bound(beta1: float = 0.9, beta2: float = 0.999) -> float:
     ----------
     Kingma, Ba (2015), section 2.1. :func:`step_supremum` is the true one.
     """
-    check_decay_rate("beta1", beta1)
-    check_decay_rate("beta2", beta2)
+    check_decay_rates(beta1, beta2)
     ratio = (1 - beta1) / math.sqrt(1 - beta2)
     return max(ratio, 1.0)
 
@@ -170,8 +170,7 @@ def adamax_step_supremum(beta1: float = 0.9, beta2: float = 0.999, t: int | None
     >>> adamax_step_supremum(t=1)
     1.0
     """
-    check_decay_rate("beta1", beta1)
-    check_decay_rate("beta2", beta2)
+    check_decay_rates(beta1, beta2)
     if beta1 >= beta2:
         raise ValueError(f"beta1 must be less than beta2, got {beta1!r} and {beta2!r}")
     limit = (1 - beta1) / (1 - beta1 / beta2)
@@ -230,8 +229,7 @@ def lazy_travel(beta1: float = 0.9, beta2: float = 0.999) -> float:
     >>> round(lazy_travel(), 4)
     6.0055
     """
-    check_decay_rate("beta1", beta1)
-    check_decay_rate("beta2", beta2)
+    check_decay_rates(beta1, beta2)
     if beta1**2 >= beta2:
         raise ValueError(f"beta1 must be less than sqrt(beta2), got {beta1!r} and {beta2!r}")
     total, k = 0.0, 0
@@ -259,8 +257,7 @@ def lone_gradient_travel(beta1: float = 0.9, beta2: float = 0.999) -> float:
     ValueError
         A decay rate is outside [0, 1), or ``beta1 >= sqrt(beta2)``.
     """
-    check_decay_rate("beta1", beta1)
-    check_decay_rate("beta2", beta2)
+    check_decay_rates(beta1, beta2)
     if beta1**2 >= beta2:
         raise ValueError(f"beta1 must be less than sqrt(beta2), got {beta1!r} and {beta2!r}")
     first = (1 - beta1) / math.sqrt(1 - beta2)
@@ -325,8 +322,7 @@ def sde_scaling(
     ----------
     Malladi et al. (2022), "On the SDEs and Scaling Rules for Adaptive Gradient Algorithms".
     """
-    if not 0 < kappa < math.inf:
-        raise ValueError(f"kappa must be positive and finite, got {kappa!r}")
+    check_positive("kappa", kappa)
     rates = []
     for name, beta in (("beta1", beta1), ("beta2", beta2)):
         check_decay_rate(name, beta)
