@@ -89,6 +89,11 @@ def test_every_displayed_equation_has_a_number_and_a_sign() -> None:
         assert text.count("equation-sign") == equations, chapter
 
 
+def test_no_table_stands_as_a_paragraph_of_bars() -> None:
+    for page in pages():
+        assert "<p>|" not in (SITE / page).read_text(encoding="utf-8"), page
+
+
 def test_a_page_and_its_styles_stay_light() -> None:
     for page in pages():
         files = {SITE / page}
