@@ -46,6 +46,7 @@ notebooks: .venv/ready ## run the chapters and store their outputs; CHAPTER=4 ru
 experiments: .venv/ready ## repeat the long runs (an hour or two) and store their results
 	@$(BIN)/python -m adam_tutorial.experiments.images --out book/results/images.json
 	@$(BIN)/python -m adam_tutorial.experiments.text --out book/results/text.json
+	@$(BIN)/python -m adam_tutorial.experiments.decay --out book/results/decay.json
 
 clean: ## remove the environment and everything that was built
 	@rm -rf .venv _build .mypy_cache .ruff_cache .pytest_cache .hypothesis .coverage *.egg-info

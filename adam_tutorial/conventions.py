@@ -436,8 +436,9 @@ def _move_decay(
         return [
             f"a step takes the share {ours.decay} of a parameter away in {ours.library}, "
             f"{theirs.decay} in {theirs.library}: {theirs.arguments['weight_decay']}="
-            f"{values['weight_decay']:.6g} is right for the learning rate {lr}; when a schedule "
-            "changes it, only one of the two decays follows"
+            f"{values['weight_decay']:.6g} is right for the learning rate {lr}, also when a "
+            "schedule multiplies both terms, as the paper's does; with another learning rate to "
+            "begin with, only one of the two decays follows"
         ]
     values["weight_decay"] = 0.0
     does = {"penalty": "adds it to the gradient", "": "has none"}

@@ -141,7 +141,10 @@ def test_decay_of_the_paper_is_multiplied_by_the_learning_rate() -> None:
     )
     assert moved.arguments["lambda"] == pytest.approx(1e-5)
     assert "lambda=1e-05 is right for the learning rate 0.001" in moved.differences[0]
-    assert "when a schedule changes it, only one of the two decays follows" in moved.differences[0]
+    assert (
+        "with another learning rate to begin with, only one of the two decays follows"
+        in (moved.differences[0])
+    )
     frozen = translate(
         {"alpha": 0, "lambda": 0.1}, source="paper", target="torch", optimizer="adamw"
     )

@@ -223,7 +223,13 @@ def compare(
     }
 
 
-def main(module: str, tasks: Callable[[], list[Task]], seeds: dict[str, dict[str, Any]]) -> None:
+def main(
+    module: str,
+    tasks: Callable[[], list[Task]],
+    seeds: dict[str, dict[str, Any]],
+    *,
+    run: Callable[..., dict[str, Any]] = compare,
+) -> None:
     """Run the comparison of every task from the command line and write the results.
 
     Parameters
@@ -233,7 +239,9 @@ def main(module: str, tasks: Callable[[], list[Task]], seeds: dict[str, dict[str
     tasks : function
         Returns the tasks; called when one thread and float64 are set.
     seeds : dict
-        Keyword arguments of :func:`compare` for each task, by name.
+        Keyword arguments of ``run`` for each task, by name.
+    run : function
+        What is done with a task.
     """
     parser = argparse.ArgumentParser(prog=f"python -m {module}")
     parser.add_argument("--out", type=Path, required=True, help="JSON file to write")
@@ -244,7 +252,7 @@ def main(module: str, tasks: Callable[[], list[Task]], seeds: dict[str, dict[str
     torch.set_num_threads(1)
     torch.set_default_dtype(torch.float64)
     started = time.monotonic()
-    results = {task.name: compare(task, **seeds[task.name]) for task in tasks()}
+    results = {task.name: run(task, **seeds[task.name]) for task in tasks()}
     record = {
         "command": f"python -m {module} --out {out}",
         "versions": {

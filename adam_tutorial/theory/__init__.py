@@ -29,6 +29,8 @@ from adam_tutorial.theory.convergence import (
 from adam_tutorial.theory.decay import (
     adamw_shrink_factor,
     equilibrium_rms,
+    noise_equilibrium_rms,
+    rms_after,
 )
 from adam_tutorial.theory.situations import (
     jump_step,
@@ -76,6 +78,7 @@ __all__ = [
     "memory",
     "moving_average_weights",
     "nadam_momentum",
+    "noise_equilibrium_rms",
     "noise_floor",
     "noisy_step",
     "paper_regret_bound",
@@ -85,6 +88,7 @@ __all__ = [
     "radam_rectification",
     "radam_rho",
     "rescaled_decay_rate",
+    "rms_after",
     "sde_scaling",
     "spike_step",
     "stability_limit",

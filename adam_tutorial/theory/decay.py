@@ -7,9 +7,9 @@ import math
 import numpy as np
 from numpy.typing import ArrayLike
 
-from adam_tutorial.theory.averages import check_positive
+from adam_tutorial.theory.averages import check_decay_rate, check_positive
 
-__all__ = ["adamw_shrink_factor", "equilibrium_rms"]
+__all__ = ["adamw_shrink_factor", "equilibrium_rms", "noise_equilibrium_rms", "rms_after"]
 
 
 def adamw_shrink_factor(lr: ArrayLike, weight_decay: float) -> float:
@@ -75,3 +75,70 @@ def equilibrium_rms(lr: float, weight_decay: float) -> float:
     check_positive("lr", lr)
     check_positive("weight_decay", weight_decay)
     return math.sqrt(lr / (2 * weight_decay))
+
+
+def noise_equilibrium_rms(lr: float, weight_decay: float, beta1: float = 0.9) -> float:
+    """Return the size at which noise and decay hold AdamW's weights, for any strength of the decay.
+
+    Exact for independent gradients of mean 0 and a second moment that is known, as it is for
+    ``beta2`` close to 1. For ``lr * weight_decay`` small against ``1 - beta1`` it is
+    :func:`equilibrium_rms`.
+
+    Parameters
+    ----------
+    lr, weight_decay : float
+        In PyTorch's form; both positive, with ``lr * weight_decay < 2``.
+    beta1 : float
+        Decay rate of the first moment, in [0, 1).
+
+    Raises
+    ------
+    ValueError
+        An argument is out of range. From a product of 2 on, the weights grow without end.
+
+    Examples
+    --------
+    >>> round(noise_equilibrium_rms(0.01, 0.5) / equilibrium_rms(0.01, 0.5), 3)
+    0.978
+    >>> round(noise_equilibrium_rms(0.1, 5.0) / equilibrium_rms(0.1, 5.0), 3)
+    0.43
+    """
+    check_positive("lr", lr)
+    check_positive("weight_decay", weight_decay)
+    check_decay_rate("beta1", beta1)
+    if lr * weight_decay >= 2:
+        raise ValueError(f"lr * weight_decay must be less than 2, got {lr * weight_decay!r}")
+    kept = 1 - lr * weight_decay
+    momentum = (1 - beta1) / (1 + beta1) * (1 + kept * beta1) / (1 - kept * beta1)
+    return lr * math.sqrt(momentum / (1 - kept**2))
+
+
+def rms_after(steps: int, lr: float, weight_decay: float, start: float = 0.0) -> float:
+    """Return how large AdamW's weights are on their way to :func:`equilibrium_rms`.
+
+    Parameters
+    ----------
+    steps : int
+        Number of steps on gradients that are pure noise, not negative.
+    lr, weight_decay : float
+        In PyTorch's form; both positive, with a product that is small.
+    start : float
+        Root mean square of the weights before the first step.
+
+    Raises
+    ------
+    ValueError
+        ``steps`` is negative, or ``lr`` or ``weight_decay`` is not positive.
+
+    Examples
+    --------
+    With PyTorch's defaults for AdamW, ten thousand steps are not long:
+
+    >>> [round(rms_after(t, 1e-3, 1e-2), 3) for t in (10_000, 100_000, 1_000_000)]
+    [0.095, 0.208, 0.224]
+    """
+    if steps < 0:
+        raise ValueError(f"steps must not be negative, got {steps!r}")
+    left = (1 - lr * weight_decay) ** (2 * steps)
+    settled = equilibrium_rms(lr, weight_decay)
+    return math.sqrt(left * start**2 + (1 - left) * settled**2)
