@@ -43,10 +43,11 @@ lint: .venv/ready ## check style, types and stored notebook outputs
 notebooks: .venv/ready ## run the chapters and store their outputs; CHAPTER=4 runs one
 	@$(BIN)/python book/_tools/notebooks.py run $(or $(ONE),$(CHAPTERS))
 
-experiments: .venv/ready ## repeat the long runs (an hour or two) and store their results
+experiments: .venv/ready ## repeat the long runs (two hours or so) and store their results
 	@$(BIN)/python -m adam_tutorial.experiments.images --out book/results/images.json
 	@$(BIN)/python -m adam_tutorial.experiments.text --out book/results/text.json
 	@$(BIN)/python -m adam_tutorial.experiments.decay --out book/results/decay.json
+	@$(BIN)/python -m adam_tutorial.experiments.hyperparameters --out book/results/hyperparameters.json
 
 clean: ## remove the environment and everything that was built
 	@rm -rf .venv _build .mypy_cache .ruff_cache .pytest_cache .hypothesis .coverage *.egg-info

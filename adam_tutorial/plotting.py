@@ -135,7 +135,9 @@ def style_of(name: str) -> dict[str, Any]:
     return dict(STYLES[name])
 
 
-def band(axes: Axes, x: ArrayLike, curves: ArrayLike, name: str) -> None:
+def band(
+    axes: Axes, x: ArrayLike, curves: ArrayLike, name: str, *, label: str | None = None
+) -> None:
     """Draw the mean of several curves and the range between the smallest and the largest.
 
     Parameters
@@ -145,10 +147,12 @@ def band(axes: Axes, x: ArrayLike, curves: ArrayLike, name: str) -> None:
     curves : array_like, shape (seeds, points)
     name : str
         An optimizer; gives the colour and the label.
+    label : str, optional
+        Another label.
     """
     values = np.asarray(curves, dtype=np.float64)
     style = style_of(name)
-    axes.plot(x, values.mean(axis=0), label=name, **style)
+    axes.plot(x, values.mean(axis=0), label=label or name, **style)
     low, high = values.min(axis=0), values.max(axis=0)
     axes.fill_between(x, low, high, color=style["color"], alpha=0.2, linewidth=0)
 

@@ -133,6 +133,12 @@ def test_every_colour_of_an_svg_is_one_that_the_dark_theme_replaces() -> None:
     assert set(re.findall(r"(?:fill|stroke): (#\w+)", buffer.getvalue())) <= set(DARK)
 
 
+def test_band_is_named_after_its_optimizer_unless_it_has_a_label(axes: Axes) -> None:
+    band(axes, [0, 1], [[1, 2], [3, 4]], "Adam")
+    band(axes, [0, 1], [[1, 2], [3, 4]], "Adam", label="0.9")
+    assert axes.get_legend_handles_labels()[1] == ["Adam", "0.9"]
+
+
 def test_style_is_set_without_ipython(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delitem(sys.modules, "IPython", raising=False)
     use_style()

@@ -2,7 +2,7 @@
 
 ``averages`` is about the moving averages m and v, ``steps`` about the length of a step,
 ``situations`` about steps in simple situations, ``decay`` about weight decay, ``convergence`` about
-where the steps lead.
+where the steps lead, ``schedules`` about the course of the learning rate and about searches.
 """
 
 from adam_tutorial.theory.averages import (
@@ -31,6 +31,13 @@ from adam_tutorial.theory.decay import (
     equilibrium_rms,
     noise_equilibrium_rms,
     rms_after,
+)
+from adam_tutorial.theory.schedules import (
+    cosine_factor,
+    expected_best,
+    untuned_warmup_steps,
+    warmup_factor,
+    wsd_factor,
 )
 from adam_tutorial.theory.situations import (
     jump_step,
@@ -63,10 +70,12 @@ __all__ = [
     "bias_correction",
     "check_decay_rate",
     "constant_gradient_moments",
+    "cosine_factor",
     "critical_beta2",
     "critical_excess",
     "decaying_bias_correction",
     "equilibrium_rms",
+    "expected_best",
     "geometric_gradient_moments",
     "half_life",
     "jump_step",
@@ -95,6 +104,9 @@ __all__ = [
     "step_size_factor",
     "step_supremum",
     "step_supremum_gradients",
+    "untuned_warmup_steps",
+    "warmup_factor",
     "white_noise_rms",
+    "wsd_factor",
     "zeta",
 ]

@@ -1,0 +1,184 @@
+"""How the learning rate changes over a run, and what a random search may be expected to find."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from adam_tutorial.theory.averages import check_decay_rate, check_step
+
+__all__ = [
+    "cosine_factor",
+    "expected_best",
+    "untuned_warmup_steps",
+    "warmup_factor",
+    "wsd_factor",
+]
+
+
+def warmup_factor(t: int, steps: float) -> float:
+    """Return by what a linear warm-up multiplies the learning rate of step ``t``.
+
+    Parameters
+    ----------
+    t : int
+        Number of the step, from 1.
+    steps : float
+        Length of the warm-up; 0 for none. From ``t = steps`` on the factor is 1.
+
+    Raises
+    ------
+    ValueError
+        ``t`` is less than 1 or ``steps`` is negative.
+
+    Examples
+    --------
+    >>> [warmup_factor(t, 4) for t in (1, 2, 4, 5)]
+    [0.25, 0.5, 1.0, 1.0]
+    """
+    check_step(t)
+    if not 0 <= steps < math.inf:
+        raise ValueError(f"steps must be 0 or more and finite, got {steps!r}")
+    return 1.0 if t >= steps else t / steps
+
+
+def untuned_warmup_steps(beta2: float) -> float:
+    """Return the length of a warm-up that nobody has to tune: ``2/(1 - beta2)`` steps.
+
+    Raises
+    ------
+    ValueError
+        ``beta2`` is outside [0, 1).
+
+    References
+    ----------
+    Ma, Yarats (2021), "On the adequacy of untuned warmup for adaptive optimization".
+
+    Examples
+    --------
+    >>> round(untuned_warmup_steps(0.999))
+    2000
+    """
+    check_decay_rate("beta2", beta2)
+    return 2 / (1 - beta2)
+
+
+def cosine_factor(t: int, total: int) -> float:
+    """Return the factor of step ``t`` on half a cosine from 1 to 0.
+
+    It is what torch's ``CosineAnnealingLR(T_max=total)`` gives when it is stepped after each step
+    of the optimizer.
+
+    Parameters
+    ----------
+    t : int
+        Number of the step, from 1 to ``total``.
+    total : int
+        Steps of the run.
+
+    Raises
+    ------
+    ValueError
+        ``t`` is outside of the run.
+
+    References
+    ----------
+    Loshchilov, Hutter (2017), "SGDR", without its restarts.
+
+    Examples
+    --------
+    >>> cosine_factor(1, 100), round(cosine_factor(51, 100), 12)
+    (1.0, 0.5)
+    """
+    _check_within(t, total)
+    return (1 + math.cos(math.pi * (t - 1) / total)) / 2
+
+
+def wsd_factor(t: int, total: int, decay: int) -> float:
+    """Return the factor of step ``t`` of a run that is constant and falls on a line at its end.
+
+    The stable and the decay phase of "warm-up, stable, decay"; :func:`warmup_factor` is the first.
+
+    Parameters
+    ----------
+    t : int
+        Number of the step, from 1 to ``total``.
+    total : int
+        Steps of the run.
+    decay : int
+        How many steps at the end fall; the last one has the factor ``1/decay``.
+
+    Raises
+    ------
+    ValueError
+        ``t`` is outside of the run, or ``decay`` is not between 1 and ``total``.
+
+    References
+    ----------
+    Hu et al. (2024), "MiniCPM".
+
+    Examples
+    --------
+    >>> [wsd_factor(t, total=10, decay=4) for t in (1, 7, 8, 10)]
+    [1.0, 1.0, 0.75, 0.25]
+    """
+    _check_within(t, total)
+    if not 1 <= decay <= total:
+        raise ValueError(f"decay must be between 1 and total={total!r}, got {decay!r}")
+    return min(1.0, (total - t + 1) / decay)
+
+
+def expected_best(losses: ArrayLike, trials: int) -> float:
+    """Return the lowest loss that a random search of ``trials`` runs finds on average.
+
+    Parameters
+    ----------
+    losses : array_like, shape (n,)
+        One loss per recorded run, of settings drawn at random; infinite where a run diverged.
+    trials : int
+        Length of the search, from 1 to n.
+
+    Returns
+    -------
+    float
+        The mean over all choices of ``trials`` of the recorded runs: an unbiased estimate.
+
+    Raises
+    ------
+    ValueError
+        There are no losses, one is NaN, or ``trials`` is out of range.
+
+    Notes
+    -----
+    The i-th smallest of n losses is the lowest of a choice if the others are among the n - i larger
+    ones. Drawing with replacement instead would be biased, see Tang et al.
+
+    References
+    ----------
+    Dodge et al. (2019), "Show Your Work". Tang et al. (2020), "Showing Your Work Doesn't Always
+    Work".
+
+    Examples
+    --------
+    >>> expected_best([1.0, 2.0, 3.0], trials=2)  # 1, 1 or 2
+    1.3333333333333333
+    """
+    ordered = np.sort(np.asarray(losses, dtype=np.float64))
+    if ordered.ndim != 1 or len(ordered) == 0 or np.isnan(ordered).any():
+        raise ValueError(f"losses must be a list of numbers without NaN, got {losses!r}")
+    count = len(ordered)
+    if not 1 <= trials <= count:
+        raise ValueError(f"trials must be between 1 and {count}, got {trials!r}")
+    choices = math.comb(count, trials)
+    # The largest ones are never the lowest of a choice: skipped, for they may be infinite.
+    return math.fsum(
+        float(loss) * (math.comb(count - i, trials - 1) / choices)
+        for i, loss in enumerate(ordered[: count - trials + 1], start=1)
+    )
+
+
+def _check_within(t: int, total: int) -> None:
+    if not 1 <= t <= total:
+        raise ValueError(f"t must be between 1 and total={total!r}, got {t!r}")
