@@ -17,7 +17,16 @@ from typing import Any
 
 from adam_tutorial.theory import bias_correction
 
-__all__ = ["Convention", "Translation", "conventions", "eps_at", "eps_hat_at", "translate"]
+__all__ = [
+    "Convention",
+    "Translation",
+    "conventions",
+    "eps_at",
+    "eps_hat_at",
+    "eps_hat_lag",
+    "largest_eps_hat_lag",
+    "translate",
+]
 
 Settings = dict[str, Any]
 
@@ -325,6 +334,73 @@ def eps_hat_at(eps: float, t: int, beta2: float = 0.999) -> float:
     0.5
     """
     return eps * math.sqrt(bias_correction(beta2, t))
+
+
+def eps_hat_lag(eps: float, size: float, steps: int, beta2: float = 0.999) -> float:
+    """Return how far an eps beside the root of v stays behind the same eps beside that of v-hat.
+
+    For a gradient that is always the same, in learning rates.
+
+    Parameters
+    ----------
+    eps : float
+        The number that both add.
+    size : float
+        Absolute value of the gradient, positive.
+    steps : int
+        Number of steps taken.
+    beta2 : float
+        Decay rate in [0, 1).
+
+    Raises
+    ------
+    ValueError
+        An argument is out of range.
+
+    Examples
+    --------
+    >>> round(eps_hat_lag(1e-7, 1e-5, 1000), 2), round(eps_hat_lag(1e-7, 1e-5, 20_000), 2)
+    (10.61, 12.72)
+    """
+    _check_lag(eps, size)
+    if steps < 0:
+        raise ValueError(f"steps must not be negative, got {steps!r}")
+    return math.fsum(
+        size / (size + eps) - size / (size + eps_at(eps, t, beta2)) for t in range(1, steps + 1)
+    )
+
+
+def largest_eps_hat_lag(eps: float, size: float, beta2: float = 0.999) -> float:
+    """Return what :func:`eps_hat_lag` stays below for any number of steps.
+
+    ``eps/size * 2*ln(2)/-ln(beta2)``: 1386 times ``eps/size`` at the default beta2.
+
+    Parameters
+    ----------
+    eps, size, beta2
+        As for :func:`eps_hat_lag`; ``beta2`` positive.
+
+    Raises
+    ------
+    ValueError
+        An argument is out of range.
+
+    Examples
+    --------
+    >>> round(largest_eps_hat_lag(1e-7, 1e-5), 2)
+    13.86
+    """
+    _check_lag(eps, size)
+    if not 0 < beta2 < 1:
+        raise ValueError(f"beta2 must be in (0, 1), got {beta2!r}")
+    return eps / size * 2 * math.log(2) / -math.log(beta2)
+
+
+def _check_lag(eps: float, size: float) -> None:
+    if not (eps >= 0 and math.isfinite(eps)):
+        raise ValueError(f"eps must be finite and not negative, got {eps!r}")
+    if not (size > 0 and math.isfinite(size)):
+        raise ValueError(f"size must be positive and finite, got {size!r}")
 
 
 def translate(

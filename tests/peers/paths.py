@@ -6,14 +6,15 @@ import atexit
 import os
 import shutil
 import tempfile
-import warnings
 from collections.abc import Callable, Mapping
+from functools import partial
 from typing import Any
 
 import numpy as np
 import pytest
-import torch
 from numpy.typing import NDArray
+
+from adam_tutorial import peers
 
 # Before the first import of Keras. Its settings must not be read from, or written to, the home
 # folder of whoever runs the tests.
@@ -26,88 +27,27 @@ Array = NDArray[np.float64]
 Gradient = Callable[[Array, int], Array]
 
 
-def follow_torch(
-    make: Callable[..., torch.optim.Optimizer],
-    settings: Mapping[str, Any],
-    gradient: Gradient,
-    start: Array,
-    steps: int,
-) -> Array:
-    """Return every point of a torch-style optimizer, (steps + 1, d)."""
-    theta = torch.nn.Parameter(torch.from_numpy(start.copy()))
-    optimizer = make([theta], **settings)
-    points = [start]
-    for t in range(1, steps + 1):
-        theta.grad = torch.from_numpy(gradient(points[-1], t))
-        optimizer.step()
-        points.append(theta.detach().numpy().copy())
-    return np.array(points)
-
-
-def follow_optax(
-    make: Callable[..., Any],
-    settings: Mapping[str, Any],
-    gradient: Gradient,
-    start: Array,
-    steps: int,
-) -> Array:
-    """Return every point of an Optax transformation, (steps + 1, d)."""
-    jax, optax = pytest.importorskip("jax"), pytest.importorskip("optax")
-    with jax.enable_x64(True):
-        transformation = make(**settings)
-        theta = jax.numpy.asarray(start)
-        state = transformation.init(theta)
-
-        @jax.jit  # type: ignore[untyped-decorator]
-        def step(g: Any, state: Any, theta: Any) -> tuple[Any, Any]:
-            change, state = transformation.update(g, state, theta)
-            return optax.apply_updates(theta, change), state
-
-        points = [start]
-        for t in range(1, steps + 1):
-            theta, state = step(gradient(points[-1], t), state, theta)
-            points.append(np.asarray(theta))
-    return np.array(points)
-
-
-def follow_keras(
-    make: Callable[..., Any],
-    settings: Mapping[str, Any],
-    gradient: Gradient,
-    start: Array,
-    steps: int,
-) -> Array:
-    """Return every point of a Keras optimizer on the torch backend, (steps + 1, d)."""
-    keras = pytest.importorskip("keras")
-    before = keras.config.floatx()
-    keras.config.set_floatx("float64")
-    # NumPy 2 warns of the way in which Keras reads its own variables.
-    warnings.filterwarnings("ignore", "__array__ implementation", DeprecationWarning)
-    try:
-        theta = keras.Variable(start, dtype="float64")
-        optimizer = make(**settings)
-        optimizer.build([theta])
-        points = [start]
-        for t in range(1, steps + 1):
-            optimizer.apply([torch.from_numpy(gradient(points[-1], t))])
-            points.append(theta.value.detach().numpy().copy())
-    finally:
-        keras.config.set_floatx(before)
-    return np.array(points)
-
-
 def find(name: str) -> Callable[..., Any]:
     """Return the optimizer of which ``adam_tutorial.conventions`` gives the full name."""
-    module, _, attribute = name.rpartition(".")
-    found: Callable[..., Any] = getattr(pytest.importorskip(module), attribute)
-    return found
+    for library in {"optax": ("jax", "optax")}.get(name.split(".")[0], (name.split(".")[0],)):
+        pytest.importorskip(library)
+    return peers.find(name)
+
+
+def follow(
+    library: str,
+    make: Callable[..., Any],
+    settings: Mapping[str, Any],
+    gradient: Gradient,
+    start: Array,
+    steps: int,
+) -> Array:
+    """Return every point of a library's optimizer, (steps + 1, d)."""
+    return peers.follow(library, make, settings, gradient, start, steps)
 
 
 FOLLOW: dict[str, Callable[..., Array]] = {
-    "torch": follow_torch,
-    "adam_tutorial": follow_torch,
-    "optax": follow_optax,
-    "keras": follow_keras,
+    library: partial(follow, library) for library in peers.LIBRARIES
 }
 
 
