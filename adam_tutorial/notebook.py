@@ -1,9 +1,12 @@
-"""Helpers for notebooks: show the code of the package where the text speaks of it."""
+"""Helpers for notebooks: show the code of the package, or break it on purpose."""
 
 from __future__ import annotations
 
 import ast
+import difflib
 import inspect
+import itertools
+import linecache
 import textwrap
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
@@ -11,7 +14,9 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from IPython.display import Markdown
 
-__all__ = ["show_source", "source"]
+__all__ = ["edited", "show_source", "source"]
+
+_COUNTER = itertools.count(1)
 
 
 def source(thing: Callable[..., Any]) -> str:
@@ -52,3 +57,47 @@ def show_source(thing: Callable[..., Any]) -> Markdown:
     from IPython.display import Markdown
 
     return Markdown(f"```python\n{source(thing)}\n```")
+
+
+def edited(function: Callable[..., Any], *changes: tuple[str, str]) -> Callable[..., Any]:
+    """Return a function with other lines in it, and print these lines before and after.
+
+    Parameters
+    ----------
+    function : function
+        It must not use names of a function around it.
+    *changes : pair of str
+        What stands in its source, exactly once, and what is to stand there.
+
+    Raises
+    ------
+    ValueError
+        What is to be replaced is not there, or is there more than once.
+    TypeError, OSError
+        As for :func:`source`.
+
+    Examples
+    --------
+    >>> from adam_tutorial.checking import plain_adam
+    >>> uphill = edited(plain_adam, ("theta - lr * m_hat", "theta + lr * m_hat"))
+    -         return theta - lr * m_hat / (np.sqrt(v_hat) + eps)
+    +         return theta + lr * m_hat / (np.sqrt(v_hat) + eps)
+    """
+    before = text = source(function)
+    for old, new in changes:
+        if text.count(old) != 1:
+            raise ValueError(
+                f"{old!r} must be in the source of {function.__name__} once, "
+                f"but is there {text.count(old)} times"
+            )
+        text = text.replace(old, new)
+    for line in difflib.ndiff(before.splitlines(), text.splitlines()):
+        if line[0] in "-+":
+            print(line)
+    # Tracebacks, and an edit of what was edited, look for the source under this name.
+    name = f"<edited {function.__name__} {next(_COUNTER)}>"
+    linecache.cache[name] = (len(text), None, text.splitlines(keepends=True), name)
+    namespace = dict(inspect.unwrap(function).__globals__)
+    exec(compile(text, name, "exec"), namespace)  # noqa: S102
+    made: Callable[..., Any] = namespace[function.__name__]
+    return made

@@ -133,3 +133,31 @@ def test_notebook_shows_the_source_highlighted() -> None:
     shown = notebook.show_source(thing)
     assert isinstance(shown, Markdown)
     assert shown.data == f"```python\n{source(bare)}\n```"
+
+
+def test_edited_function_has_the_new_line_and_shows_both(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    edited = notebook.edited(bare, ("x + 1", "x + 10"))
+    assert (bare(1), edited(1)) == (2, 11)
+    assert capsys.readouterr().out == "-     return x + 1\n+     return x + 10\n"
+
+
+def test_edited_function_can_be_edited_again() -> None:
+    once = notebook.edited(documented, ("x + len", "x - len"))
+    twice = notebook.edited(once, ("a string", "string"))
+    assert once(0) == -len("a string stays")
+    assert twice(0) == -len("string stays")
+
+
+def test_edited_decorated_function_is_decorated() -> None:
+    broken: Any = notebook.edited(reference.adam, ("t = t + 1", "t = t + 2"))
+    assert broken(None, [1.0])[0].t == 2
+    with pytest.raises(ValueError, match="lr must be finite"):
+        broken(None, [1.0], lr=-1.0)
+
+
+@pytest.mark.parametrize(("old", "times"), [("y", 0), ("x", 2)])
+def test_edit_that_does_not_fit_once_is_refused(old: str, times: int) -> None:
+    with pytest.raises(ValueError, match=f"source of bare once, but is there {times} times"):
+        notebook.edited(bare, (old, "z"))

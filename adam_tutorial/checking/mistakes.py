@@ -1,0 +1,235 @@
+"""The mistakes that are made in programs of Adam, each as a change of Algorithm 1."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+__all__ = ["DECAYS", "MISTAKES", "NO_MAXIMUM", "Mistake"]
+
+
+@dataclass(frozen=True)
+class Mistake:
+    """A mistake, its forms, and what is right.
+
+    Parameters
+    ----------
+    name : str
+    forms : dict
+        From what is seen, in words, to the fields of
+        :class:`~adam_tutorial.checking.Behaviour` that it changes.
+    right : str
+        What would be right.
+    chapter : str
+        Where the book explains it.
+    """
+
+    name: str
+    forms: Mapping[str, Mapping[str, Any]] = field(repr=False)
+    right: str
+    chapter: str
+
+
+DERIVED, PARTS, CONVERGES = (
+    "4. Adam, derived",
+    "3. The parts Adam is made of",
+    "6. Does Adam converge?",
+)
+DECAY, IN_NUMPY, MYTHS = "7. Weight decay", "9. Adam in NumPy", "12. Myths and mistakes"
+
+
+def _in_averages(what: str, key: str, value: str) -> dict[str, dict[str, str]]:
+    """Return the three forms of what may befall one average or both."""
+    m, v = {f"{key}_m": value}, {f"{key}_v": value}
+    return {f"{what}: m and v": m | v, f"{what}: only m": m, f"{what}: only v": v}
+
+
+def _instead_of(name: str, default: float) -> dict[str, dict[str, float]]:
+    key = "eps_value" if name == "eps" else name
+    return {f"{name} is {default:g} whatever was asked for": {key: default}}
+
+
+MISTAKES: tuple[Mistake, ...] = (
+    Mistake(
+        "no exponent in the bias correction",
+        _in_averages(
+            "divided by 1 - beta (or by 1 - beta**t with t = 1 for ever)",
+            "correct",
+            "no exponent",
+        ),
+        "divide by 1 - beta**t, with t = 1, 2, 3, ...",
+        DERIVED,
+    ),
+    Mistake(
+        "corrected average stored",
+        _in_averages(
+            "overwritten with its correction, which is corrected again",
+            "correct",
+            "stored",
+        ),
+        "m_hat and v_hat are for this step only; keep m and v as they are",
+        DERIVED,
+    ),
+    Mistake(
+        "bias correction missing",
+        _in_averages("not divided by 1 - beta**t", "correct", "missing"),
+        "divide m by 1 - beta1**t and v by 1 - beta2**t",
+        DERIVED,
+    ),
+    Mistake(
+        "bias correction multiplied",
+        _in_averages("multiplied by 1 - beta**t", "correct", "multiplied"),
+        "divide by 1 - beta**t",
+        DERIVED,
+    ),
+    Mistake(
+        "t starts at 0",
+        {"the first step divides by 1 - beta**0, which is zero": {"clock": -1}},
+        "count the step before the correction: the first is t = 1",
+        DERIVED,
+    ),
+    Mistake(
+        "t is one ahead",
+        {"the first step is corrected with t = 2": {"clock": 1}},
+        "the first step is t = 1",
+        DERIVED,
+    ),
+    Mistake(
+        "eps inside the root",
+        {
+            "the divisor is sqrt(v_hat + eps)": {"eps": "in v_hat"},
+            "the divisor is sqrt(v + eps), before the correction": {"eps": "in v"},
+        },
+        "sqrt(v_hat) + eps",
+        DERIVED,
+    ),
+    Mistake(
+        "eps has no effect",
+        {"nothing is added to the root, and 0/0 is not a number": {"eps": "nothing"}},
+        "sqrt(v_hat) + eps",
+        DERIVED,
+    ),
+    Mistake(
+        "eps added to the parameter",
+        {"the fraction has no eps, the result has: a bracket is missing": {"eps": "update"}},
+        "lr * m_hat / (sqrt(v_hat) + eps), with the bracket",
+        DERIVED,
+    ),
+    Mistake(
+        "no square root",
+        {"m_hat is divided by v_hat + eps": {"fraction": "m/v"}},
+        "divide by the root of v_hat",
+        PARTS,
+    ),
+    Mistake(
+        "m and v exchanged",
+        {
+            "v_hat is divided by the root of m_hat": {"fraction": "v/root m"},
+            "m gathers squares, v gathers gradients": {"inputs": "g**2, g"},
+        },
+        "m_hat, of gradients, divided by the root of v_hat, of squares",
+        DERIVED,
+    ),
+    Mistake(
+        "no momentum",
+        {"the gradient stands in the place of m_hat": {"fraction": "g/root v"}},
+        "the numerator is m_hat",
+        PARTS,
+    ),
+    Mistake(
+        "no division",
+        {"the step is lr * m_hat": {"fraction": "m"}},
+        "divide m_hat by sqrt(v_hat) + eps",
+        PARTS,
+    ),
+    Mistake(
+        "factor 1 - beta missing",
+        _in_averages("the gradient is added without the factor 1 - beta", "gather", "sum"),
+        "m = beta1 * m + (1 - beta1) * g, and v alike",
+        DERIVED,
+    ),
+    Mistake(
+        "beta and 1 - beta exchanged",
+        _in_averages("beta of what is new and 1 - beta of what is old", "gather", "exchanged"),
+        "beta belongs to the old average: m = beta1 * m + (1 - beta1) * g",
+        DERIVED,
+    ),
+    Mistake(
+        "beta1 and beta2 exchanged",
+        {"m decays with beta2, v with beta1": {"betas": "exchanged"}},
+        "beta1 belongs to m, beta2 to v",
+        DERIVED,
+    ),
+    Mistake(
+        "one v for all entries",
+        {
+            "v gathers the sum of the squares": {"squares": "sum"},
+            "v gathers the mean of the squares": {"squares": "mean"},
+        },
+        "v has the shape of the gradient: g**2, entry by entry",
+        DERIVED,
+    ),
+    Mistake(
+        "wrong sign",
+        {"theta moves along the gradient, uphill": {"sign": 1}},
+        "theta - lr * m_hat / (sqrt(v_hat) + eps)",
+        DERIVED,
+    ),
+    Mistake(
+        "returns the update",
+        {"what a step returns is what should be added to theta": {"returns": "update"}},
+        "return theta after the step",
+        IN_NUMPY,
+    ),
+    Mistake(
+        "state forgotten between calls",
+        {"every step is a first step": {"keeps": False}},
+        "t, m and v live longer than one call",
+        IN_NUMPY,
+    ),
+    Mistake(
+        "zero gradient taken for no gradient",
+        {
+            "an entry with gradient zero is skipped": {"zeros": "entry"},
+            "an entry with gradient zero does not move": {"zeros": "move"},
+            "a step with gradient zero is skipped": {"zeros": "step"},
+        },
+        "m and v decay at every step, and an entry moves as long as m is not zero",
+        MYTHS,
+    ),
+    Mistake(
+        "takes a maximum, as AMSGrad does",
+        {
+            "the maximum of v, corrected afterwards (PyTorch, Keras)": {"maximum": "v"},
+            "the maximum of the corrected v_hat (Optax)": {"maximum": "v_hat"},
+        },
+        "Adam divides by the root of v_hat itself",
+        CONVERGES,
+    ),
+    Mistake(
+        "setting ignored",
+        _instead_of("lr", 1e-3)
+        | _instead_of("beta1", 0.9)
+        | _instead_of("beta2", 0.999)
+        | _instead_of("eps", 1e-8),
+        "use the settings that were asked for",
+        IN_NUMPY,
+    ),
+)
+
+DECAYS: dict[str, str] = {
+    "lr * decay": "a step takes lr * weight_decay of theta away (decoupled, as in PyTorch)",
+    "decay": "a step takes weight_decay of theta away, not times lr (decoupled, as in the paper)",
+    "penalty": "weight_decay * theta is added to the gradient (L2 penalty, as in torch.optim.Adam)",
+    "divided": "weight_decay * theta is added to m_hat and divided by the root of v_hat",
+    "grows": "a step adds lr * weight_decay of theta: the decay has the wrong sign",
+    "": "weight_decay has no effect",
+}
+
+NO_MAXIMUM = Mistake(
+    "takes no maximum",
+    {"the divisor becomes smaller again": {"maximum": ""}},
+    "AMSGrad divides by the root of the largest v so far",
+    CONVERGES,
+)
