@@ -46,6 +46,7 @@ notebooks: .venv/ready ## run the chapters and store their outputs; CHAPTER=4 ru
 experiments: .venv/ready ## repeat the long runs (two hours or so) and store their results
 	@$(BIN)/python -m adam_tutorial.experiments.images --out book/results/images.json
 	@$(BIN)/python -m adam_tutorial.experiments.text --out book/results/text.json
+	@$(BIN)/python -m adam_tutorial.experiments.pains --out book/results/pains.json
 	@$(BIN)/python -m adam_tutorial.experiments.decay --out book/results/decay.json
 	@$(BIN)/python -m adam_tutorial.experiments.hyperparameters --out book/results/hyperparameters.json
 

@@ -11,15 +11,19 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 from numpy.typing import NDArray
 
+from adam_tutorial.reference import gradient_descent, momentum
 from adam_tutorial.scratch import (
     accuracy,
     cross_entropy,
+    expected_cross_entropy,
     finite_difference,
     flatten,
+    hessian_vector_product,
     initialise,
     logits,
     loss_and_gradient,
     softmax,
+    train,
     unflatten,
 )
 
@@ -246,3 +250,124 @@ def test_vector_of_another_length_is_refused(shape: tuple[int, ...]) -> None:
     message = re.escape(f"theta must have shape (7,), got {shape}")
     with pytest.raises(ValueError, match=message):
         unflatten(np.zeros(shape), like)
+
+
+# Curvature
+
+
+@network_sizes
+def test_hessian_product_is_linear_and_symmetric(sizes: tuple[int, ...]) -> None:
+    parameters, x, y = problem(sizes)
+    generator = np.random.default_rng(1)
+    one, two = ([generator.standard_normal(p.shape) for p in parameters] for _ in range(2))
+
+    def product(v: list[Array]) -> Array:
+        return flatten(hessian_vector_product(parameters, v, x, y))
+
+    both = product([2 * a - b for a, b in zip(one, two, strict=True)])
+    np.testing.assert_allclose(both, 2 * product(one) - product(two), atol=1e-12)
+    assert flatten(two) @ product(one) == pytest.approx(flatten(one) @ product(two))
+
+
+@network_sizes
+def test_hessian_product_is_the_change_of_the_gradient(sizes: tuple[int, ...]) -> None:
+    parameters, x, y = problem(sizes)
+    v = np.random.default_rng(2).standard_normal(flatten(parameters).size)
+
+    def gradient(s: float) -> Array:
+        moved = unflatten(flatten(parameters) + s * v, parameters)
+        return flatten(loss_and_gradient(moved, x, y)[1])
+
+    product = flatten(hessian_vector_product(parameters, unflatten(v, parameters), x, y))
+    np.testing.assert_allclose((gradient(1e-6) - gradient(-1e-6)) / 2e-6, product, atol=1e-7)
+
+
+# Training
+
+
+def test_training_on_all_examples_follows_the_rule() -> None:
+    parameters, x, y = problem((5, 7, 3))
+    theta, state = flatten(parameters), None
+    run = train(parameters, momentum, x, y, steps=3, lr=0.1, beta=0.5)
+    for step in run:
+        loss, gradient = loss_and_gradient(unflatten(theta, parameters), x, y)
+        state, update = momentum(state, flatten(gradient), lr=0.1, beta=0.5)
+        theta = theta + update
+        assert step.loss == loss
+        np.testing.assert_array_equal(step.gradient, flatten(gradient))
+        np.testing.assert_array_equal(flatten(step.parameters), theta)
+    with pytest.raises(StopIteration):
+        next(run)
+
+
+def test_every_pass_takes_each_example_once_in_a_new_order_drawn_from_the_seed() -> None:
+    parameters, x, y = problem((5, 3))
+    generator = np.random.default_rng(7)
+    run = train(parameters, gradient_descent, x, y, steps=4, batch_size=5, seed=7, lr=0.1)
+    for _ in range(2):
+        order = generator.permutation(11)
+        for batch in (order[:5], order[5:10]):
+            before = parameters
+            step = next(run)
+            loss, gradient = loss_and_gradient(before, x[batch], y[batch])
+            assert step.loss == loss
+            np.testing.assert_array_equal(step.gradient, flatten(gradient))
+            parameters = step.parameters
+
+
+def test_parameters_given_to_train_are_left_alone() -> None:
+    parameters, x, y = problem((5, 7, 3))
+    before = flatten(parameters)
+    list(train(parameters, gradient_descent, x, y, steps=2, lr=1.0))
+    np.testing.assert_array_equal(flatten(parameters), before)
+
+
+def test_run_that_diverges_ends_with_the_first_loss_that_is_not_finite() -> None:
+    parameters, x, y = problem((5, 7, 3))
+    losses = [s.loss for s in train(parameters, gradient_descent, x, y, steps=99, lr=1e200)]
+    assert 1 < len(losses) < 99
+    assert np.isfinite(losses[:-1]).all()
+    assert not np.isfinite(losses[-1])
+
+
+def test_gradient_with_wrong_labels_is_on_average_that_of_the_expected_loss() -> None:
+    parameters, x, y = problem((5, 3))
+    run = train(parameters, gradient_descent, x, y, steps=6000, seed=1, wrong_labels=0.4, lr=0.0)
+    steps = list(run)
+    mean = np.mean([step.gradient for step in steps], axis=0)
+
+    def expected(theta: Array) -> float:
+        return expected_cross_entropy(logits(unflatten(theta, parameters), x), y, 0.4)
+
+    np.testing.assert_allclose(mean, finite_difference(expected, flatten(parameters)), atol=0.01)
+    losses = [step.loss for step in steps]
+    assert np.mean(losses) == pytest.approx(expected(flatten(parameters)), abs=0.01)
+    assert np.std(losses) > 0.01
+
+
+@given(LOGITS)
+def test_expected_cross_entropy_without_wrong_labels_is_the_usual_one(z: Array) -> None:
+    y = np.zeros(len(z), dtype=np.int64)
+    assert expected_cross_entropy(z, y, 0.0) == cross_entropy(z, y)
+    flat = np.zeros_like(z)
+    for share in (0.3, 1.0):
+        assert expected_cross_entropy(flat, y, share) == pytest.approx(np.log(z.shape[1]))
+
+
+@pytest.mark.parametrize("share", [-0.1, 1.1, math.nan])
+def test_share_of_wrong_labels_outside_zero_to_one_is_refused(share: float) -> None:
+    parameters, x, y = problem((5, 3))
+    message = rf"wrong_labels must be in \[0, 1\], got {share}"
+    with pytest.raises(ValueError, match=message):
+        expected_cross_entropy(logits(parameters, x), y, share)
+    with pytest.raises(ValueError, match=message):
+        train(parameters, gradient_descent, x, y, steps=1, wrong_labels=share)
+
+
+def test_bad_numbers_of_steps_and_sizes_of_batches_are_refused_at_once() -> None:
+    parameters, x, y = problem((5, 3))
+    with pytest.raises(ValueError, match="steps must not be negative, got -1"):
+        train(parameters, gradient_descent, x, y, steps=-1)
+    for size in (0, 12):
+        with pytest.raises(ValueError, match=f"batch_size must be between 1 and 11, got {size}"):
+            train(parameters, gradient_descent, x, y, steps=1, batch_size=size)

@@ -2,7 +2,8 @@
 
 ``averages`` is about the moving averages m and v, ``steps`` about the length of a step,
 ``situations`` about steps in simple situations, ``decay`` about weight decay, ``convergence`` about
-where the steps lead, ``schedules`` about the course of the learning rate and about searches.
+where the steps lead, ``schedules`` about the course of the learning rate and about searches,
+``descent`` about what came before Adam.
 """
 
 from adam_tutorial.theory.averages import (
@@ -31,6 +32,21 @@ from adam_tutorial.theory.decay import (
     equilibrium_rms,
     noise_equilibrium_rms,
     rms_after,
+)
+from adam_tutorial.theory.descent import (
+    adagrad_length,
+    adagrad_step,
+    best_descent,
+    best_heavy_ball,
+    descent_rate,
+    heavy_ball_rate,
+    heavy_ball_sum,
+    noise_floor,
+    rmsprop_cycle,
+    rmsprop_floor,
+    rmsprop_step,
+    step_limit,
+    steps_per_digit,
 )
 from adam_tutorial.theory.schedules import (
     cosine_factor,
@@ -65,8 +81,12 @@ from adam_tutorial.theory.steps import (
 
 __all__ = [
     "RegretBound",
+    "adagrad_length",
+    "adagrad_step",
     "adamax_step_supremum",
     "adamw_shrink_factor",
+    "best_descent",
+    "best_heavy_ball",
     "bias_correction",
     "check_decay_rate",
     "constant_gradient_moments",
@@ -74,10 +94,13 @@ __all__ = [
     "critical_beta2",
     "critical_excess",
     "decaying_bias_correction",
+    "descent_rate",
     "equilibrium_rms",
     "expected_best",
     "geometric_gradient_moments",
     "half_life",
+    "heavy_ball_rate",
+    "heavy_ball_sum",
     "jump_step",
     "lazy_travel",
     "lazy_update",
@@ -98,12 +121,17 @@ __all__ = [
     "radam_rho",
     "rescaled_decay_rate",
     "rms_after",
+    "rmsprop_cycle",
+    "rmsprop_floor",
+    "rmsprop_step",
     "sde_scaling",
     "spike_step",
     "stability_limit",
+    "step_limit",
     "step_size_factor",
     "step_supremum",
     "step_supremum_gradients",
+    "steps_per_digit",
     "untuned_warmup_steps",
     "warmup_factor",
     "white_noise_rms",

@@ -1,0 +1,378 @@
+"""Gradient descent, momentum, AdaGrad and RMSProp where they can be followed with pen and paper.
+
+Curvatures are second derivatives: on a quadratic, the eigenvalues of its Hessian. Momentum is in
+the heavy-ball form ``b = beta * b + g``, as in ``reference.momentum``; with ``beta = 0`` it is
+gradient descent.
+"""
+
+from __future__ import annotations
+
+import cmath
+import math
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from adam_tutorial.theory.averages import (
+    bias_correction,
+    check_decay_rate,
+    check_positive,
+    check_step,
+)
+
+__all__ = [
+    "adagrad_length",
+    "adagrad_step",
+    "best_descent",
+    "best_heavy_ball",
+    "descent_rate",
+    "heavy_ball_rate",
+    "heavy_ball_sum",
+    "noise_floor",
+    "rmsprop_cycle",
+    "rmsprop_floor",
+    "rmsprop_step",
+    "step_limit",
+    "steps_per_digit",
+]
+
+
+def _curvatures(curvatures: ArrayLike) -> list[float]:
+    values = np.asarray(curvatures, dtype=np.float64).ravel().tolist()
+    if not values or not all(0 < value < math.inf for value in values):
+        raise ValueError(f"curvatures must be positive and finite, got {curvatures!r}")
+    return [float(value) for value in values]
+
+
+def step_limit(curvature: float, beta: float = 0.0) -> float:
+    """Return the learning rate from which on momentum diverges: ``2 * (1 + beta) / curvature``.
+
+    Parameters
+    ----------
+    curvature : float
+        The largest eigenvalue of the Hessian; positive.
+    beta : float
+        Decay rate of the heavy ball, in [0, 1); 0 for gradient descent.
+
+    Raises
+    ------
+    ValueError
+        An argument is out of range.
+
+    See Also
+    --------
+    stability_limit : the same for momentum as an average, where it is larger by 1/(1 - beta).
+
+    Examples
+    --------
+    >>> step_limit(4.0), step_limit(4.0, beta=0.5)
+    (0.5, 0.75)
+    """
+    check_positive("curvature", curvature)
+    check_decay_rate("beta", beta)
+    return 2 * (1 + beta) / curvature
+
+
+def descent_rate(lr: float, curvatures: ArrayLike) -> float:
+    """Return the factor by which a step of gradient descent shrinks the distance to the minimum.
+
+    Parameters
+    ----------
+    lr : float
+        Learning rate; positive.
+    curvatures : array_like
+        Eigenvalues of the Hessian; positive.
+
+    Returns
+    -------
+    float
+        The largest ``|1 - lr * h|``: that of the slowest direction. 1 or more does not converge.
+
+    Raises
+    ------
+    ValueError
+        An argument is not positive.
+
+    Examples
+    --------
+    >>> descent_rate(0.125, [1, 4])
+    0.875
+    """
+    check_positive("lr", lr)
+    return max(abs(1 - lr * h) for h in _curvatures(curvatures))
+
+
+def best_descent(smallest: float, largest: float) -> tuple[float, float]:
+    """Return the best constant learning rate of gradient descent, and its rate.
+
+    Parameters
+    ----------
+    smallest, largest : float
+        The extreme eigenvalues of the Hessian; positive.
+
+    Returns
+    -------
+    lr, rate : float
+        ``2 / (smallest + largest)`` and ``(kappa - 1) / (kappa + 1)``, kappa = largest / smallest.
+
+    Raises
+    ------
+    ValueError
+        A curvature is not positive, or ``smallest`` exceeds ``largest``.
+
+    Examples
+    --------
+    >>> best_descent(1.0, 3.0)
+    (0.5, 0.5)
+    """
+    _check_order(smallest, largest)
+    return 2 / (smallest + largest), (largest - smallest) / (largest + smallest)
+
+
+def _check_order(smallest: float, largest: float) -> None:
+    check_positive("smallest", smallest)
+    check_positive("largest", largest)
+    if smallest > largest:
+        raise ValueError(f"smallest must not exceed largest, got {smallest!r} and {largest!r}")
+
+
+def steps_per_digit(rate: float) -> float:
+    """Return how many steps make an error ten times smaller: ``ln 10 / -ln rate``.
+
+    Parameters
+    ----------
+    rate : float
+        Factor of one step, in (0, 1).
+
+    Raises
+    ------
+    ValueError
+        ``rate`` is outside (0, 1).
+
+    Examples
+    --------
+    >>> round(steps_per_digit(0.5), 2)
+    3.32
+    """
+    if not 0 < rate < 1:
+        raise ValueError(f"rate must be in (0, 1), got {rate!r}")
+    return math.log(10) / -math.log(rate)
+
+
+def heavy_ball_rate(lr: float, beta: float, curvatures: ArrayLike) -> float:
+    """Return the factor by which a step of momentum shrinks the error in the long run.
+
+    Parameters
+    ----------
+    lr, beta : float
+        Learning rate, positive; decay rate in [0, 1).
+    curvatures : array_like
+        Eigenvalues of the Hessian; positive.
+
+    Returns
+    -------
+    float
+        The largest modulus of a root of ``z**2 - (1 + beta - lr * h) * z + beta``.
+
+    Raises
+    ------
+    ValueError
+        An argument is out of range.
+
+    References
+    ----------
+    Polyak (1964); Goh (2017), "Why Momentum Really Works".
+
+    Examples
+    --------
+    >>> round(heavy_ball_rate(1.0, 0.25, [1.0]), 9)
+    0.5
+    """
+    check_positive("lr", lr)
+    check_decay_rate("beta", beta)
+    rates = []
+    for h in _curvatures(curvatures):
+        half = (1 + beta - lr * h) / 2
+        root = cmath.sqrt(half**2 - beta)
+        rates.append(max(abs(half + root), abs(half - root)))
+    return max(rates)
+
+
+def best_heavy_ball(smallest: float, largest: float) -> tuple[float, float, float]:
+    """Return the best constant learning rate and decay rate of momentum, and its rate.
+
+    Parameters
+    ----------
+    smallest, largest : float
+        The extreme eigenvalues of the Hessian; positive.
+
+    Returns
+    -------
+    lr, beta, rate : float
+        ``4 / (sqrt(largest) + sqrt(smallest))**2``, the square of the rate, and
+        ``(sqrt(kappa) - 1) / (sqrt(kappa) + 1)``.
+
+    Raises
+    ------
+    ValueError
+        A curvature is not positive, or ``smallest`` exceeds ``largest``.
+
+    References
+    ----------
+    Polyak (1964).
+
+    Examples
+    --------
+    >>> lr, beta, rate = best_heavy_ball(1.0, 9.0)
+    >>> lr, beta, rate
+    (0.25, 0.25, 0.5)
+    """
+    _check_order(smallest, largest)
+    low, high = math.sqrt(smallest), math.sqrt(largest)
+    rate = (high - low) / (high + low)
+    return 4 / (high + low) ** 2, rate**2, rate
+
+
+def heavy_ball_sum(t: int, beta: float = 0.9) -> float:
+    """Return momentum's step after ``t`` equal gradients, in steps of gradient descent.
+
+    ``(1 - beta**t) / (1 - beta)``; it tends to ``1 / (1 - beta)``.
+
+    Raises
+    ------
+    ValueError
+        ``beta`` is outside [0, 1) or ``t`` is less than 1.
+
+    Examples
+    --------
+    >>> heavy_ball_sum(2, 0.5)
+    1.5
+    """
+    return bias_correction(beta, t) / (1 - beta)
+
+
+def noise_floor(lr: float, curvature: float, variance: float, beta: float = 0.0) -> float:
+    """Return the mean square distance from the minimum at which noise holds SGD on a parabola.
+
+    Parameters
+    ----------
+    lr, curvature, variance : float
+        Learning rate; second derivative; variance of the gradient. All positive.
+    beta : float
+        Decay rate of the heavy ball, in [0, 1).
+
+    Returns
+    -------
+    float
+        ``lr * variance * (1 + beta) / (h * (1 - beta) * (2 * (1 + beta) - lr * h))``; infinite from
+        :func:`step_limit` on. The mean excess of the loss is ``curvature / 2`` times as much.
+
+    Raises
+    ------
+    ValueError
+        An argument is out of range.
+
+    Examples
+    --------
+    >>> noise_floor(0.5, 2.0, 1.0)
+    0.25
+    """
+    check_positive("lr", lr)
+    check_positive("variance", variance)
+    if lr >= step_limit(curvature, beta):
+        return math.inf
+    room = 2 * (1 + beta) - lr * curvature
+    return lr * variance * (1 + beta) / (curvature * (1 - beta) * room)
+
+
+def adagrad_step(t: int) -> float:
+    """Return AdaGrad's step at the ``t``-th of equal gradients, in learning rates: 1/sqrt(t).
+
+    Raises
+    ------
+    ValueError
+        ``t`` is less than 1.
+
+    References
+    ----------
+    Duchi, Hazan, Singer (2011).
+    """
+    check_step(t)
+    return 1 / math.sqrt(t)
+
+
+def adagrad_length(t: int) -> float:
+    """Return how far AdaGrad comes in ``t`` steps of equal gradients, in learning rates.
+
+    The sum of :func:`adagrad_step`, between ``2 * sqrt(t) - 2 + 1 / sqrt(t)`` and
+    ``2 * sqrt(t) - 1``.
+
+    Raises
+    ------
+    ValueError
+        ``t`` is less than 1.
+
+    Examples
+    --------
+    >>> round(adagrad_length(100), 2)
+    18.59
+    """
+    check_step(t)
+    return math.fsum(1 / math.sqrt(i) for i in range(1, t + 1))
+
+
+def rmsprop_step(t: int, beta: float = 0.99) -> float:
+    """Return RMSProp's step at the ``t``-th of equal gradients, in learning rates.
+
+    ``1 / sqrt(1 - beta**t)``: the average of the squares starts at 0 and is not corrected.
+
+    Raises
+    ------
+    ValueError
+        ``beta`` is outside [0, 1) or ``t`` is less than 1.
+
+    Examples
+    --------
+    >>> round(rmsprop_step(1), 3), round(rmsprop_step(100), 3)
+    (10.0, 1.256)
+    """
+    return 1 / math.sqrt(bias_correction(beta, t))
+
+
+def rmsprop_cycle(lr: float) -> float:
+    """Return the distance from the minimum of any parabola at which RMSProp jumps to and fro: lr/2.
+
+    From there, with ``v`` equal to the square of the gradient, each step leads to the same distance
+    on the other side, whatever the curvature and the decay rate.
+
+    Raises
+    ------
+    ValueError
+        ``lr`` is not positive.
+    """
+    check_positive("lr", lr)
+    return lr / 2
+
+
+def rmsprop_floor(lr: float, curvature: float, variance: float) -> float:
+    """Return the mean square distance at which strong noise holds RMSProp on a parabola.
+
+    Parameters
+    ----------
+    lr, curvature, variance : float
+        Learning rate; second derivative; variance of the gradient. All positive.
+
+    Returns
+    -------
+    float
+        :func:`noise_floor` of the learning rate ``lr / sqrt(variance)``: good for beta close to 1
+        and noise much larger than the mean gradient.
+
+    Raises
+    ------
+    ValueError
+        An argument is not positive.
+    """
+    check_positive("lr", lr)
+    check_positive("variance", variance)
+    return noise_floor(lr / math.sqrt(variance), curvature, variance)
