@@ -238,9 +238,14 @@ def test_in_the_first_round_with_a_falling_rate_the_steps_up_are_a_little_longer
 def test_staying_at_the_worst_point_costs_20_over_101_and_four_tenths() -> None:
     periodic = PeriodicLosses(1010.0, 10.0, 101)
     assert periodic.regret(np.ones(10_100))[-1] / 10_100 == pytest.approx(20 / 101)
-    g = RandomLosses(1010.0, 10.0, 0.01).gradients(5_000_000)
-    error = g.std() / math.sqrt(len(g))
-    assert 2 * g.mean() == pytest.approx(0.4, abs=6 * error)
+    random = RandomLosses(1010.0, 10.0, 0.01)
+    g = random.gradients(1_000_000)
+    share = float((g > 0).mean())
+    assert share == pytest.approx(0.01, abs=5 * math.sqrt(0.01 * 0.99 / len(g)))
+    # What was paid more than at -1, with the true probability in the place of the share.
+    assert random.regret(np.ones(len(g)))[-1] == pytest.approx(2 * g.sum())
+    assert g.mean() == pytest.approx(1010 * share - 10 * (1 - share))
+    assert 2 * random.mean_gradient == pytest.approx(0.4)
 
 
 @pytest.mark.equation("converge-amsgrad-rule")
