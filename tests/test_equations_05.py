@@ -332,7 +332,7 @@ def test_noise_keeps_a_parameter_at_the_floor(lr: float, sigma: float, h: float)
     rms = math.sqrt((theta**2).mean())
     assert rms == pytest.approx(math.sqrt(lr * sigma / (2 * h)), rel=0.05)
     assert h / 2 * (theta**2).mean() == pytest.approx(lr * sigma / 4, rel=0.1)
-    assert theory.noise_floor(lr, sigma, h) == pytest.approx(math.sqrt(lr * sigma / (2 * h)))
+    assert theory.adam_floor(lr, sigma, h) == pytest.approx(math.sqrt(lr * sigma / (2 * h)))
 
 
 @pytest.mark.equation("step-linear")
@@ -438,9 +438,9 @@ def test_arguments_out_of_range_are_refused_by_name() -> None:
         (lambda: theory.spike_step(1.0, beta2=1.0), "beta2"),
         (lambda: theory.noisy_step(math.nan), "snr"),
         (lambda: theory.noisy_step(1.0, beta1=-0.1), "beta1"),
-        (lambda: theory.noise_floor(0.0, 1.0, 1.0), "lr"),
-        (lambda: theory.noise_floor(0.1, -1.0, 1.0), "noise"),
-        (lambda: theory.noise_floor(0.1, 1.0, math.nan), "curvature"),
+        (lambda: theory.adam_floor(0.0, 1.0, 1.0), "lr"),
+        (lambda: theory.adam_floor(0.1, -1.0, 1.0), "noise"),
+        (lambda: theory.adam_floor(0.1, 1.0, math.nan), "curvature"),
         (lambda: theory.mean_square_step_bound(0), "steps"),
         (lambda: theory.mean_square_step_bound(1, growth=0.0), "growth"),
         (lambda: theory.mean_square_step_bound(1, beta1=0.9, beta2=0.9), "beta1 must be less"),

@@ -56,9 +56,9 @@ from adam_tutorial.theory.schedules import (
     wsd_factor,
 )
 from adam_tutorial.theory.situations import (
+    adam_floor,
     jump_step,
     mean_square_step_bound,
-    noise_floor,
     noisy_step,
     spike_step,
 )
@@ -83,6 +83,7 @@ __all__ = [
     "RegretBound",
     "adagrad_length",
     "adagrad_step",
+    "adam_floor",
     "adamax_step_supremum",
     "adamw_shrink_factor",
     "best_descent",

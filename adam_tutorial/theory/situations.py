@@ -12,7 +12,7 @@ from adam_tutorial.theory.averages import (
     memory,
 )
 
-__all__ = ["jump_step", "mean_square_step_bound", "noise_floor", "noisy_step", "spike_step"]
+__all__ = ["adam_floor", "jump_step", "mean_square_step_bound", "noisy_step", "spike_step"]
 
 
 def jump_step(k: int, ratio: float, beta1: float = 0.9, beta2: float = 0.999) -> float:
@@ -115,7 +115,7 @@ def noisy_step(snr: float, beta1: float = 0.9) -> tuple[float, float]:
     return snr / math.sqrt(square), math.sqrt((snr**2 + 1 / memory(beta1)) / square)
 
 
-def noise_floor(lr: float, noise: float, curvature: float) -> float:
+def adam_floor(lr: float, noise: float, curvature: float) -> float:
     """Return how far Adam stays from the minimum of a parabola whose gradient is noisy.
 
     Parameters
@@ -138,9 +138,13 @@ def noise_floor(lr: float, noise: float, curvature: float) -> float:
     ValueError
         An argument is not positive and finite.
 
+    See Also
+    --------
+    rmsprop_floor : the same without momentum, as a mean square.
+
     Examples
     --------
-    >>> round(noise_floor(0.01, 2.0, 1.0), 6)
+    >>> round(adam_floor(0.01, 2.0, 1.0), 6)
     0.1
     """
     for name, value in (("lr", lr), ("noise", noise), ("curvature", curvature)):
