@@ -405,6 +405,23 @@ def test_angle_of_a_step_at_equilibrium_is_the_root_of_twice_the_product() -> No
         assert np.arccos(cosine).mean() == pytest.approx(expected, rel=0.03)
 
 
+def test_angle_of_many_steps_is_longer_than_a_random_walk_of_single_ones() -> None:
+    rng, lr, decay, steps = np.random.default_rng(0), 0.01, 0.02, 300
+    path = run(
+        adamw,
+        lambda _t, theta: rng.standard_normal(theta.shape),
+        math.sqrt(lr / (2 * decay)) * rng.standard_normal(3000),
+        3000,
+        lr=lr,
+        weight_decay=decay,
+    )
+    before, after = path[2000:-steps], path[2000 + steps :]
+    cosine = (before * after).sum(axis=1) / (
+        np.linalg.norm(before, axis=1) * np.linalg.norm(after, axis=1)
+    )
+    assert np.arccos(cosine).mean() == pytest.approx(math.sqrt(2 * lr * decay * steps), rel=0.05)
+
+
 # Libraries and other learning rates
 
 
