@@ -209,6 +209,44 @@ def test_supremum_is_one_for_equal_rates_and_grows_without_end_from_beta1_square
     assert theory.step_supremum(1000, 0.95, 0.9) > 10
 
 
+def quotient_of_sums(x: float, t: int) -> float:
+    """Return the F of the proof that the supremum never falls."""
+    return (1 - x ** (t + 1)) / (1 - x**t)
+
+
+@pytest.mark.equation("step-increasing")
+@given(st.integers(1, 60), st.floats(0.0, 0.98), beta2s)
+def test_supremum_never_falls_and_its_growth_is_the_quotient_of_three_sums(
+    t: int, b1: float, b2: float
+) -> None:
+    c = b1**2 / b2
+    assume(abs(c - 1) > 1e-3)
+    now, later = (
+        sum(weights(b1, n) ** 2 / weights(b2, n)) if b1 else (1 - b2**n) / (1 - b2)
+        for n in (t, t + 1)
+    )
+    formula = quotient_of_sums(b2, t) * quotient_of_sums(c, t) / quotient_of_sums(b1, t) ** 2
+    assert later / now == pytest.approx(formula, rel=1e-8)
+    assert formula >= 1 - 1e-9
+    assert theory.step_supremum(t + 1, b1, b2) >= theory.step_supremum(t, b1, b2) * (1 - 1e-12)
+
+
+@pytest.mark.equation("step-increasing")
+@given(st.integers(1, 20), st.floats(0.1, 2.0), st.sampled_from([-1.0, 1.0]))
+def test_logarithm_of_the_quotient_is_convex_with_the_second_derivative_of_the_proof(
+    t: int, size: float, sign: float
+) -> None:
+    def h(u: float) -> float:
+        return ((u / 2) / math.sinh(u / 2)) ** 2
+
+    s, step = sign * size, 1e-3
+    log_f = [math.log(quotient_of_sums(math.exp(s + k * step), t)) for k in (-1, 0, 1)]
+    measured = (log_f[0] - 2 * log_f[1] + log_f[2]) / step**2
+    formula = (h(t * s) - h((t + 1) * s)) / s**2
+    assert measured == pytest.approx(formula, rel=1e-3, abs=1e-6)
+    assert formula > -1e-12
+
+
 @pytest.mark.equation("step-jump")
 @given(st.integers(1, 80), st.floats(0.1, 100), st.floats(0, 0.98), st.floats(0, 0.9995))
 def test_steps_after_a_jump_of_a_steady_gradient_are_their_formula(
@@ -358,6 +396,18 @@ def test_momentum_leaves_the_drift_of_the_linear_model() -> None:
         state, update = reference.adam(state, g, lr=lr, beta2=0.99999, eps=0.0)
         theta = theta + update
     assert theta.mean() == pytest.approx(0.4 * (1 - lr * h / sigma) ** 100, rel=0.03)
+
+
+@pytest.mark.equation("step-zeros")
+@given(gradients, st.integers(0, 60), beta1s, beta2s)
+def test_step_after_one_first_gradient_and_zeros_is_its_formula(
+    g: float, k: int, b1: float, b2: float
+) -> None:
+    assume(b2**k > 1e-200)
+    step = abs(lengths([g] + [0.0] * k, beta1=b1, beta2=b2)[-1])
+    corrections = math.sqrt(1 - b2 ** (k + 1)) / (1 - b1 ** (k + 1))
+    formula = (1 - b1) / math.sqrt(1 - b2) * corrections * (b1 / math.sqrt(b2)) ** k
+    assert step == pytest.approx(formula, rel=1e-8)
 
 
 @pytest.mark.equation("step-spike-size")
