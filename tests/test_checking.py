@@ -136,6 +136,7 @@ PROGRAMS: list[tuple[str, str, tuple[Change, ...]]] = [
     ("wrong sign", "uphill", ((RETURN, "return theta + lr * m_hat"),)),
     ("returns the update", "added to theta", ((RETURN, "return -lr * m_hat"),)),
     ("state forgotten", "first step", ((COUNT, "t, m, v = 1, 0.0, 0.0"),)),
+    ("state forgotten", "t runs on", ((COUNT, "t, m, v = t + 1, 0.0, 0.0"),)),
     (
         "zero gradient",
         "is skipped",
@@ -333,6 +334,25 @@ def test_program_that_computes_in_float32_agrees() -> None:
     assert check_optimizer(make).verdict == "agrees with Algorithm 1"
 
 
+def test_program_that_keeps_its_parameters_in_float32_agrees() -> None:
+    def make(**settings: Any) -> Callable[..., Any]:
+        step = plain_adam(**settings)
+        return lambda theta, g: np.asarray(step(theta.astype(np.float32), g), np.float32)
+
+    assert check_optimizer(make).verdict == "agrees with Algorithm 1"
+
+
+def test_optax_agrees_in_its_float32() -> None:
+    optax = pytest.importorskip("optax")
+
+    def rule(state: Any, g: Array, *, lr: float, beta1: float, beta2: float, eps: float) -> Any:
+        adam = optax.adam(lr, beta1, beta2, eps)
+        update, state = adam.update(g, state or adam.init(g))
+        return state, update
+
+    assert check_optimizer(from_rule(rule)).verdict == "agrees with Algorithm 1"
+
+
 def test_program_that_knows_parameters_by_their_arrays_agrees() -> None:
     def make(**settings: float) -> Callable[..., Any]:
         steps: dict[int, Any] = {}
@@ -452,21 +472,43 @@ def test_what_the_decay_does_is_told(does: str) -> None:
     as_adamw = check_optimizer(program, rule="AdamW")
     assert as_adamw.ok == decoupled
     (finding,) = as_adamw.remarks if decoupled else as_adamw.findings
-    assert (finding.name, finding.seen) == ("weight decay", DECAYS[does])
+    assert finding.seen == DECAYS[does]
     as_adam = check_optimizer(program)
     assert as_adam.ok == (decoupled or does == "penalty")
+
+
+@pytest.mark.parametrize(
+    ("does", "rule", "name"),
+    [
+        ("penalty", "AdamW", "L2 penalty in the place of weight decay"),
+        ("divided", "Adam", "weight decay inside the division"),
+        ("grows", "Adam", "weight decay with the wrong sign"),
+        ("", "Adam", "weight decay without effect"),
+    ],
+)
+def test_decay_that_is_a_mistake_is_not_called_like_the_remark(
+    does: str, rule: str, name: str
+) -> None:
+    assert names(check_optimizer(edited(plain_adam, *DECAYING[does]), rule=rule)) == [name]
+
+
+@pytest.mark.parametrize("does", ["lr * decay", "decay", "penalty"])
+def test_decay_that_is_right_is_a_remark(does: str) -> None:
+    report = check_optimizer(edited(plain_adam, *DECAYING[does]))
+    assert [remark.name for remark in report.remarks] == ["weight decay"]
 
 
 def test_decay_that_is_none_of_the_known_ones_is_a_mistake() -> None:
     program = edited(plain_adam, (DECAY, "theta = theta - weight_decay * np.sign(theta)"))
     (finding,) = check_optimizer(program).findings
+    assert finding.name == "weight decay of no known kind"
     assert finding.seen == "it does none of what is known"
 
 
 def test_decay_is_told_beside_another_mistake() -> None:
     program = edited(plain_adam, *DECAYING["penalty"], (V_HAT, "v_hat = v"))
     report = check_optimizer(program, rule="AdamW")
-    assert names(report) == ["bias correction missing", "weight decay"]
+    assert names(report) == ["bias correction missing", "L2 penalty in the place of weight decay"]
 
 
 def test_nothing_is_said_of_a_decay_that_a_failing_step_hides() -> None:
@@ -485,7 +527,7 @@ def test_penalty_that_writes_into_the_gradient_is_told_both() -> None:
         plain_adam, (DECAY, "pass"), (COUNT, f"{COUNT}; gradient += weight_decay * theta")
     )
     assert names(check_optimizer(program, rule="AdamW")) == [
-        "weight decay",
+        "L2 penalty in the place of weight decay",
         "gradient changed in place",
     ]
 
@@ -498,6 +540,55 @@ def test_another_rule_is_not_accused_of_a_mistake(optimizer: type[torch.optim.Op
     report = check_optimizer(from_torch(optimizer))
     assert names(report) == ["not a known mistake"]
     assert "at step 1 it moves by" in report.findings[0].seen
+    assert report.verdict == "does not agree with Algorithm 1; no known mistake explains it"
+    assert "\ndifference: not a known mistake\n" in str(report)
+
+
+def test_where_a_program_parts_can_be_run_again() -> None:
+    late = edited(plain_adam, (M_HAT, "m_hat = m / (1 - beta1 ** min(t, 6))"))
+    report = check_optimizer(without_decay(late))
+    where = report.difference
+    assert where is not None
+    assert len(where.gradients) == len(where.thetas) == 7
+    step, right = late(**where.settings), plain_adam(**where.settings)
+    for theta, g in zip(where.thetas, where.gradients, strict=True):
+        moved, should = step(theta, g) - theta, right(theta, g) - theta
+    np.testing.assert_allclose(moved, where.moved, rtol=1e-12)
+    np.testing.assert_allclose(should, where.right, rtol=1e-12)
+    seen = report.findings[0].seen
+    assert seen.startswith("at step 7 it moves by")
+    assert f"the gradient is {where.gradients[-1].round(4)}" in seen
+    assert seen.endswith("with lr=0.1, beta1=0.8, beta2=0.95, eps=1e-08")
+
+
+def test_report_without_a_riddle_has_no_difference() -> None:
+    assert check_optimizer(plain_adam).difference is None
+    assert check_optimizer(edited(plain_adam, (V_HAT, "v_hat = v"))).difference is None
+
+
+def test_riddle_beside_a_mistake_is_not_counted_as_one() -> None:
+    program = edited(
+        plain_adam, (GATHER_V, "beta2 * v + (1 - beta2) * m**2\n        gradient *= 2")
+    )
+    report = check_optimizer(without_decay(program))
+    assert set(names(report)) == {"not a known mistake", "gradient changed in place"}
+    assert report.verdict.startswith("1 mistake; otherwise it does not agree with Algorithm 1; no")
+
+
+def test_stranger_to_amsgrad_is_not_compared_with_algorithm_1() -> None:
+    report = check_optimizer(from_torch(torch.optim.RAdam), rule="AMSGrad")
+    assert report.verdict == "does not agree with AMSGrad; no known mistake explains it"
+
+
+def test_state_that_leaks_hides_everything_else() -> None:
+    steps: dict[str, Any] = {}
+    riddle = edited(plain_adam, (GATHER_V, "beta2 * v + (1 - beta2) * m**2"))
+
+    def make(**settings: float) -> Callable[..., Any]:
+        return lambda theta, gradient: steps.setdefault("only", riddle(**settings))(theta, gradient)
+
+    report = check_optimizer(make)
+    assert names(report) == ["state shared"]
     assert report.verdict == "1 mistake; it does not agree with Algorithm 1"
 
 
@@ -506,6 +597,8 @@ def test_program_that_is_wrong_only_for_zero_gradients_is_told_where() -> None:
     (finding,) = check_optimizer(without_decay(program)).findings
     assert finding.name == "not a known mistake"
     assert "only where gradients are zero" in finding.seen
+    assert "at step 1 it moves by" in finding.seen
+    assert finding.seen.endswith("eps=0.001")
 
 
 def test_amsgrad_is_no_adam_and_adam_no_amsgrad() -> None:
@@ -532,6 +625,36 @@ def test_float16_remark_is_made_where_a_zero_gradient_gives_nan() -> None:
     in_float32 = check_optimizer(from_torch(optim.Adam))
     assert "eps in float16" in [remark.name for remark in in_torch.remarks]
     assert "eps in float16" not in [remark.name for remark in in_float32.remarks]
+
+
+def test_float16_remark_says_which_gradients_do_harm() -> None:
+    small = "theta becomes infinite for gradients below about 5e-3"
+
+    def seen(make: Make) -> str:
+        (remark,) = check_optimizer(make).remarks
+        return remark.seen
+
+    def in_half(after: Callable[[Any, Any], Any]) -> Callable[..., Any]:
+        def make(lr: float, beta1: float, beta2: float, eps: float) -> Callable[..., Any]:
+            state = None
+
+            def step(theta: Array, gradient: Array) -> Array:
+                nonlocal state
+                state, update = reference.adam(
+                    state, gradient, lr=lr, beta1=beta1, beta2=beta2, eps=eps
+                )
+                return np.asarray(theta + after(gradient, update))
+
+            return step
+
+        return make
+
+    both = seen(in_half(lambda _, update: update))
+    assert "0/0" in both
+    assert small in both
+    only_small = seen(in_half(lambda g, update: np.where(np.isnan(update) & (g == 0), 0, update)))
+    assert "0/0" not in only_small
+    assert small in only_small
 
 
 def test_program_that_refuses_float16_gets_no_remark() -> None:

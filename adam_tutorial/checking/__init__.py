@@ -24,12 +24,13 @@ from adam_tutorial.checking.programs import (
     from_torch,
     plain_adam,
 )
-from adam_tutorial.checking.report import Finding, Report, check_optimizer
+from adam_tutorial.checking.report import Difference, Finding, Report, check_optimizer
 
 __all__ = [
     "DECAYS",
     "MISTAKES",
     "Behaviour",
+    "Difference",
     "Finding",
     "Mistake",
     "Report",

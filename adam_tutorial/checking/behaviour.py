@@ -43,8 +43,8 @@ class Behaviour:
     zeros : {"", "entry", "move", "step"}
         What is left out where the gradient is zero: all of the entry, only its move, or the whole
         step if all of the gradient is zero.
-    keeps : bool
-        Whether the state is kept from step to step.
+    keeps : {"all", "t", "nothing"}
+        What is kept from step to step; ``"t"``: m and v begin again, the count runs on.
     returns : {"theta", "update"}
         What a step returns.
     decay : {"", "lr * decay", "decay", "penalty", "divided", "grows"}
@@ -66,7 +66,7 @@ class Behaviour:
     betas: str = "right"
     maximum: str = ""
     zeros: str = ""
-    keeps: bool = True
+    keeps: str = "all"
     returns: str = "theta"
     decay: str = ""
     lr: float | None = None
@@ -119,8 +119,10 @@ def imitate(
     @np.errstate(all="ignore")
     def step(theta: Array, gradient: Array) -> Array:
         nonlocal t, m, v, v_max
-        if not does.keeps:
-            t, m, v, v_max = 0, np.zeros(()), np.zeros(()), np.zeros(())
+        if does.keeps != "all":
+            m, v, v_max = np.zeros(()), np.zeros(()), np.zeros(())
+        if does.keeps == "nothing":
+            t = 0
         if does.zeros == "step" and not gradient.any():
             return theta
         g = gradient + weight_decay * theta if does.decay == "penalty" else gradient

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-__all__ = ["DECAYS", "MISTAKES", "NO_MAXIMUM", "Mistake"]
+__all__ = ["DECAYS", "DECAY_MISTAKES", "MISTAKES", "NO_MAXIMUM", "Mistake"]
 
 
 @dataclass(frozen=True)
@@ -184,7 +184,10 @@ MISTAKES: tuple[Mistake, ...] = (
     ),
     Mistake(
         "state forgotten between calls",
-        {"every step is a first step": {"keeps": False}},
+        {
+            "every step is a first step": {"keeps": "nothing"},
+            "m and v begin again at every step, and t runs on": {"keeps": "t"},
+        },
         "t, m and v live longer than one call",
         IN_NUMPY,
     ),
@@ -225,6 +228,14 @@ DECAYS: dict[str, str] = {
     "divided": "weight_decay * theta is added to m_hat and divided by the root of v_hat",
     "grows": "a step adds lr * weight_decay of theta: the decay has the wrong sign",
     "": "weight_decay has no effect",
+}
+
+# What a decay is called where it is a mistake.
+DECAY_MISTAKES: dict[str, str] = {
+    "penalty": "L2 penalty in the place of weight decay",
+    "divided": "weight decay inside the division",
+    "grows": "weight decay with the wrong sign",
+    "": "weight decay without effect",
 }
 
 NO_MAXIMUM = Mistake(
