@@ -25,24 +25,47 @@ def correction(beta: Decimal, t: int) -> float:
         return float(1 - beta**t)
 
 
+def lost(beta: float, t: int) -> float:
+    """How far ``1 - beta**t`` is off, by subtraction of floats."""
+    with localcontext() as context:
+        context.prec = 80
+        return float(abs(Decimal(1 - beta**t) - (1 - Decimal(beta) ** t)))
+
+
 @pytest.mark.equation("numpy-cancellation")
 @given(deltas, steps)
-def test_subtraction_loses_no_more_than_an_ulp_over_the_result(delta: float, t: int) -> None:
+def test_subtraction_loses_no_more_than_half_an_ulp_of_one_over_the_result(
+    delta: float, t: int
+) -> None:
     beta = 1 - delta
     exact = correction(Decimal(beta), t)
-    bound = 2.0**-52 / exact
-    # The power of the C library may be off by an ulp in the last place: a tenth is allowed for it.
-    assert abs((1 - beta**t) / exact - 1) <= 1.1 * bound
+    bound = 2.0**-53 / exact
+    # The power of the C library may be off by more than half an ulp: a tenth is allowed for it.
+    assert lost(beta, t) / exact <= 1.1 * bound
 
 
 @pytest.mark.equation("numpy-cancellation")
 def test_subtraction_does_lose_so_much_somewhere() -> None:
+    betas = 1 - 10.0 ** np.linspace(-12, -2, 400)
+    worst = max(lost(float(beta), t) / 2.0**-53 for beta in betas for t in (3, 100))
+    assert 0.6 < worst <= 1
+
+
+@given(deltas, steps)
+def test_rounding_of_beta_costs_no_more_than_2_to_the_minus_54_over_delta(
+    delta: float, t: int
+) -> None:
+    meant, stored = (correction(beta, t) for beta in (1 - Decimal(delta), Decimal(1 - delta)))
+    assert abs(stored / meant - 1) <= 2.0**-54 / delta + 3e-16
+
+
+def test_rounding_of_beta_does_cost_so_much_somewhere() -> None:
     worst = 0.0
     for exponent in np.linspace(-12, -2, 400):
-        beta = 1 - 10.0**exponent
-        exact = correction(Decimal(beta), 3)
-        worst = max(worst, abs((1 - beta**3) / exact - 1) * exact / 2.0**-52)
-    assert 0.2 < worst <= 1
+        delta = 10.0**exponent
+        meant, stored = (correction(beta, 3) for beta in (1 - Decimal(delta), Decimal(1 - delta)))
+        worst = max(worst, abs(stored / meant - 1) * delta / 2.0**-54)
+    assert worst > 0.9
 
 
 @pytest.mark.equation("numpy-expm1")

@@ -87,6 +87,14 @@ def test_a_state_of_another_shape_is_refused(name: str) -> None:
         RULES[name](state, np.ones(1))
 
 
+@pytest.mark.parametrize("name", RULES)
+@pytest.mark.parametrize("state", [(1, np.ones(3), np.ones(3)), {"t": 1}, np.ones(3), ()])
+def test_a_state_that_no_rule_has_returned_is_refused(name: str, state: Any) -> None:
+    message = f"state must be None or what {name} returned, got a {type(state).__name__}"
+    with pytest.raises(TypeError, match=message):
+        RULES[name](state, np.ones(3))
+
+
 @pytest.mark.parametrize("name", NEED_THETA)
 def test_parameters_of_another_shape_are_refused(name: str) -> None:
     with pytest.raises(

@@ -26,7 +26,7 @@ def rule(function: Callable[P, R]) -> Callable[P, R]:
     """Check what a rule is given before it computes, so that its lines are formulas only.
 
     Numbers must be finite and not negative; those called ``beta``, ``beta1``, ``beta2`` or ``rho``
-    must be in [0, 1). A state must have been made for gradients of the same shape.
+    must be in [0, 1). A state is None or a named tuple, made for gradients of the same shape.
 
     Parameters
     ----------
@@ -36,7 +36,8 @@ def rule(function: Callable[P, R]) -> Callable[P, R]:
     Returns
     -------
     function
-        Raises ValueError, naming argument and value, for what does not fit.
+        Raises ValueError, naming argument and value, for what does not fit, and TypeError for a
+        state that no rule has returned.
 
     Examples
     --------
@@ -49,12 +50,18 @@ def rule(function: Callable[P, R]) -> Callable[P, R]:
     Traceback (most recent call last):
     ValueError: lr must be finite and not negative, got -0.1
     """
+    # The first two are the state and the gradient.
     known = frozenset(list(inspect.signature(function).parameters)[2:])
 
     @functools.wraps(function)
     def checked(state: Any, gradient: ArrayLike, **hyperparameters: Any) -> Any:
         shape = np.shape(gradient)
-        for name, value in zip(getattr(state, "_fields", ()), state or (), strict=True):
+        if state is not None and not hasattr(state, "_fields"):
+            raise TypeError(
+                f"state must be None or what {function.__name__} returned, "
+                f"got a {type(state).__name__}"
+            )
+        for name, value in () if state is None else state._asdict().items():
             # NumPy would stretch one to the other in silence. Counters have no shape.
             if hasattr(value, "shape") and value.shape != shape:
                 raise ValueError(
