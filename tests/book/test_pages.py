@@ -57,7 +57,7 @@ class Visit:
 @pytest.fixture(
     scope="module",
     params=[(page, look) for page in pages() for look in LOOKS],
-    ids=lambda param: f"{param[0]}-{param[1]}",
+    ids="-".join,
 )
 def visit(request: pytest.FixtureRequest, browser: Browser, site: str) -> Iterator[Visit]:
     address, look = request.param
@@ -95,6 +95,14 @@ def test_a_page_is_whole_quiet_and_readable(visit: Visit) -> None:
     assert nameless == [], "figures without alternative text"
 
 
+# What axe finds depends on the theme (contrast) and on the width (targets), and hardly on which
+# goes with which: each stands once, for axe takes longer than everything else here together.
+@pytest.mark.parametrize(
+    "visit",
+    [(page, look) for page in pages() for look in ("1280-light", "390-dark")],
+    ids="-".join,
+    indirect=True,
+)
 def test_a_page_has_no_accessibility_violation(visit: Visit) -> None:
     visit.page.evaluate(AXE.read_text(encoding="utf-8"))
     report: dict[str, Any] = visit.page.evaluate("tags => axe.run(document, {runOnly: tags})", WCAG)
