@@ -59,7 +59,7 @@ def paper_regret_bound(
     gradient_norms : array_like, shape (d,)
         For each coordinate, the Euclidean norm of all its gradients.
     diameter, diameter_inf : float
-        D and D_inf: largest distance between two iterates, or an iterate and the optimum.
+        D and D_inf: largest distance between two iterates. (The proof needs those to the optimum.)
     gradient_inf : float
         G_inf: largest gradient of a coordinate.
     lr, beta1, beta2 : float
@@ -235,12 +235,13 @@ def critical_beta2(gradients: ArrayLike, beta1: float = 0.9) -> float:
 
 
 def critical_excess(windows: float) -> float:
-    """Return how far a rare gradient must outweigh the others for Adam to follow it, beta1 = 0.
+    """Return the weight ratio that a rare gradient must exceed for Adam to follow it, beta1 = 0.
 
     Parameters
     ----------
     windows : float
-        Time between two rare gradients in units of v's memory: ``(1 - beta2) * period``.
+        Time between two rare gradients in units of v's memory: ``period * log(1 / beta2)``, which
+        is close to ``(1 - beta2) * period`` for ``beta2`` close to 1.
 
     Returns
     -------
