@@ -336,21 +336,26 @@ def eps_hat_at(eps: float, t: int, beta2: float = 0.999) -> float:
     return eps * math.sqrt(bias_correction(beta2, t))
 
 
-def eps_hat_lag(eps: float, size: float, steps: int, beta2: float = 0.999) -> float:
-    """Return how far an eps beside the root of v stays behind the same eps beside that of v-hat.
+def eps_hat_lag(
+    eps: float, size: float, steps: int, beta2: float = 0.999, *, eps_hat: float | None = None
+) -> float:
+    """Return how far eps-hat beside the root of v stays behind eps beside that of v-hat.
 
     For a gradient that is always the same, in learning rates.
 
     Parameters
     ----------
     eps : float
-        The number that both add.
+        What Algorithm 1 adds, and the other too if ``eps_hat`` is not given.
     size : float
         Absolute value of the gradient, positive.
     steps : int
         Number of steps taken.
     beta2 : float
         Decay rate in [0, 1).
+    eps_hat : float, optional
+        Another number beside the root of v. If it is the larger one, about
+        ``(eps_hat - eps)/size`` of every step is lost besides, and the lag has no bound.
 
     Raises
     ------
@@ -361,17 +366,21 @@ def eps_hat_lag(eps: float, size: float, steps: int, beta2: float = 0.999) -> fl
     --------
     >>> round(eps_hat_lag(1e-7, 1e-5, 1000), 2), round(eps_hat_lag(1e-7, 1e-5, 20_000), 2)
     (10.61, 12.72)
+    >>> round(eps_hat_lag(1e-8, 1e-5, 20_000, eps_hat=1e-7), 2)
+    190.76
     """
+    eps_hat = eps if eps_hat is None else eps_hat
     _check_lag(eps, size)
+    _check_lag(eps_hat, size, "eps_hat")
     if steps < 0:
         raise ValueError(f"steps must not be negative, got {steps!r}")
     return math.fsum(
-        size / (size + eps) - size / (size + eps_at(eps, t, beta2)) for t in range(1, steps + 1)
+        size / (size + eps) - size / (size + eps_at(eps_hat, t, beta2)) for t in range(1, steps + 1)
     )
 
 
 def largest_eps_hat_lag(eps: float, size: float, beta2: float = 0.999) -> float:
-    """Return what :func:`eps_hat_lag` stays below for any number of steps.
+    """Return what :func:`eps_hat_lag` of one number stays below for any number of steps.
 
     ``eps/size * 2*ln(2)/-ln(beta2)``: 1386 times ``eps/size`` at the default beta2.
 
@@ -396,9 +405,9 @@ def largest_eps_hat_lag(eps: float, size: float, beta2: float = 0.999) -> float:
     return eps / size * 2 * math.log(2) / -math.log(beta2)
 
 
-def _check_lag(eps: float, size: float) -> None:
+def _check_lag(eps: float, size: float, name: str = "eps") -> None:
     if not (eps >= 0 and math.isfinite(eps)):
-        raise ValueError(f"eps must be finite and not negative, got {eps!r}")
+        raise ValueError(f"{name} must be finite and not negative, got {eps!r}")
     if not (size > 0 and math.isfinite(size)):
         raise ValueError(f"size must be positive and finite, got {size!r}")
 

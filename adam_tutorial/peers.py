@@ -161,7 +161,8 @@ def _torch(
     points = [start]
     for t in range(1, steps + 1):
         if eps is not None:
-            optimizer.param_groups[0]["eps"] = eps(t)
+            for group in optimizer.param_groups:
+                group["eps"] = eps(t)
         theta.grad = torch.from_numpy(np.array(gradient(points[-1], t), dtype=np.float64))
         optimizer.step()
         points.append(theta.detach().numpy().copy())

@@ -128,6 +128,25 @@ def test_lag_of_eps_hat_is_what_two_runs_are_apart() -> None:
     assert eps_hat_lag(0.0, g, 10) == 0
 
 
+def test_lag_of_another_number_grows_with_the_steps() -> None:
+    g, eps, hat, steps = 3.3e-4, 1e-8, 1e-7, 160
+    total = np.zeros(2)
+    states: list[Any] = [None, None]
+    for _ in range(steps):
+        states[0], a = reference.adam(states[0], g, lr=1.0, eps=eps)
+        states[1], b = reference.adam_efficient(states[1], g, lr=1.0, eps_hat=hat)
+        total += a, b
+    lag = eps_hat_lag(eps, g, steps, eps_hat=hat)
+    assert lag == pytest.approx(total[1] - total[0], rel=1e-9)
+    # The lag of one number, and a constant share of every step, which goes on for ever.
+    share = g / (g + eps) - g / (g + hat)
+    assert lag == pytest.approx(eps_hat_lag(hat, g, steps) + steps * share, rel=1e-9)
+    assert share < (hat - eps) / g
+    assert eps_hat_lag(eps, g, 100_000, eps_hat=hat) > 10 * largest_eps_hat_lag(hat, g)
+    with pytest.raises(ValueError, match=r"eps_hat must be finite and not negative, got -1\.0"):
+        eps_hat_lag(eps, g, 1, eps_hat=-1.0)
+
+
 def test_lag_of_eps_hat_comes_near_its_bound_and_stays_below() -> None:
     for beta2 in (0.9, 0.99):
         lag, bound = eps_hat_lag(1e-9, 1.0, 5000, beta2), largest_eps_hat_lag(1e-9, 1.0, beta2)

@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
 
 from adam_tutorial import reference
 from adam_tutorial.conventions import eps_at, eps_hat_at
@@ -91,6 +92,18 @@ def test_eps_of_each_step_reaches_torch() -> None:
         state, update = reference.adam_efficient(state, slope(theta, t), lr=0.02, eps_hat=1e-3)
         theta = theta + update
     np.testing.assert_allclose(path[-1], theta, rtol=1e-13)
+
+
+def test_eps_of_each_step_reaches_every_parameter_group_of_torch() -> None:
+    def in_the_second_group(parameters: Any, **settings: Any) -> Any:
+        groups = [{"params": [torch.nn.Parameter(torch.zeros(1))]}, {"params": parameters}]
+        return torch.optim.Adam(groups, **settings)
+
+    paths = [
+        follow("torch", make, {"lr": 0.02}, slope, START, 20, eps=lambda t: eps_at(1e-3, t))
+        for make in ("torch.optim.Adam", in_the_second_group)
+    ]
+    np.testing.assert_array_equal(paths[0], paths[1])
 
 
 def test_keras_follows_the_reference_when_its_epsilon_is_eps_hat_of_each_step(
