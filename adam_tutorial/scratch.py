@@ -152,16 +152,16 @@ def loss_and_gradient(
     activations = _activations(parameters, x)
     z = activations[-1]
     # d loss / d z: softmax minus one-hot, divided by n because the loss is a mean.
-    delta = softmax(z)
-    delta[np.arange(len(y)), y] -= 1
-    delta /= len(y)
+    error = softmax(z)
+    error[np.arange(len(y)), y] -= 1
+    error /= len(y)
 
     gradient: list[Array] = []
     for layer in range(len(parameters) - 2, -1, -2):
         a = activations[layer // 2]
-        gradient = [a.T @ delta, delta.sum(axis=0), *gradient]
+        gradient = [a.T @ error, error.sum(axis=0), *gradient]
         if layer > 0:
-            delta = (delta @ parameters[layer].T) * (a > 0)
+            error = (error @ parameters[layer].T) * (a > 0)
     return cross_entropy(z, y), gradient
 
 
@@ -197,18 +197,18 @@ def hessian_vector_product(
         moved_a.append(moved_z * (activations[layer // 2 + 1] > 0))
     # Then backwards, as the gradient goes.
     p = softmax(activations[-1])
-    delta = p.copy()
-    delta[np.arange(len(y)), y] -= 1
-    delta /= len(y)
-    moved_delta = p * (moved_z - (p * moved_z).sum(axis=1, keepdims=True)) / len(y)
+    error = p.copy()
+    error[np.arange(len(y)), y] -= 1
+    error /= len(y)
+    moved_error = p * (moved_z - (p * moved_z).sum(axis=1, keepdims=True)) / len(y)
     result: list[Array] = []
     for layer in range(len(parameters) - 2, -1, -2):
         a, moved = activations[layer // 2], moved_a[layer // 2]
-        result = [moved.T @ delta + a.T @ moved_delta, moved_delta.sum(axis=0), *result]
+        result = [moved.T @ error + a.T @ moved_error, moved_error.sum(axis=0), *result]
         if layer > 0:
-            moved_delta = moved_delta @ parameters[layer].T + delta @ direction[layer].T
-            moved_delta = moved_delta * (a > 0)
-            delta = (delta @ parameters[layer].T) * (a > 0)
+            moved_error = moved_error @ parameters[layer].T + error @ direction[layer].T
+            moved_error = moved_error * (a > 0)
+            error = (error @ parameters[layer].T) * (a > 0)
     return result
 
 
@@ -315,7 +315,7 @@ def accuracy(parameters: Sequence[Array], x: Array, y: NDArray[np.int64]) -> flo
     return float(np.mean(logits(parameters, x).argmax(axis=1) == y))
 
 
-def finite_difference(f: Callable[[Array], float], theta: Array, *, h: float = 1e-5) -> Array:
+def finite_difference(f: Callable[[Array], float], theta: Array, *, delta: float = 1e-5) -> Array:
     """Estimate the gradient of ``f`` by central differences, one coordinate at a time.
 
     Parameters
@@ -324,9 +324,9 @@ def finite_difference(f: Callable[[Array], float], theta: Array, *, h: float = 1
         Takes an array of the shape of ``theta``, returns a number.
     theta : ndarray
         Where the gradient is wanted.
-    h : float
-        Half the distance of the two points. The error is about ``h**2`` of the third derivative
-        plus rounding of about ``1e-16 * |f| / h``.
+    delta : float
+        Half the distance of the two points. The error is about ``delta**2`` of the third derivative
+        plus rounding of about ``1e-16 * |f| / delta``.
 
     Returns
     -------
@@ -336,8 +336,8 @@ def finite_difference(f: Callable[[Array], float], theta: Array, *, h: float = 1
     estimate = np.empty_like(theta)
     for index in np.ndindex(theta.shape):
         nudge = np.zeros_like(theta)
-        nudge[index] = h
-        estimate[index] = (f(theta + nudge) - f(theta - nudge)) / (2 * h)
+        nudge[index] = delta
+        estimate[index] = (f(theta + nudge) - f(theta - nudge)) / (2 * delta)
     return estimate
 
 

@@ -107,7 +107,7 @@ def test_gradient_of_the_network_passes_back_through_features_that_are_on(seed: 
     np.testing.assert_allclose(gradient[2], h.T @ d, rtol=1e-10, atol=1e-14)
     np.testing.assert_allclose(gradient[0], x.T @ ((d @ w2.T) * (h > 0)), rtol=1e-10, atol=1e-14)
     measured = scratch.finite_difference(
-        lambda w: scratch.cross_entropy(scratch.logits([w, b1, w2, b2], x), y), w1, h=1e-6
+        lambda w: scratch.cross_entropy(scratch.logits([w, b1, w2, b2], x), y), w1, delta=1e-6
     )
     # A nudge that moves a feature across zero meets the kink of the ReLU; that is rare.
     assert np.mean(np.isclose(measured, gradient[0], atol=1e-6)) > 0.9

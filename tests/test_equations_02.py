@@ -218,10 +218,10 @@ def test_units_change_the_slope_by_d_the_curvature_by_d_squared_and_so_the_step(
 
     phi = theta / d
     nudge = 1e-5 / d
-    measured = scratch.finite_difference(f, np.array([phi]), h=nudge)[0]
+    measured = scratch.finite_difference(f, np.array([phi]), delta=nudge)[0]
     assert measured == pytest.approx(d * slope(theta), rel=1e-5, abs=1e-5 * d)
     around = [
-        scratch.finite_difference(f, np.array([phi + s]), h=nudge)[0] for s in (-nudge, nudge)
+        scratch.finite_difference(f, np.array([phi + s]), delta=nudge)[0] for s in (-nudge, nudge)
     ]
     second = (around[1] - around[0]) / (2 * nudge)
     assert second == pytest.approx(d**2 * curvature(theta), rel=1e-2, abs=1e-2 * d**2)

@@ -364,6 +364,36 @@ def test_half_a_learning_rate_from_the_minimum_rmsprop_jumps_to_and_fro(
     assert theory.rmsprop_cycle(lr) == lr / 2
 
 
+@given(curvatures, st.floats(0.02, 0.98), learning_rates)
+def test_deviations_from_the_motion_of_rmsprop_shrink(h: float, beta: float, lr: float) -> None:
+    def one_step(deviations: Array) -> Array:
+        """From deviations of ln|theta| and ln sqrt(v) to those after a step of the rule."""
+        u, w = deviations
+        state = reference.RMSPropState(np.array((h * lr / 2 * np.exp(w)) ** 2), np.array(0.0))
+        theta = np.array(lr / 2 * np.exp(u))
+        state, update = rmsprop(state, h * theta, lr=lr, beta=beta, eps=0.0)
+        after = abs(theta + update) / (lr / 2), np.sqrt(state.v) / (h * lr / 2)
+        return np.asarray(np.log(after))
+
+    tiny = 1e-5
+    map_of = np.array([one_step(e) - one_step(-e) for e in tiny * np.eye(2)]).T / (2 * tiny)
+    # w' = beta w + (1 - beta) u, and then u' = u - 2 w'.
+    expected = [[1 - 2 * (1 - beta), -2 * beta], [1 - beta, beta]]
+    np.testing.assert_allclose(map_of, expected, atol=1e-6)
+    assert np.trace(map_of) == pytest.approx(3 * beta - 1, abs=1e-6)
+    assert np.linalg.det(map_of) == pytest.approx(beta, abs=1e-6)
+    rate = max(abs(np.linalg.eigvals(np.array(expected))))
+    assert rate < 1
+    if beta > 1 / 9 + 1e-3:
+        assert rate == pytest.approx(math.sqrt(beta), rel=1e-6)
+
+
+@pytest.mark.parametrize("beta", [0.3, 0.9, 0.99])
+def test_rmsprop_ends_half_a_learning_rate_from_the_minimum(beta: float) -> None:
+    path = trajectory(rmsprop, lambda x: 3 * x, 1.0, 6000, lr=0.01, beta=beta)
+    np.testing.assert_allclose(abs(path[-50:]), 0.005, rtol=1e-4)
+
+
 @pytest.mark.equation("parts-rmsprop-floor")
 @pytest.mark.parametrize(("h", "sigma"), [(1.0, 1.0), (4.0, 3.0), (0.5, 0.5)])
 def test_floor_of_rmsprop_is_in_proportion_to_the_noise(h: float, sigma: float) -> None:

@@ -381,7 +381,7 @@ def test_gradient_of_a_loss_that_does_not_see_the_length_is_at_a_right_angle(
         return float(np.sin(a @ direction) + (b @ direction) ** 2)
 
     assert loss(3 * w) == pytest.approx(loss(w), abs=1e-12)
-    gradient = finite_difference(loss, w, h=1e-6)
+    gradient = finite_difference(loss, w, delta=1e-6)
     assert w @ gradient == pytest.approx(0, abs=1e-6)
 
 

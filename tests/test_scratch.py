@@ -217,9 +217,11 @@ def test_finite_difference_of_a_quadratic_is_its_gradient_in_any_shape() -> None
     assert theta.tolist() == [[0, 1, 2], [3, 4, 5]]
 
 
-def test_error_of_finite_differences_falls_with_the_square_of_h() -> None:
-    def error(h: float) -> float:
-        return float(abs(finite_difference(lambda t: math.exp(t[0]), np.zeros(1), h=h)[0] - 1))
+def test_error_of_finite_differences_falls_with_the_square_of_delta() -> None:
+    def error(delta: float) -> float:
+        return float(
+            abs(finite_difference(lambda t: math.exp(t[0]), np.zeros(1), delta=delta)[0] - 1)
+        )
 
     assert error(1e-2) / error(1e-3) == pytest.approx(100, rel=0.01)
 
