@@ -1,0 +1,96 @@
+"""Place an explorable: a figure that a script brings to life, and that is a picture without it.
+
+::
+
+    ```{explorable} moments
+    :alt: what is seen on the picture
+
+    The caption.
+    ```
+
+The picture is ``_static/explorables/moments.svg``, drawn in the light colours of the book; its dark
+copy is made here. ``_static/explorables/moments.mjs`` is loaded when the reader comes near.
+"""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any, ClassVar
+
+from docutils import nodes
+from docutils.parsers.rst import directives
+from figures import darken
+from sphinx.application import Sphinx
+from sphinx.util.docutils import SphinxDirective
+
+FOLDER = "book/_static/explorables"
+
+
+class Explorable(SphinxDirective):
+    """The directive; its body is the caption."""
+
+    required_arguments = 1
+    has_content = True
+    option_spec: ClassVar[dict[str, Any]] = {
+        "alt": directives.unchanged_required,
+        "settings": directives.unchanged,
+    }
+
+    def run(self) -> list[nodes.Node]:
+        """Return the figure: picture and caption."""
+        name = self.arguments[0]
+        folder = Path(self.env.srcdir, FOLDER)
+        for needed in (f"{name}.mjs", f"{name}.svg"):
+            if not (folder / needed).is_file():
+                raise self.error(f"the explorable {name!r} needs {FOLDER}/{needed}")
+        if len(self.options.get("alt", "")) < 20:
+            raise self.error(f"the explorable {name!r} needs :alt:, what is seen on its picture")
+        try:
+            settings = json.loads(self.options.get("settings", "{}"))
+        except json.JSONDecodeError as error:
+            raise self.error(f"settings of {name!r} are no JSON: {error}") from error
+        self.env.metadata[self.env.docname]["explorables"] = "yes"
+        light = folder / f"{name}.svg"
+        dark = Path(self.env.srcdir, "_build/explorables", f"{name}.dark.svg")
+        dark.parent.mkdir(parents=True, exist_ok=True)
+        dark.write_text(darken(light.read_text(encoding="utf-8")), encoding="utf-8")
+        self.env.note_dependency(str(light))
+        addresses = {
+            "light": f"/{FOLDER}/{name}.svg",
+            "dark": f"/_build/explorables/{name}.dark.svg",
+        }
+        images = [
+            nodes.image(uri=uri, alt=self.options["alt"], classes=[f"only-{theme}", "themed"])
+            for theme, uri in addresses.items()
+        ]
+        caption = nodes.container()
+        self.state.nested_parse(self.content, self.content_offset, caption)
+        return [
+            nodes.raw(
+                "",
+                f'<figure class="explorable" data-explorable="{name}"'
+                f" data-settings='{json.dumps(settings)}'><div class=\"ex-still\">",
+                format="html",
+            ),
+            *images,
+            nodes.raw("", "</div><figcaption>", format="html"),
+            *caption.children,
+            nodes.raw("", "</figcaption></figure>", format="html"),
+        ]
+
+
+def load_scripts(
+    app: Sphinx, pagename: str, templatename: str, context: dict[str, Any], doctree: Any
+) -> None:
+    """Load the starter and the style sheet on pages that have an explorable, and on no other."""
+    if app.env.metadata.get(pagename, {}).get("explorables"):
+        app.add_js_file("explorables/load.mjs", type="module")
+        app.add_css_file("explorables/explorables.css")
+
+
+def setup(app: Sphinx) -> dict[str, bool]:
+    """Register with Sphinx."""
+    app.add_directive("explorable", Explorable)
+    app.connect("html-page-context", load_scripts)
+    return {"parallel_read_safe": True, "parallel_write_safe": True}

@@ -1,0 +1,23 @@
+// Starts each explorable when it comes near the window, and not before.
+
+const start = async (figure) => {
+  const { default: build } = await import(`./${figure.dataset.explorable}.mjs`);
+  const stage = document.createElement("div");
+  stage.className = "ex-stage";
+  // What it builds takes the place of the picture only when it is complete.
+  await build(stage, JSON.parse(figure.dataset.settings || "{}"));
+  figure.querySelector(".ex-still").replaceWith(stage);
+  figure.dataset.ready = "true";
+};
+
+const watcher = new IntersectionObserver(
+  (entries) => {
+    for (const { isIntersecting, target } of entries) {
+      if (!isIntersecting) continue;
+      watcher.unobserve(target);
+      start(target);
+    }
+  },
+  { rootMargin: "300px" },
+);
+for (const figure of document.querySelectorAll("[data-explorable]")) watcher.observe(figure);
