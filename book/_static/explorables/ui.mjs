@@ -267,7 +267,7 @@ export function readAddress(name) {
   return Object.fromEntries(
     text.split(",").map((pair) => {
       const at = pair.indexOf(":");
-      return [pair.slice(0, at), decodeURIComponent(pair.slice(at + 1))];
+      return [pair.slice(0, at), pair.slice(at + 1).replaceAll("%2C", ",")];
     }),
   );
 }
@@ -276,10 +276,12 @@ export function readAddress(name) {
 export function writeAddress(name, settings) {
   const all = new URLSearchParams(location.search);
   const text = Object.entries(settings)
-    .map(([key, value]) => `${key}:${encodeURIComponent(value)}`)
+    .map(([key, value]) => `${key}:${String(value).replaceAll(",", "%2C")}`)
     .join(",");
   all.set(name, text);
-  history.replaceState(null, "", `${location.pathname}?${all}${location.hash}`);
+  // These are allowed in an address as they are, and are easier to read so.
+  const plain = all.toString().replace(/%(3A|2C|3B|7E|3D)/g, decodeURIComponent);
+  history.replaceState(null, "", `${location.pathname}?${plain}${location.hash}`);
 }
 
 /** A finite number within limits from text of the address, or the fallback. */
