@@ -382,6 +382,7 @@ export default function build(stage, preset) {
       field.setAttribute("aria-invalid", "true");
       return;
     }
+    if (playing) stop();
     const angle = (now.angle * Math.PI) / 180;
     const { at: builtIn } = SURFACES[now.surface];
     at = now.surface === "own" ? parse(now.formula) : (x, y) => builtIn(x, y, angle);
@@ -459,11 +460,12 @@ export default function build(stage, preset) {
   function begin() {
     if (shown >= now.steps) shown = 0;
     play.textContent = "pause";
-    const began = performance.now();
+    let began = null;
     const from = shown;
     // Every run is shown in about four seconds, however long it is.
     const speed = now.steps / 4000;
     const frame = (time) => {
+      began ??= time;
       shown = Math.min(now.steps, from + Math.floor((time - began) * speed));
       drawPaths();
       drawPlots();
