@@ -96,7 +96,7 @@ export const OPTIMIZERS = {
   },
   adam: { title: "Adam", rule: rules.adam, fields: [...ADAM, CORRECTION] },
   amsgrad: { title: "AMSGrad", rule: rules.amsgrad, fields: [...ADAM, CORRECTION] },
-  adamw: { title: "AdamW", rule: rules.adamw, fields: [...ADAM, CORRECTION, DECAY] },
+  adamw: { title: "AdamW", rule: rules.adamw, fields: [...ADAM, DECAY] },
   nadam: {
     title: "NAdam", rule: rules.nadam,
     fields: [...ADAM, { label: "momentum decay", key: "momentumDecay", min: 0, max: 0.1, value: 0.004 }],

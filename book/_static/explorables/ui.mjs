@@ -72,7 +72,8 @@ export function slider({
     id, type: "range", min: 0, max: steps, step: 1,
     oninput: () => {
       const x = to(Number(input.value) / steps, min, max);
-      exact = Number(x.toPrecision(digits + 1));
+      // Near 1 a decay rate needs its digits: places of the slider must stay apart.
+      exact = Number(x.toPrecision(scale === "decay" ? 7 : digits + 1));
       show();
       oninput?.(exact);
     },
@@ -272,8 +273,22 @@ export function readAddress(name) {
   );
 }
 
-/** Put them there, without a new entry in the browser's history. */
+const unwritten = new Map();
+/**
+ * Put them there, without a new entry in the browser's history, once they have come to rest:
+ * Safari refuses more than a hundred changes in half a minute.
+ */
 export function writeAddress(name, settings) {
+  if (!unwritten.size) setTimeout(writeAll, 200);
+  unwritten.set(name, settings);
+}
+
+function writeAll() {
+  for (const [name, settings] of unwritten) writeNow(name, settings);
+  unwritten.clear();
+}
+
+function writeNow(name, settings) {
   const all = new URLSearchParams(location.search);
   const text = Object.entries(settings)
     .map(([key, value]) => `${key}:${String(value).replaceAll(",", "%2C")}`)
