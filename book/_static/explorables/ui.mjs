@@ -287,3 +287,26 @@ export function number(text, low, high, fallback) {
   const value = Number(text);
   return text != null && text !== "" && value >= low && value <= high ? value : fallback;
 }
+
+// epsilon
+/** A slider of whole numbers: its places are dense where the numbers are few. */
+export function wholeSlider({ oninput, ...options }) {
+  const inner = slider({
+    ...options,
+    oninput: () => {
+      show();
+      oninput?.(whole());
+    },
+  });
+  const whole = () => Math.round(inner.value);
+  const show = () => {
+    inner.node.querySelector("output").value = whole();
+    inner.node.querySelector("input").setAttribute("aria-valuetext", whole());
+  };
+  show();
+  return {
+    node: inner.node,
+    get value() { return whole(); },
+    set value(x) { inner.value = x; show(); },
+  };
+}
