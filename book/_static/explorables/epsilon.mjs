@@ -93,32 +93,37 @@ export function compute(settings = {}) {
 }
 
 /** What the run shows, in words. */
-function say({ eps, lr }, { regime, first, rate, ratio, gap }) {
-  const gradients = `${STEEP} (steep) and ${FLAT} (flat)`;
+function say({ eps, lr }, { regime, first, rate, ratio, gap, adam: [steep] }) {
+  const gradients = `gradients of the start, ${STEEP} (steep) and ${FLAT} (flat)`;
   const lengths =
     `First steps, in learning rates: steep ${short(first[0])}, flat ${short(first[1])}.`;
+  const begin = `ε = ${short(eps)} is`;
   if (regime === "far below") {
     return (
-      `ε = ${short(eps)} is far below both gradients of the start, ${gradients}: sign descent. ` +
-      `Both coordinates begin with steps of one learning rate, ${short(rate)}, ` +
-      "and move alike until a gradient comes down to ε."
+      `${begin} far below both ${gradients}: sign descent. Both coordinates begin with steps of ` +
+      `one learning rate, ${short(rate)}, and move alike until a gradient comes down to ε.`
     );
   }
   if (regime === "just below") {
-    return `ε = ${short(eps)} is a little below both gradients of the start, ${gradients}: ` +
-      `nearly sign descent, but the flat coordinate falls behind. ${lengths}`;
+    return (
+      `${begin} a little below both ${gradients}: sign descent for the steep coordinate, ` +
+      `but the flat one falls behind. ${lengths}`
+    );
   }
   if (regime === "between") {
-    return `ε = ${short(eps)} is between the gradients of the start, ${gradients}: ` +
-      `the steep coordinate is still divided by its size, the flat one hardly. ${lengths}`;
+    return (
+      `${begin} between the ${gradients}: ` +
+      `the steep coordinate keeps more of Adam's division than the flat one. ${lengths}`
+    );
   }
+  const far = regime === "far above";
   const scaled = rate > lr ? ` (the learning rate is now ${short(rate)})` : "";
-  const near = regime === "far above" ? "above both" : "a little above both";
-  const distance = Number.isFinite(gap) ? ` Adam's path stays within ${short(gap, 2)} of momentum's.` : "";
+  const slow = Math.abs(steep.at(-1)) > 0.5 * START[0];
+  const distance = Number.isFinite(gap) ? ` Adam is never further than ${short(gap, 2)} from it.` : "";
   return (
-    `ε = ${short(eps)} is ${near} gradients of the start, ${gradients}: ` +
-    `${regime === "far above" ? "" : "nearly "}momentum with learning rate ` +
-    `lr/ε = ${short(ratio)}${scaled}, and the flat coordinate waits.${distance}`
+    `${begin} ${far ? "far" : "a little"} above both ${gradients}: ${far ? "" : "nearly "}` +
+    `momentum with learning rate lr/ε = ${short(ratio)}${scaled}.${distance} ` +
+    (slow ? "At this rate both coordinates wait." : "The flat coordinate waits.")
   );
 }
 
@@ -143,7 +148,7 @@ function table() {
   const power = () => [el("sub", {}, "2"), el("sup", {}, "t")];
   const rows = {
     algorithm: ["Algorithm 1", "|g| / (|g| + ε)"],
-    hat: ["beside the root of the raw v", "|g| / (|g| + ε / √(1 − β", ...power(), "))"],
+    hat: ["ε̂ beside √v, uncorrected", "|g| / (|g| + ε / √(1 − β", ...power(), "))"],
     inside: ["inside the root", "|g| / √(g² + ε)"],
   };
   const cells = {};
@@ -164,23 +169,20 @@ function table() {
 function marks(plot, { eps, g }) {
   const { top, bottom } = plot.margin;
   const foot = plot.height - bottom;
-  const group = svg("g", { class: "ex-mark", "aria-hidden": "true" });
-  for (const [size, name] of [[FLAT, "flat"], [STEEP, "steep"]]) {
+  const lines = svg("g");
+  const names = svg("g");
+  const mark = (size, from, to, dash, dx, y, anchor, name) => {
     const x = plot.px(size);
-    group.append(
-      svg("line", { x1: x, x2: x, y1: top - 6, y2: top }),
-      svg("text", { x, y: top - 9, "text-anchor": "middle" }, name),
-    );
-  }
-  // The names stand on the two outer sides of the lines, so they never cover each other.
-  for (const [size, name, isLeft] of [[eps, "ε", eps <= g], [g, "|g|", eps > g]]) {
-    const x = plot.px(size);
-    group.append(
-      svg("line", { x1: x, x2: x, y1: 4, y2: foot, "stroke-dasharray": name === "ε" ? "1 3" : "none" }),
-      svg("text", { x: x + (isLeft ? -4 : 4), y: 13, "text-anchor": isLeft ? "end" : "start" }, name),
-    );
-  }
-  plot.node.append(group);
+    lines.append(svg("line", { x1: x, x2: x, y1: from, y2: to, "stroke-dasharray": dash }));
+    names.append(svg("text", { x: x + dx, y, "text-anchor": anchor }, name));
+  };
+  mark(FLAT, top - 7, top, "none", 3, top - 10, "end", "gradients where the run starts: flat");
+  mark(STEEP, top - 7, top, "none", 0, top - 10, "middle", "steep");
+  // These names stand on the two outer sides of the lines, so they never cover each other.
+  const [epsSide, gSide] = eps <= g ? [[-4, 13, "end"], [4, 13, "start"]] : [[4, 13, "start"], [-4, 13, "end"]];
+  mark(eps, 4, foot, "1 3", ...epsSide, "ε");
+  mark(g, 4, foot, "none", ...gSide, "gradient");
+  plot.node.append(svg("g", { class: "ex-mark", "aria-hidden": "true" }, lines, names));
 }
 
 export default function build(stage, settings) {
@@ -190,14 +192,15 @@ export default function build(stage, settings) {
   const lengthPlot = new Plot({
     width: 360, height: 236,
     x: { scale: "log", range: SIZES, ticks: [1e-12, 1e-9, 1e-6, 1e-3, 1, 1e3], label: "size of a steady gradient" },
-    y: { range: [0, 1.04], ticks: [0, 0.25, 0.5, 0.75, 1], label: "step (learning rates)" },
+    y: { range: [0, 1.04], ticks: [0, 0.5, 1], label: "step (learning rates)" },
   });
   lengthPlot.margin.top = 38;
   const runPlot = new Plot({
     width: 360, height: 236,
     x: { range: [0, STEPS], label: "step" },
-    y: { scale: "log", range: RANGE, label: "distance to the minimum" },
+    y: { scale: "log", range: RANGE, ticks: [1e-4, 0.01, 1], label: "distance to the minimum" },
   });
+  runPlot.margin.left = 58;
 
   const draw = () => {
     const found = compute(now);
@@ -208,18 +211,18 @@ export default function build(stage, settings) {
     ]);
     marks(lengthPlot, now);
     for (const [key, cell] of Object.entries(values.cells)) cell.textContent = short(at[key]);
-    values.caption.textContent = `Step of a gradient of ${short(now.g)} at t = ${now.t}, in learning rates`;
+    values.caption.textContent = `Step in learning rates, |g| = ${short(now.g)}, t = ${now.t}`;
     lengthPlot.label =
       `Length of a step against the size of a steady gradient, three rising curves, ε = ${short(now.eps)}. ` +
       `At the gradient ${short(now.g)}: Algorithm 1 ${short(at.algorithm)}, ` +
-      `beside the root of the raw v ${short(at.hat)}, inside the root ${short(at.inside)}.`;
+      `beside the root of the uncorrected v ${short(at.hat)}, inside the root ${short(at.inside)}.`;
 
     const steps = found.adam[0].map((_, k) => k);
     const line = (path, look) => ({ x: steps, y: path.map(Math.abs), look });
     runPlot.draw([
-      ...found.momentum.map((path) => line(path, "ex-baseline")),
       line(found.adam[0], "ex-first"),
       line(found.adam[1], "ex-fifth"),
+      ...found.momentum.map((path) => line(path, "ex-baseline")),
     ]);
     const ends = found.adam.map((path) => short(Math.abs(path.at(-1)), 2));
     runPlot.label =
@@ -256,6 +259,22 @@ export default function build(stage, settings) {
   const lr = control(slider, "lr", { label: "learning rate", scale: "log", steps: 120 });
   const keep = control(tick, "keep", { label: "keep lr/ε: above ε = 1 the rate grows with ε" });
 
+  // The gradient can be chosen in the plot, too. A finger that goes up or down scrolls the page.
+  const point = ({ clientX }) => {
+    const box = lengthPlot.node.getBoundingClientRect();
+    const x = ((clientX - box.left) / box.width) * lengthPlot.width;
+    const [from, to] = SIZES.map(lengthPlot.px);
+    const size = SIZES[0] * (SIZES[1] / SIZES[0]) ** ((x - from) / (to - from));
+    const [low, high] = LIMITS.g;
+    now.g = Number(Math.min(high, Math.max(low, size)).toPrecision(3));
+    g.value = now.g;
+    redraw();
+  };
+  lengthPlot.node.classList.add("ex-pick");
+  lengthPlot.node.addEventListener("click", point);
+  lengthPlot.node.addEventListener("pointermove", (event) => event.buttons && point(event));
+
+  eps.node.classList.add("ex-stays");
   stage.append(
     eps.node,
     el(
@@ -278,9 +297,9 @@ export default function build(stage, settings) {
           ["ex-fifth", `flat (curvature ${FLAT})`],
           ["ex-baseline", "momentum with rate lr/ε"],
         ]),
+        status.node,
       ),
     ),
-    status.node,
     el(
       "div",
       { class: "ex-row" },

@@ -9,21 +9,21 @@ mpl.use("svg")
 
 import matplotlib.pyplot as plt
 import numpy as np
-from numpy.typing import NDArray
 
 from adam_tutorial import reference
 from adam_tutorial.plotting import INK, style_of, use_style
+from adam_tutorial.reference.rule import Array
 
 TARGET = Path(__file__).parents[2] / "_static/explorables/epsilon.svg"
 EPS, CHOSEN = 1e-8, 1e-6
 CURVATURES = np.array([1.0, 0.01])
 
 
-def steps(g: NDArray[np.float64]) -> dict[str, tuple[str, NDArray[np.float64]]]:
+def steps(g: Array) -> dict[str, tuple[str, Array]]:
     """Return, for each placement, its style and the first steps of gradients, in learning rates."""
     return {
         "Algorithm 1": ("Adam", -reference.adam(None, g, lr=1.0, eps=EPS)[1]),
-        "beside the root of the raw v": (
+        r"$\hat\varepsilon$ beside $\sqrt{v}$, uncorrected": (
             "third",
             -reference.adam_efficient(None, g, lr=1.0, eps_hat=EPS)[1],
         ),
@@ -64,4 +64,4 @@ for axes in (left, right):
 figure.savefig(TARGET, metadata={"Date": None})
 # Without indentation, comments and needless decimals it is a good deal smaller.
 text = re.sub(r"<!-- .*? -->|\n\s*", " ", TARGET.read_text(encoding="utf-8"))
-TARGET.write_text(re.sub(r"(\.\d\d)\d+", r"\1", text) + "\n", encoding="utf-8")
+TARGET.write_text(re.sub(r"(?<!scale\(0)(\.\d\d)\d+", r"\1", text) + "\n", encoding="utf-8")
