@@ -20,9 +20,10 @@ from typing import Any, ClassVar
 
 from docutils import nodes
 from docutils.parsers.rst import directives
-from figures import darken
 from sphinx.application import Sphinx
 from sphinx.util.docutils import SphinxDirective
+
+from figures import darken
 
 FOLDER = "book/_static/explorables"
 
@@ -81,7 +82,7 @@ class Explorable(SphinxDirective):
 
 
 def load_scripts(
-    app: Sphinx, pagename: str, templatename: str, context: dict[str, Any], doctree: Any
+    app: Sphinx, pagename: str, _template: str, _context: dict[str, Any], _doctree: object
 ) -> None:
     """Load the starter and the style sheet on pages that have an explorable, and on no other."""
     if app.env.metadata.get(pagename, {}).get("explorables"):

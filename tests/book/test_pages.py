@@ -4,54 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
-from playwright.sync_api import Browser, Page
+from playwright.sync_api import Browser
 
-from .conftest import ROOT, pages
+from .conftest import pages
+from .visit import Visit, violations
 
-AXE = ROOT / ".venv/web/node_modules/axe-core/axe.min.js"
-WCAG = ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa"]
 LOOKS = {f"{width}-{theme}": (theme, width) for width in (1280, 390) for theme in ("light", "dark")}
 
 pytestmark = pytest.mark.browser
-
-
-class Visit:
-    """A page that was opened, and what happened while it loaded."""
-
-    def __init__(self, browser: Browser, site: str, address: str, theme: str, width: int) -> None:
-        self.site = site
-        self.requests: list[str] = []
-        self.messages: list[str] = []
-        self.context = browser.new_context(viewport={"width": width, "height": 900})
-        self.context.add_init_script(
-            f"localStorage.setItem('mode', '{theme}'); localStorage.setItem('theme', '{theme}')"
-        )
-        self.page: Page = self.context.new_page()
-        self.page.on("request", lambda request: self.requests.append(request.url))
-        self.page.on("pageerror", lambda error: self.messages.append(f"error: {error}"))
-        self.page.on(
-            "console",
-            lambda message: (
-                self.messages.append(f"{message.type}: {message.text}")
-                if message.type in ("error", "warning")
-                else None
-            ),
-        )
-        self.page.on(
-            "response",
-            lambda response: (
-                self.messages.append(f"{response.status} {response.url}")
-                if response.status >= 400
-                else None
-            ),
-        )
-        self.page.goto(site + address, wait_until="load")
-        # Lazy figures load when they come into view.
-        self.page.evaluate("document.querySelectorAll('img').forEach(i => { i.loading = 'eager' })")
-        self.page.wait_for_load_state("networkidle")
 
 
 @pytest.fixture(
@@ -104,14 +66,7 @@ def test_a_page_is_whole_quiet_and_readable(visit: Visit) -> None:
     indirect=True,
 )
 def test_a_page_has_no_accessibility_violation(visit: Visit) -> None:
-    visit.page.evaluate(AXE.read_text(encoding="utf-8"))
-    report: dict[str, Any] = visit.page.evaluate("tags => axe.run(document, {runOnly: tags})", WCAG)
-    found = [
-        f"{violation['id']}: {node['target']} {node['failureSummary']}"
-        for violation in report["violations"]
-        for node in violation["nodes"]
-    ]
-    assert found == []
+    assert violations(visit.page) == []
 
 
 def test_the_two_themes_show_different_figures_on_different_paper(

@@ -136,7 +136,7 @@ function fromAddress(fallback) {
       key, number(text[name], ...LIMITS[key], fallback[key]),
     ]),
   );
-  const keep = { 0: false, 1: true }[text.keep] ?? fallback.keep;
+  const keep = text.keep === "1" || (text.keep !== "0" && fallback.keep);
   return { ...found, t: Math.round(found.t), keep };
 }
 
@@ -245,7 +245,8 @@ export default function build(stage, settings) {
   const control = (kind, key, options) =>
     kind({
       ...options,
-      min: LIMITS[key]?.[0], max: LIMITS[key]?.[1], value: now[key],
+      ...(LIMITS[key] && { min: LIMITS[key][0], max: LIMITS[key][1] }),
+      value: now[key],
       oninput: (x) => {
         now[key] = x;
         redraw();
@@ -253,9 +254,9 @@ export default function build(stage, settings) {
     });
   const eps = control(slider, "eps", { label: "ε", scale: "log", steps: 240 });
   const g = control(slider, "g", { label: "gradient |g|", scale: "log", steps: 220 });
-  const t = control(wholeSlider, "t", { label: "step t", scale: "log", steps: 80 });
-  const beta1 = control(slider, "beta1", { label: "β₁", scale: "decay" });
-  const beta2 = control(slider, "beta2", { label: "β₂ (both plots)", scale: "decay" });
+  const t = control(wholeSlider, "t", { label: "step t" });
+  const beta1 = control(slider, "beta1", { label: "β₁", scale: "decay", digits: 6 });
+  const beta2 = control(slider, "beta2", { label: "β₂ (both plots)", scale: "decay", digits: 6 });
   const lr = control(slider, "lr", { label: "learning rate", scale: "log", steps: 120 });
   const keep = control(tick, "keep", { label: "keep lr/ε: above ε = 1 the rate grows with ε" });
 

@@ -267,7 +267,7 @@ export function readAddress(name) {
   return Object.fromEntries(
     text.split(",").map((pair) => {
       const at = pair.indexOf(":");
-      return [pair.slice(0, at), decodeURIComponent(pair.slice(at + 1))];
+      return [pair.slice(0, at), pair.slice(at + 1).replaceAll("%2C", ",")];
     }),
   );
 }
@@ -276,10 +276,12 @@ export function readAddress(name) {
 export function writeAddress(name, settings) {
   const all = new URLSearchParams(location.search);
   const text = Object.entries(settings)
-    .map(([key, value]) => `${key}:${encodeURIComponent(value)}`)
+    .map(([key, value]) => `${key}:${String(value).replaceAll(",", "%2C")}`)
     .join(",");
   all.set(name, text);
-  history.replaceState(null, "", `${location.pathname}?${all}${location.hash}`);
+  // These are allowed in an address as they are, and are easier to read so.
+  const plain = all.toString().replace(/%(3A|2C|3B|7E|3D)/g, decodeURIComponent);
+  history.replaceState(null, "", `${location.pathname}?${plain}${location.hash}`);
 }
 
 /** A finite number within limits from text of the address, or the fallback. */
@@ -289,24 +291,36 @@ export function number(text, low, high, fallback) {
 }
 
 // epsilon
-/** A slider of whole numbers: its places are dense where the numbers are few. */
-export function wholeSlider({ oninput, ...options }) {
+/** A slider over whole numbers from 1 to `max`, about twenty in each power of ten. */
+export function wholeSlider({ label, max, value, oninput }) {
+  const end = Math.round(20 * Math.log10(max));
+  const all = Array.from({ length: end + 1 }, (_, k) => Math.min(max, Math.round(10 ** (k / 20))));
+  const values = [...new Set(all)];
+  const apart = (x, y) => Math.abs(Math.log(x / y));
+  // The nearest place: an address may name any number.
+  const placeOf = (x) =>
+    values.reduce((best, y, k) => (apart(x, y) < apart(x, values[best]) ? k : best), 0);
+  let exact = value;
   const inner = slider({
-    ...options,
-    oninput: () => {
+    label, max: values.length - 1, steps: values.length - 1, value: placeOf(value),
+    oninput: (place) => {
+      exact = values[Math.round(place)];
       show();
-      oninput?.(whole());
+      oninput?.(exact);
     },
   });
-  const whole = () => Math.round(inner.value);
   const show = () => {
-    inner.node.querySelector("output").value = whole();
-    inner.node.querySelector("input").setAttribute("aria-valuetext", whole());
+    inner.node.querySelector("output").value = exact;
+    inner.node.querySelector("input").setAttribute("aria-valuetext", exact);
   };
   show();
   return {
     node: inner.node,
-    get value() { return whole(); },
-    set value(x) { inner.value = x; show(); },
+    get value() { return exact; },
+    set value(x) {
+      exact = x;
+      inner.value = placeOf(x);
+      show();
+    },
   };
 }

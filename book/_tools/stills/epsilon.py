@@ -35,7 +35,7 @@ use_style()
 plt.rcParams["svg.hashsalt"] = "adam"
 figure, (left, right) = plt.subplots(1, 2, figsize=(8.4, 3.4))
 
-sizes = np.geomspace(1e-12, 1e3, 91)
+sizes = np.geomspace(1e-12, 1e3, 76)
 chosen = steps(np.array(CHOSEN))
 for label, (name, lengths) in steps(sizes).items():
     left.plot(sizes, lengths, label=label, **style_of(name))

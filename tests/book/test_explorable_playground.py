@@ -1,0 +1,226 @@
+"""The playground's numbers are those of the reference, on every surface, for every optimizer."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import pytest
+from playwright.sync_api import Browser
+
+from adam_tutorial import reference
+from adam_tutorial.objectives import Quadratic, Rosenbrock
+
+pytestmark = pytest.mark.browser
+
+Gradient = Callable[[np.ndarray], np.ndarray]
+MODULE = "_static/explorables/playground.mjs"
+RULES: dict[str, tuple[Any, dict[str, Any]]] = {
+    "sgd": (reference.gradient_descent, {}),
+    "momentum": (reference.momentum, {}),
+    "nesterov": (reference.momentum, {"nesterov": True}),
+    "adagrad": (reference.adagrad, {}),
+    "rmsprop": (reference.rmsprop, {}),
+    "adam": (reference.adam, {}),
+    "amsgrad": (reference.amsgrad, {}),
+    "adamw": (reference.adamw, {}),
+    "nadam": (reference.nadam, {}),
+    "radam": (reference.radam, {}),
+    "lion": (reference.lion, {}),
+}
+PYTHON_NAMES = {
+    "correctBias": "correct_bias",
+    "weightDecay": "weight_decay",
+    "momentumDecay": "momentum_decay",
+}
+NEEDS_THETA = ("adamw", "lion")
+
+
+def beale(p: np.ndarray) -> np.ndarray:
+    x, y = p
+    slope = np.zeros(2)
+    for i, c in enumerate((1.5, 2.25, 2.625), start=1):
+        r = c - x + x * y**i
+        slope += 2 * r * np.array([y**i - 1, i * x * y ** (i - 1)])
+    return slope
+
+
+def himmelblau(p: np.ndarray) -> np.ndarray:
+    x, y = p
+    a, b = x**2 + y - 11, x + y**2 - 7
+    return np.array([4 * x * a + 2 * b, 2 * a + 4 * y * b])
+
+
+def surfaces(angle: float) -> dict[str, Gradient]:
+    return {
+        "ravine": Quadratic((1.0, 25.0), angle).gradient,
+        "saddle": lambda p: np.array([p[0], -p[1] + p[1] ** 3 / 4]),
+        "rosenbrock": Rosenbrock().gradient,
+        "beale": beale,
+        "himmelblau": himmelblau,
+        "noisy": lambda p: p,
+        "plateau": lambda p: p * math.exp(-(p @ p) / 2),
+        "own": lambda p: np.array(
+            [2 * math.cos(2 * p[0]) * p[1] + p[0] / 2, math.sin(2 * p[0]) - math.exp(-p[1])]
+        ),
+    }
+
+
+def follow(
+    kind: str, settings: dict[str, Any], gradient: Gradient, start: list[float], errors: np.ndarray
+) -> np.ndarray:
+    rule, fixed = RULES[kind]
+    state, theta, points = None, np.array(start), [np.array(start)]
+    for error in errors:
+        where = {"theta": theta} if kind in NEEDS_THETA else {}
+        state, update = rule(state, gradient(theta) + error, **settings, **fixed, **where)
+        theta = theta + update
+        points.append(theta)
+    return np.array(points)
+
+
+def random_settings(rng: np.random.Generator, fields: list[dict[str, Any]]) -> dict[str, Any]:
+    """Draw each setting within its slider; small learning rates, so that all stays on the map."""
+    drawn: dict[str, Any] = {}
+    for field in fields:
+        key = field["key"]
+        if key == "lr":
+            drawn[key] = 10 ** rng.uniform(-4, -2.5)
+        elif field.get("tick"):
+            drawn[key] = bool(rng.integers(2))
+        elif field.get("scale") == "decay":
+            drawn[key] = rng.choice([0.0, 1 - (1 - field["max"]) ** rng.uniform(0, 1)])
+        elif key == "eps":
+            drawn[key] = 10 ** rng.uniform(-12, 0)
+        else:
+            drawn[key] = rng.uniform(field["min"], field["max"])
+    return drawn
+
+
+def test_paths_are_those_of_the_reference(browser: Browser, site: str) -> None:
+    page = browser.new_page()
+    page.goto(site + "book/index.html")
+    fields = page.evaluate(
+        """async (site) => {
+            const { OPTIMIZERS } = await import(site);
+            return Object.fromEntries(Object.entries(OPTIMIZERS).map(([k, o]) => [k, o.fields]));
+        }""",
+        site + MODULE,
+    )
+    assert set(fields) == set(RULES)
+    rng = np.random.default_rng(0)
+    cases = []
+    for surface in surfaces(0.0):
+        for kind in RULES:
+            start = rng.uniform(-1, 1, 2).tolist()
+            settings = random_settings(rng, fields[kind])
+            cases.append((surface, kind, start, settings, rng.uniform(0, math.pi / 2)))
+    found = page.evaluate(
+        """async ([site, cases]) => {
+            const { compute, noise } = await import(site);
+            const runs = cases.map(([surface, kind, start, settings, angle]) => compute({
+                surface, start, angle, steps: 40, seed: 3, formula: "sin(2x) y + x^2/4 + exp(-y)",
+                optimizers: [{ kind, ...settings }],
+            })[0]);
+            return [runs, noise(3, 40)];
+        }""",
+        [site + MODULE, cases],
+    )
+    page.close()
+    runs, noise = found
+    for (surface, kind, start, settings, angle), run in zip(cases, runs, strict=True):
+        errors = np.array(noise) if surface == "noisy" else np.zeros((40, 2))
+        named = {PYTHON_NAMES.get(key, key): value for key, value in settings.items()}
+        wanted = follow(kind, named, surfaces(angle)[surface], start, errors)
+        assert np.allclose(run["points"], wanted, rtol=1e-9, atol=1e-9), (surface, kind, settings)
+        moved = np.hypot(*np.diff(wanted, axis=0).T)
+        assert np.allclose(run["lengths"], moved, rtol=1e-6, atol=1e-12), (surface, kind)
+
+
+def test_the_noise_is_normal_and_the_same_again(browser: Browser, site: str) -> None:
+    page = browser.new_page()
+    page.goto(site + "book/index.html")
+    first, again, other = page.evaluate(
+        """async (site) => {
+            const { noise } = await import(site);
+            return [noise(1, 20000), noise(1, 20000), noise(2, 20000)];
+        }""",
+        site + MODULE,
+    )
+    page.close()
+    assert first == again != other
+    values = np.array(first)
+    assert abs(values.mean()) < 0.02
+    assert abs(values.std() - 1) < 0.02
+    assert abs(np.corrcoef(values.T)[0, 1]) < 0.03
+    assert abs((np.abs(values) < 1).mean() - 0.6827) < 0.01
+
+
+@pytest.mark.parametrize(
+    ("formula", "complaint"),
+    [
+        ("", "missing"),
+        ("x +", "missing"),
+        ("(x", "not closed"),
+        ("x)", "not expected"),
+        ("foo(x)", "not known"),
+        ("constructor", "not known"),
+        ("sin x", "bracket"),
+        ("x; alert(1)", "not understood"),
+        ("x" * 201, "longer"),
+    ],
+)
+def test_what_is_no_formula_is_refused(
+    browser: Browser, site: str, formula: str, complaint: str
+) -> None:
+    page = browser.new_page()
+    page.goto(site + "book/index.html")
+    message = page.evaluate(
+        """async ([site, formula]) => {
+            const { parse } = await import(site);
+            try { parse(formula); return "" } catch (error) { return error.message }
+        }""",
+        [site + "_static/explorables/formula.mjs", formula],
+    )
+    page.close()
+    assert complaint in message
+
+
+@pytest.mark.parametrize(
+    ("formula", "meaning"),
+    [
+        ("x - y - 1", lambda x, y: x - y - 1),
+        ("-x^2", lambda x, _: -(x**2)),
+        ("2^3^2 + 0x", lambda x, _: 512 + 0 * x),
+        ("2x^2y", lambda x, y: 2 * x**2 * y),
+        ("x / y / 2", lambda x, y: x / y / 2),
+        ("x * -y", lambda x, y: -x * y),
+        ("2 (x + y)(x - y)", lambda x, y: 2 * (x + y) * (x - y)),
+        ("abs(y)^1.5 + sqrt(x) - log(x)", lambda x, y: abs(y) ** 1.5 + x**0.5 - math.log(x)),
+        (
+            "tanh(x) cos(y) e^(-pi x)",
+            lambda x, y: math.tanh(x) * math.cos(y) * math.exp(-math.pi * x),
+        ),
+        ("x^y", lambda x, y: x**y),
+    ],
+)
+def test_a_formula_has_its_value_and_its_slopes(
+    browser: Browser, site: str, formula: str, meaning: Callable[[float, float], float]
+) -> None:
+    page = browser.new_page()
+    page.goto(site + "book/index.html")
+    x, y, h = 0.7, -1.3, 1e-6
+    value, slope_x, slope_y = page.evaluate(
+        "async ([site, f, x, y]) => (await import(site)).parse(f)(x, y)",
+        [site + "_static/explorables/formula.mjs", formula, x, y],
+    )
+    page.close()
+    assert math.isclose(value, meaning(x, y), rel_tol=1e-12)
+    assert math.isclose(
+        slope_x, (meaning(x + h, y) - meaning(x - h, y)) / (2 * h), rel_tol=1e-6, abs_tol=1e-8
+    )
+    assert math.isclose(
+        slope_y, (meaning(x, y + h) - meaning(x, y - h)) / (2 * h), rel_tol=1e-6, abs_tol=1e-8
+    )
