@@ -93,7 +93,7 @@ export function compute(settings = {}) {
 }
 
 /** What the run shows, in words. */
-function say({ eps, lr }, { regime, first, rate, ratio, gap, adam: [steep] }) {
+function say({ eps, lr }, { regime, first, rate, ratio, gap, adam }) {
   const gradients = `gradients of the start, ${STEEP} (steep) and ${FLAT} (flat)`;
   const lengths =
     `First steps, in learning rates: steep ${short(first[0])}, flat ${short(first[1])}.`;
@@ -118,12 +118,14 @@ function say({ eps, lr }, { regime, first, rate, ratio, gap, adam: [steep] }) {
   }
   const far = regime === "far above";
   const scaled = rate > lr ? ` (the learning rate is now ${short(rate)})` : "";
-  const slow = Math.abs(steep.at(-1)) > 0.5 * START[0];
+  const [steepWaits, flatWaits] = adam.map((path) => Math.abs(path.at(-1)) > 0.5);
   const distance = Number.isFinite(gap) ? ` Adam is never further than ${short(gap, 2)} from it.` : "";
   return (
     `${begin} ${far ? "far" : "a little"} above both ${gradients}: ${far ? "" : "nearly "}` +
     `momentum with learning rate lr/ε = ${short(ratio)}${scaled}.${distance} ` +
-    (slow ? "At this rate both coordinates wait." : "The flat coordinate waits.")
+    (steepWaits
+      ? "At this rate both coordinates wait."
+      : `The flat coordinate ${flatWaits ? "waits" : "comes later"}.`)
   );
 }
 
@@ -176,7 +178,7 @@ function marks(plot, { eps, g }) {
     lines.append(svg("line", { x1: x, x2: x, y1: from, y2: to, "stroke-dasharray": dash }));
     names.append(svg("text", { x: x + dx, y, "text-anchor": anchor }, name));
   };
-  mark(FLAT, top - 7, top, "none", 3, top - 10, "end", "gradients where the run starts: flat");
+  mark(FLAT, top - 7, top, "none", 3, top - 10, "end", "start: flat");
   mark(STEEP, top - 7, top, "none", 0, top - 10, "middle", "steep");
   // These names stand on the two outer sides of the lines, so they never cover each other.
   const [epsSide, gSide] = eps <= g ? [[-4, 13, "end"], [4, 13, "start"]] : [[4, 13, "start"], [-4, 13, "end"]];

@@ -23,7 +23,7 @@ def steps(g: Array) -> dict[str, tuple[str, Array]]:
     """Return, for each placement, its style and the first steps of gradients, in learning rates."""
     return {
         "Algorithm 1": ("Adam", -reference.adam(None, g, lr=1.0, eps=EPS)[1]),
-        r"$\hat\varepsilon$ beside $\sqrt{v}$, uncorrected": (
+        r"$\hat\varepsilon$ beside $\sqrt{v}$ at t = 1": (
             "third",
             -reference.adam_efficient(None, g, lr=1.0, eps_hat=EPS)[1],
         ),
