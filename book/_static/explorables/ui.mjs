@@ -304,3 +304,38 @@ export function number(text, low, high, fallback) {
   const value = Number(text);
   return text != null && text !== "" && value >= low && value <= high ? value : fallback;
 }
+
+// epsilon
+/** A slider over whole numbers from 1 to `max`, about twenty in each power of ten. */
+export function wholeSlider({ label, max, value, oninput }) {
+  const end = Math.round(20 * Math.log10(max));
+  const all = Array.from({ length: end + 1 }, (_, k) => Math.min(max, Math.round(10 ** (k / 20))));
+  const values = [...new Set(all)];
+  const apart = (x, y) => Math.abs(Math.log(x / y));
+  // The nearest place: an address may name any number.
+  const placeOf = (x) =>
+    values.reduce((best, y, k) => (apart(x, y) < apart(x, values[best]) ? k : best), 0);
+  let exact = value;
+  const inner = slider({
+    label, max: values.length - 1, steps: values.length - 1, value: placeOf(value),
+    oninput: (place) => {
+      exact = values[Math.round(place)];
+      show();
+      oninput?.(exact);
+    },
+  });
+  const show = () => {
+    inner.node.querySelector("output").value = exact;
+    inner.node.querySelector("input").setAttribute("aria-valuetext", exact);
+  };
+  show();
+  return {
+    node: inner.node,
+    get value() { return exact; },
+    set value(x) {
+      exact = x;
+      inner.value = placeOf(x);
+      show();
+    },
+  };
+}

@@ -1,0 +1,145 @@
+"""The explorable of eps computes what the reference computes."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+from playwright.sync_api import Browser
+
+from adam_tutorial import reference
+from adam_tutorial.reference.adam import AdamState, moments
+from adam_tutorial.reference.rule import Array
+from adam_tutorial.theory import bias_correction
+
+pytestmark = pytest.mark.browser
+
+CURVATURES = np.array([1.0, 0.01])
+GONE = 1e3
+SIZES = np.geomspace(1e-12, 1e3, 16)
+LIMITS = {"eps": (1e-10, 100.0), "g": (1e-10, 10.0), "lr": (1e-3, 1.0)}
+SLOWEST = {"beta1": 0.99, "beta2": 0.9999}
+
+
+def random_settings() -> list[dict[str, Any]]:
+    """Thirty anywhere, and both ends of every control."""
+    rng = np.random.default_rng(8)
+
+    def anywhere() -> dict[str, Any]:
+        logs = {key: float(np.exp(rng.uniform(*np.log(ends)))) for key, ends in LIMITS.items()}
+        decays = {key: float(1 - (1 - end) ** rng.random()) for key, end in SLOWEST.items()}
+        t = round(10 ** rng.uniform(0, 4))
+        return {**logs, **decays, "t": t, "keep": bool(rng.random() < 0.5)}
+
+    usual = {"eps": 1e-8, "g": 1e-6, "lr": 0.05, "beta1": 0.9, "beta2": 0.999, "t": 1, "keep": True}
+    ends = {**LIMITS, **{key: (0.0, end) for key, end in SLOWEST.items()}, "t": (1, 10_000)}
+    edges = [{**usual, key: end} for key, both in ends.items() for end in both]
+    return [usual, {**usual, "eps": 100.0, "keep": False}] + edges + [anywhere() for _ in range(30)]
+
+
+def last_update(rule: Any, gradient: Array, t: int, **settings: float) -> Array:
+    """The update at step t if every gradient was the same."""
+    state, update = None, gradient
+    for _ in range(t):
+        state, update = rule(state, gradient, **settings)
+    return update
+
+
+def averaged_momentum(
+    state: AdamState | None, gradient: Array, *, lr: float, beta1: float
+) -> tuple[AdamState, Array]:
+    state = moments(state, gradient, beta1, 0.0)
+    return state, -lr * state.m / bias_correction(beta1, state.t)
+
+
+def path_of(rule: Any, **settings: Any) -> NDArray[np.float64]:
+    """Both coordinates over 200 steps, NaN after they have gone too far."""
+    with np.errstate(all="ignore"):
+        path = reference.trajectory(rule, lambda x: CURVATURES * x, [1.0, 1.0], 200, **settings)
+        gone = ~(np.abs(path) <= GONE)
+    after = np.roll(np.logical_or.accumulate(gone), 1, axis=0)
+    after[0] = False
+    return np.where(after, np.nan, path).T
+
+
+def expected(setting: dict[str, Any]) -> dict[str, NDArray[np.float64]]:
+    eps, t, beta1, beta2 = (setting[key] for key in ("eps", "t", "beta1", "beta2"))
+    sizes = np.append(SIZES, setting["g"])
+    betas = {"beta1": beta1, "beta2": beta2}
+    rate = setting["lr"] * max(1.0, eps) if setting["keep"] else setting["lr"]
+    return {
+        "algorithm": -last_update(reference.adam, sizes, t, lr=1.0, eps=eps, **betas),
+        "hat": -last_update(reference.adam_efficient, sizes, t, lr=1.0, eps_hat=eps, **betas),
+        # Equation (mistakes-eps-inside) of chapter 12.
+        "inside": sizes / np.sqrt(sizes**2 + eps),
+        "adam": path_of(reference.adam, lr=rate, eps=eps, **betas),
+        "momentum": path_of(averaged_momentum, lr=rate / eps, beta1=beta1),
+        "rate": np.array([rate, rate / eps]),
+    }
+
+
+def found(result: dict[str, Any]) -> dict[str, NDArray[np.float64]]:
+    curves = {key: np.append(result["curves"][key], result["at"][key]) for key in result["curves"]}
+    paths = {key: np.array(result[key], dtype=float) for key in ("adam", "momentum")}
+    return {**curves, **paths, "rate": np.array([result["rate"], result["ratio"]])}
+
+
+def agrees(setting: dict[str, Any], result: dict[str, Any]) -> None:
+    ours, theirs = expected(setting), found(result)
+    for key, values in ours.items():
+        # A path crosses zero: there, 1e-9 is meant of the distance at the start.
+        floor = 1e-9 if key in ("adam", "momentum") else 0.0
+        np.testing.assert_allclose(
+            theirs[key], values, rtol=1e-9, atol=floor, err_msg=f"{key} at {setting}"
+        )
+
+
+@pytest.fixture(scope="module")
+def results(browser: Browser, site: str) -> list[tuple[dict[str, Any], dict[str, Any]]]:
+    settings = random_settings()
+    page = browser.new_page()
+    page.goto(site + "_static/explorables/rules.mjs")
+    answers = page.evaluate(
+        "async ([address, all]) => { const { compute } = await import(address);"
+        " return all.map(compute); }",
+        [
+            site + "_static/explorables/epsilon.mjs",
+            [{**setting, "sizes": SIZES.tolist()} for setting in settings],
+        ],
+    )
+    page.close()
+    return list(zip(settings, answers, strict=True))
+
+
+def test_the_numbers_are_those_of_the_reference(
+    results: list[tuple[dict[str, Any], dict[str, Any]]],
+) -> None:
+    assert len(results) >= 30
+    for setting, result in results:
+        agrees(setting, result)
+
+
+def test_the_regime_and_the_first_steps(
+    results: list[tuple[dict[str, Any], dict[str, Any]]],
+) -> None:
+    for setting, result in results:
+        eps = setting["eps"]
+        _, first = reference.adam(None, CURVATURES, lr=1.0, eps=eps)
+        np.testing.assert_allclose(result["first"], -first, rtol=1e-9)
+        regimes = ["far below", "just below", "between", "just above", "far above"]
+        assert result["regime"] == regimes[np.searchsorted([1e-3, 0.01, 1, 10], eps)]
+
+
+def test_sign_descent_moves_both_alike_and_a_large_eps_is_momentum(
+    results: list[tuple[dict[str, Any], dict[str, Any]]],
+) -> None:
+    usual = found(results[0][1])["adam"]
+    np.testing.assert_allclose(usual[0, :20], usual[1, :20], rtol=1e-5)
+    _, large = next(
+        pair for pair in results if pair[0]["eps"] == 100 and pair[0]["keep"] and pair[0]["t"] == 1
+    )
+    assert large["gap"] < 0.02
+    assert abs(large["adam"][1][-1]) > 0.9
+    assert abs(large["adam"][0][-1]) < 1e-3
