@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import math
 from collections.abc import Callable
 from typing import Any
@@ -12,6 +13,9 @@ from playwright.sync_api import Browser
 
 from adam_tutorial import reference
 from adam_tutorial.objectives import Quadratic, Rosenbrock
+
+from .conftest import SITE
+from .visit import Visit
 
 pytestmark = pytest.mark.browser
 
@@ -81,13 +85,20 @@ def follow(
     return np.array(points)
 
 
-def random_settings(rng: np.random.Generator, fields: list[dict[str, Any]]) -> dict[str, Any]:
+# Their steps are in proportion to the gradient, which is in the hundreds on some surfaces.
+IN_PROPORTION = ("sgd", "momentum", "nesterov", "radam")
+
+
+def random_settings(
+    rng: np.random.Generator, kind: str, fields: list[dict[str, Any]]
+) -> dict[str, Any]:
     """Draw each setting within its slider; small learning rates, so that all stays on the map."""
+    shift = 2 if kind in IN_PROPORTION else 0
     drawn: dict[str, Any] = {}
     for field in fields:
         key = field["key"]
         if key == "lr":
-            drawn[key] = 10 ** rng.uniform(-4, -2.5)
+            drawn[key] = 10 ** (rng.uniform(-4, -2.5) - shift)
         elif field.get("tick"):
             drawn[key] = bool(rng.integers(2))
         elif field.get("scale") == "decay":
@@ -115,7 +126,7 @@ def test_paths_are_those_of_the_reference(browser: Browser, site: str) -> None:
     for surface in surfaces(0.0):
         for kind in RULES:
             start = rng.uniform(-1, 1, 2).tolist()
-            settings = random_settings(rng, fields[kind])
+            settings = random_settings(rng, kind, fields[kind])
             cases.append((surface, kind, start, settings, rng.uniform(0, math.pi / 2)))
     found = page.evaluate(
         """async ([site, cases]) => {
@@ -224,3 +235,20 @@ def test_a_formula_has_its_value_and_its_slopes(
     assert math.isclose(
         slope_y, (meaning(x, y + h) - meaning(x, y - h)) / (2 * h), rel_tol=1e-6, abs_tol=1e-8
     )
+
+
+def test_it_weighs_less_than_sixty_kilobytes_with_all_it_loads(browser: Browser, site: str) -> None:
+    opened = Visit(browser, site, "book/index.html", "light", 390)
+    opened.page.locator("figure[data-explorable]").first.scroll_into_view_if_needed()
+    opened.page.wait_for_selector("figure[data-ready]", timeout=20_000)
+    own = {
+        url.split("?")[0] for url in opened.requests if "explorables/" in url or "playground" in url
+    }
+    opened.context.close()
+    weights = {
+        url: len(gzip.compress((SITE / url.removeprefix(site)).read_bytes()))
+        for url in own
+        if not url.endswith(".html")
+    }
+    assert sum(weights.values()) < 60_000, weights
+    assert any(url.endswith("playground.mjs") for url in weights)

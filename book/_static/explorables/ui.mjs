@@ -32,10 +32,10 @@ export function short(value, digits = 3) {
   if (!Number.isFinite(value)) return value > 0 ? "∞" : value < 0 ? "−∞" : "undefined";
   const size = Math.abs(value);
   const text =
-    value !== 0 && (size < 1e-3 || size >= 1e5)
-      ? value.toExponential(digits - 1).replace(/\.?0+e/, "e")
+    value !== 0 && (size < 1e-3 || size >= 1e6)
+      ? value.toExponential(digits - 1).replace(/\.?0+e/, "e").replace("e+", "e")
       : String(Number(value.toPrecision(digits)));
-  return text.replace("-", "−");
+  return text.replaceAll("-", "−");
 }
 
 /** How a slider's place (0 to 1) becomes a number, and back. */
