@@ -1,0 +1,170 @@
+"""The numbers of the explorable on Reddi's problem are those of the package."""
+
+from __future__ import annotations
+
+import random
+from typing import Any
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+from playwright.sync_api import Browser
+
+from adam_tutorial import theory
+from adam_tutorial.objectives import PeriodicLosses
+from adam_tutorial.reference import linear_trajectory
+
+pytestmark = pytest.mark.browser
+
+Settings = dict[str, Any]
+EDGES: dict[str, tuple[float, float]] = {
+    "steep": (1.0, 1000.0),
+    "period": (2, 200),
+    "beta1": (0.0, 0.99),
+    "beta2": (0.0, 0.9999),
+    "lr": (1e-3, 1.0),
+    "steps": (100, 200_000),
+}
+START: Settings = {
+    "problem": "rare",
+    "steep": 101.0,
+    "period": 101,
+    "beta1": 0.9,
+    "beta2": 0.99,
+    "lr": 0.5,
+    "root": True,
+    "steps": 100_000,
+}
+
+
+def drawn(seed: int) -> Settings:
+    """Return settings within the limits of the controls, the three problems in turn."""
+    draw = random.Random(seed)
+    return {
+        "problem": ("three", "rare", "own")[seed % 3],
+        "steep": 1000 ** draw.random(),
+        "period": draw.randint(2, 200 if draw.random() < 0.5 else 8),
+        "beta1": 1 - 0.01 ** draw.random(),
+        "beta2": 1 - 1e-4 ** draw.random(),
+        "lr": 1e-3 ** draw.random(),
+        "root": draw.random() < 0.5,
+        "steps": round(100 * 100 ** draw.random()),
+    }
+
+
+AT_THE_EDGES = [
+    START | {"problem": "own", name: edge} for name, ends in EDGES.items() for edge in ends
+]
+CASES = [
+    START,
+    START | {"root": False},
+    # No gradient outweighs the others; and the best point is the other one.
+    START | {"problem": "own", "steep": 2.0, "period": 3},
+    START | {"problem": "own", "steep": 1.5, "period": 8},
+    # Everything is a sign, and Adam stands still.
+    START | {"problem": "own", "period": 2, "beta1": 0.0, "beta2": 0.0},
+    *AT_THE_EDGES,
+    *(drawn(seed) for seed in range(30)),
+]
+
+
+def losses_of(settings: Settings) -> PeriodicLosses:
+    named = {"three": (3.0, 1.0, 3), "rare": (1010.0, 10.0, 101)}
+    own = (settings["steep"], 1.0, settings["period"])
+    return PeriodicLosses(*named.get(settings["problem"], own))
+
+
+def near(expected: Any) -> Any:
+    return pytest.approx(expected, rel=1e-9, abs=1e-12)
+
+
+def check_line(
+    line: dict[str, list[float]], values: NDArray[np.floating[Any]], period: int
+) -> None:
+    """Each point is one of the run, or an average over whole periods with this middle."""
+    t, y = np.array(line["t"]), np.array(line["y"])
+    assert np.all(np.diff(t) > 0)
+    total = np.concatenate([[0.0], np.cumsum(values)])
+    for middle, value in zip(t, y, strict=True):
+        if middle == int(middle) and value == near(values[int(middle) - 1]):
+            continue
+        for length in range(period, len(values) + 1, period):
+            first = middle - (length + 1) / 2
+            assert first >= 0
+            low, high = int(first), int(first) + length
+            if first == low and (total[high] - total[low]) / length == near(value):
+                break
+        else:
+            pytest.fail(f"{value} at {middle} is no average over whole periods")
+
+
+@pytest.fixture(scope="module")
+def found(browser: Browser, site: str) -> list[Settings]:
+    """What the module computes, for each case."""
+    page = browser.new_page()
+    page.goto(site + "_static/favicon.svg")
+    results: list[Settings] = page.evaluate(
+        """async ([address, cases]) => {
+            const { compute } = await import(address);
+            return [compute(), ...cases.map((settings) => compute(settings))];
+        }""",
+        [site + "_static/explorables/reddi.mjs", CASES],
+    )
+    page.close()
+    return results
+
+
+def test_it_starts_with_the_run_of_the_chapter(found: list[Settings]) -> None:
+    assert found[0] == found[1]
+    assert found[0]["threshold"] == pytest.approx(0.99952, abs=5e-6)
+
+
+@pytest.mark.parametrize("index", range(len(CASES)))
+def test_the_runs_are_those_of_the_reference(found: list[Settings], index: int) -> None:
+    settings, result = CASES[index], found[index + 1]
+    losses = losses_of(settings)
+    steps = settings["steps"]
+    g = losses.gradients(steps)
+    for name in ("adam", "amsgrad"):
+        path = linear_trajectory(
+            g,
+            lr=settings["lr"],
+            shrink_lr=settings["root"],
+            beta1=settings["beta1"],
+            beta2=settings["beta2"],
+            correct_bias=False,
+            keep_maximum=name == "amsgrad",
+        )
+        cost = losses.regret(path[:-1]) / np.arange(1, steps + 1)
+        assert result["final"][name] == near(path[-1])
+        assert result["regret"][name] == near(cost[-1])
+        last = path[-losses.period :]
+        assert result["lastPeriod"][name] == near(
+            {"low": last.min(), "average": last.mean(), "high": last.max()}
+        )
+        for kind, values in (("paths", path), ("regrets", cost)):
+            t, y = np.array(result[kind][name]["t"]), result[kind][name]["y"]
+            assert y == near(values[t - 1])
+            # Few points, in order, from the first to the last, and none that stands out is missing.
+            assert len(t) <= 400
+            assert np.all(np.diff(t) > 0)
+            assert (t[0], t[-1]) == (1, len(values))
+            assert (min(y), max(y)) == near((values.min(), values.max()))
+            check_line(result[kind][name]["line"], values, losses.period)
+
+
+@pytest.mark.parametrize("index", range(len(CASES)))
+def test_the_drift_is_that_of_the_theory(found: list[Settings], index: int) -> None:
+    settings, result = CASES[index], found[index + 1]
+    losses = losses_of(settings)
+    cycle = losses.gradients(losses.period)
+    drift = theory.periodic_drift(cycle, settings["beta1"], settings["beta2"])
+    assert result["drift"] == near(drift)
+    assert result["mean"] == near(losses.mean_gradient)
+    if losses.mean_gradient == 0:
+        assert result["best"] is None
+        assert result["threshold"] is None
+    else:
+        assert result["best"] == losses.optimum
+        critical = theory.critical_beta2(cycle, settings["beta1"])
+        assert result["threshold"] == pytest.approx(critical, rel=1e-9, abs=1e-9)
