@@ -127,8 +127,9 @@ export function lion(
 
 /** The longest step of Adam at any t, in learning rates; infinite if beta1**2 >= beta2. */
 export function stepSupremum(beta1, beta2) {
-  const c = beta1 ** 2 / beta2;
-  return c < 1 ? ((1 - beta1) / Math.sqrt(1 - beta2)) / Math.sqrt(1 - c) : Infinity;
+  if (beta1 === 0) return 1 / Math.sqrt(1 - beta2);
+  const room = beta2 - beta1 ** 2;
+  return room > 0 ? (1 - beta1) * Math.sqrt(beta2 / ((1 - beta2) * room)) : Infinity;
 }
 
 /** What section 2.1 of the paper claims instead. */

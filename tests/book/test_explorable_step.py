@@ -1,0 +1,141 @@
+"""The numbers of the explorable ``step`` are those of the reference and of the theory."""
+
+from __future__ import annotations
+
+import math
+import random
+from typing import Any
+
+import mpmath
+import numpy as np
+import pytest
+from playwright.sync_api import Browser
+
+from adam_tutorial import theory
+from adam_tutorial.reference import AdamState, adam
+
+pytestmark = pytest.mark.browser
+
+REL = 1e-9
+# What float64 can square, with room at both ends.
+DECADES = 280
+
+
+def settings() -> list[dict[str, Any]]:
+    """Return random settings, and every combination of the edges of the controls."""
+    rng = random.Random(0)
+    found: list[dict[str, Any]] = [{}]
+    for sequence in ("grow", "spike", "jump"):
+        found += [
+            {"beta1": beta1, "beta2": beta2, "t": t, "R": R, "sequence": sequence}
+            for beta1 in (0, 0.99)
+            for beta2 in (0, 0.9999)
+            for t in (1, 1000)
+            for R in ((1, 1000) if sequence == "jump" else (100,))
+        ]
+        found += [
+            {
+                "beta1": 1 - 0.01 ** rng.random(),
+                "beta2": 1 - 1e-4 ** rng.random(),
+                "t": round(10 ** rng.uniform(0, 3)),
+                "R": 10 ** rng.uniform(0, 3),
+                "sequence": sequence,
+            }
+            for _ in range(20)
+        ]
+    # The rates on the buttons, and one on the border where the bound ends.
+    rates = ((0.9, 0.95), (0.9, 0.9), (0.95, 0.9), (0.99, 0.9801), (0.99, 0.05), (0.005, 0.9999))
+    found += [{"beta1": b1, "beta2": b2, "t": t} for b1, b2 in rates for t in (2, 1000)]
+    return found
+
+
+def supremum(t: int, beta1: float, beta2: float) -> float:
+    """Return the longest step at t, also where its powers are too large for a float."""
+    if beta2 == 0 < beta1:
+        return 1.0 if t == 1 else math.inf
+    try:
+        return theory.step_supremum(t, beta1, beta2)
+    except OverflowError:
+        c = mpmath.mpf(beta1) ** 2 / beta2
+        factor = (1 - beta1) / math.sqrt(1 - beta2) * theory.step_size_factor(t, beta1, beta2)
+        return float(factor * mpmath.sqrt((c**t - 1) / (c - 1)))
+
+
+def steps(gradients: Any, state: AdamState | None, beta1: float, beta2: float) -> list[float]:
+    """Return the steps of the reference, 0 until the first gradient that is not 0."""
+    found = []
+    for g in gradients:
+        # While all is 0, eps is what makes 0/0 into 0.
+        unborn = g == 0 and (state is None or state.v == 0)
+        eps = 1e-300 if unborn else 0.0
+        state, update = adam(state, g, lr=1.0, beta1=beta1, beta2=beta2, eps=eps)
+        found.append(abs(float(update)))
+    return found
+
+
+def check(given: dict[str, Any], found: dict[str, Any]) -> None:
+    """Compare what the module computes with the package."""
+    chosen: dict[str, Any] = {"beta1": 0.9, "beta2": 0.999, "t": 300, "sequence": "grow"} | given
+    beta1, beta2, t = (chosen[key] for key in ("beta1", "beta2", "t"))
+    unbounded = beta2 == 0 < beta1
+    limit = math.inf if unbounded else theory.step_supremum(None, beta1, beta2)
+    paper = theory.paper_step_bound(beta1, beta2)
+    assert found["limit"] == pytest.approx(limit, rel=REL)
+    assert found["paper"] == pytest.approx(paper, rel=REL)
+    assert found["longest"] == max(found["steps"])
+    assert found["broken"] == (found["longest"] > paper * (1 + REL))
+    assert found["breakable"] == (limit > paper * (1 + REL))
+    bounds = [supremum(k, beta1, beta2) for k in range(1, t + 1)]
+
+    if chosen["sequence"] == "jump":
+        R, before = chosen["R"], len(found["x"]) - t
+        assert before >= 3
+        assert found["x"] == list(range(1 - before, t + 1))
+        gradients = np.r_[np.ones(before), np.full(t, R)]
+        state = AdamState(10**6, np.array(1.0), np.array(1.0))
+        expected = steps(gradients, state, beta1, beta2)
+        assert found["bound"] == pytest.approx([limit] * (before + t), rel=REL)
+        closed = [theory.jump_step(k, R, beta1, beta2) for k in range(1, t + 1)]
+        assert expected[before:] == pytest.approx(closed, rel=REL)
+        assert found["gradients"] == pytest.approx(gradients / R, rel=REL)
+    elif chosen["sequence"] == "spike" or 0 in (beta1, beta2):
+        assert found["shown"] == "spike"
+        gradients = np.r_[np.zeros(t - 1), 1.0]
+        expected = steps(gradients, None, beta1, beta2)
+        assert found["gradients"] == gradients.tolist()
+        first = (1 - beta1) / math.sqrt(1 - beta2)
+        factors = [theory.step_size_factor(k, beta1, beta2) for k in range(1, t + 1)]
+        assert found["earlier"] == pytest.approx([first * f for f in factors], rel=REL)
+        if beta1 == 0:
+            assert expected[-1] == pytest.approx(bounds[-1], rel=REL)
+    else:
+        decades = (t - 1) * math.log10(beta2 / beta1)
+        assert found["decades"] == pytest.approx(decades, rel=REL, abs=REL)
+        # Gradients that grow take the longest step at every t.
+        expected = bounds
+        if abs(decades) < DECADES:
+            gradients = theory.step_supremum_gradients(t, beta1, beta2)
+            assert found["gradients"] == pytest.approx(gradients / gradients.max(), rel=REL)
+            middle = 10 ** (decades / 2)
+            expected = steps(gradients * middle, None, beta1, beta2)
+            assert expected == pytest.approx(bounds, rel=REL)
+    assert found["steps"] == pytest.approx(expected, rel=REL)
+    if chosen["sequence"] != "jump":
+        assert found["x"] == list(range(1, t + 1))
+        assert found["bound"] == pytest.approx(bounds, rel=REL)
+
+
+def test_the_explorable_computes_what_the_package_computes(browser: Browser, site: str) -> None:
+    given = settings()
+    assert len(given) >= 30
+    page = browser.new_page()
+    page.goto(site + "_static/explorables/index.html?name=step")
+    found = page.evaluate(
+        "async ([address, all]) => {"
+        " const { compute } = await import(address);"
+        " return all.map(compute); }",
+        [site + "_static/explorables/step.mjs", given],
+    )
+    page.close()
+    for one, numbers in zip(given, found, strict=True):
+        check(one, numbers)
