@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
+from typing import NamedTuple
 
 import pytest
 from playwright.sync_api import Browser, Locator, Page
@@ -10,21 +12,28 @@ from playwright.sync_api import Browser, Locator, Page
 from .conftest import SITE, pages
 from .visit import Visit, violations
 
-FIGURE = "figure[data-explorable]"
 CONTROLS = "input, select, button"
-WITH_EXPLORABLES = [
-    page for page in pages() if "data-explorable=" in (SITE / page).read_text(encoding="utf-8")
+# Where each stands: (page, name), and of each the first place, for what does not depend on it.
+PLACES = [
+    (page, name)
+    for page in pages()
+    for name in re.findall(r'data-explorable="(\w+)"', (SITE / page).read_text(encoding="utf-8"))
 ]
+FIRST = list({name: (page, name) for page, name in reversed(PLACES)}.values())
 
 pytestmark = pytest.mark.browser
 
 
-def ready(page: Page) -> Locator:
-    """Scroll to the explorable, wait until it lives, return it."""
-    page.locator(FIGURE).first.scroll_into_view_if_needed()
-    page.wait_for_selector(f"{FIGURE}[data-ready]", timeout=20_000)
+def selector(name: str) -> str:
+    return f"figure[data-explorable='{name}']"
+
+
+def ready(page: Page, name: str) -> Locator:
+    """Scroll to an explorable, wait until it lives, return it."""
+    page.locator(selector(name)).scroll_into_view_if_needed()
+    page.wait_for_selector(f"{selector(name)}[data-ready]", timeout=20_000)
     settle(page)
-    return page.locator(FIGURE).first
+    return page.locator(selector(name))
 
 
 def settle(page: Page) -> None:
@@ -36,7 +45,7 @@ def state(figure: Locator) -> list[str]:
     """Return all that a reader sees of the settings and of their result."""
     return [
         *figure.locator("input, select").evaluate_all(
-            "all => all.map(one => one.type === 'checkbox' ? String(one.checked) : one.value)"
+            "all => all.map(e => e.type === 'checkbox' ? String(e.checked) : e.value)"
         ),
         *figure.locator("output, [role=status]").evaluate_all("all => all.map(o => o.textContent)"),
     ]
@@ -47,34 +56,47 @@ def shown(figure: Locator) -> list[Locator]:
     return [one for one in figure.locator(CONTROLS).all() if one.is_visible()]
 
 
-@pytest.fixture(scope="module", params=WITH_EXPLORABLES)
-def address(request: pytest.FixtureRequest) -> str:
-    return str(request.param)
+class Explorable(NamedTuple):
+    """An explorable on a phone, in the dark theme."""
+
+    visit: Visit
+    page: Page
+    name: str
 
 
 @pytest.fixture
-def narrow(browser: Browser, site: str, address: str) -> Iterator[Visit]:
+def one(request: pytest.FixtureRequest, browser: Browser, site: str) -> Iterator[Explorable]:
+    address, name = request.param
     opened = Visit(browser, site, address, "dark", 390, touch=True)
-    yield opened
+    yield Explorable(opened, opened.page, name)
     opened.context.close()
 
 
+everywhere = pytest.mark.parametrize("one", PLACES, ids="-".join, indirect=True)
+once_each = pytest.mark.parametrize("one", FIRST, ids="-".join, indirect=True)
+
+
 def test_there_are_explorables() -> None:
-    assert len(WITH_EXPLORABLES) >= 5
+    assert {name for _, name in PLACES} == {"playground", "moments", "step", "reddi", "epsilon"}
 
 
-def test_it_is_not_loaded_before_the_reader_comes_near(narrow: Visit) -> None:
-    if narrow.page.locator(FIGURE).first.bounding_box()["y"] > 2000:  # type: ignore[index]
-        assert not [url for url in narrow.requests if "explorables/rules.mjs" in url]
-    ready(narrow.page)
-    assert [url for url in narrow.requests if "explorables/rules.mjs" in url]
+@once_each
+def test_it_is_not_loaded_before_the_reader_comes_near(one: Explorable) -> None:
+    box = one.page.locator(selector(one.name)).bounding_box()
+    assert box is not None
+    # The landing page's is near from the beginning.
+    if box["y"] > 2000:
+        assert not [url for url in one.visit.requests if "explorables/rules.mjs" in url]
+    ready(one.page, one.name)
+    assert [url for url in one.visit.requests if "explorables/rules.mjs" in url]
 
 
-def test_it_is_quiet_accessible_and_no_wider_than_a_phone(narrow: Visit) -> None:
-    figure = ready(narrow.page)
-    assert violations(narrow.page, FIGURE) == []
-    assert narrow.messages == []
-    width = narrow.page.evaluate("[document.documentElement.scrollWidth, innerWidth]")
+@everywhere
+def test_it_is_quiet_accessible_and_no_wider_than_a_phone(one: Explorable) -> None:
+    figure = ready(one.page, one.name)
+    assert violations(one.page, selector(one.name)) == []
+    assert one.visit.messages == []
+    width = one.page.evaluate("[document.documentElement.scrollWidth, innerWidth]")
     assert width[0] <= width[1], "the page scrolls sideways"
     # WCAG 2.2 asks for targets of 24 pixels.
     small = figure.locator(CONTROLS).evaluate_all(
@@ -83,8 +105,9 @@ def test_it_is_quiet_accessible_and_no_wider_than_a_phone(narrow: Visit) -> None
     assert small == []
 
 
-def test_every_control_obeys_the_keyboard(narrow: Visit) -> None:
-    figure = ready(narrow.page)
+@once_each
+def test_every_control_obeys_the_keyboard(one: Explorable) -> None:
+    figure = ready(one.page, one.name)
     for place in range(len(shown(figure))):
         controls = shown(figure)
         if place >= len(controls):
@@ -95,25 +118,26 @@ def test_every_control_obeys_the_keyboard(narrow: Visit) -> None:
         control.focus()
         if kind == "range":
             at_end = control.evaluate("one => one.value === one.max")
-            narrow.page.keyboard.press("ArrowLeft" if at_end else "ArrowRight")
+            one.page.keyboard.press("ArrowLeft" if at_end else "ArrowRight")
         elif kind == "select-one":
             at_end = control.evaluate("one => one.selectedIndex === one.options.length - 1")
-            narrow.page.keyboard.press("ArrowUp" if at_end else "ArrowDown")
+            one.page.keyboard.press("ArrowUp" if at_end else "ArrowDown")
         elif kind == "text":
-            narrow.page.keyboard.press("End")
-            narrow.page.keyboard.type(" + 1")
+            one.page.keyboard.press("End")
+            one.page.keyboard.type(" + 1")
         else:
-            narrow.page.keyboard.press("Space")
-        settle(narrow.page)
+            one.page.keyboard.press("Space")
+        settle(one.page)
         if kind in ("button", "submit"):
             continue  # at the end of a run, "one step on" has nothing to do
         after = [*state(figure), str(len(shown(figure))), figure.inner_text()]
         assert after != before, control.evaluate("one => one.outerHTML")
-    assert narrow.messages == []
+    assert one.visit.messages == []
 
 
-def test_sliders_and_boxes_obey_a_finger(narrow: Visit) -> None:
-    figure = ready(narrow.page)
+@once_each
+def test_sliders_and_boxes_obey_a_finger(one: Explorable) -> None:
+    figure = ready(one.page, one.name)
     for place in range(len(shown(figure))):
         controls = shown(figure)
         control = controls[min(place, len(controls) - 1)]
@@ -126,46 +150,53 @@ def test_sliders_and_boxes_obey_a_finger(narrow: Visit) -> None:
         share = control.evaluate("one => (one.value - one.min) / (one.max - one.min) > 0.5")
         before = state(figure)
         x = box["x"] + box["width"] * (0.5 if kind == "checkbox" else 0.25 if share else 0.75)
-        narrow.page.touchscreen.tap(x, box["y"] + box["height"] / 2)
-        settle(narrow.page)
+        one.page.touchscreen.tap(x, box["y"] + box["height"] / 2)
+        settle(one.page)
         assert state(figure) != before, control.evaluate("one => one.outerHTML")
-    assert narrow.messages == []
+    assert one.visit.messages == []
 
 
-def test_the_address_brings_the_same_view_back(browser: Browser, site: str, narrow: Visit) -> None:
-    figure = ready(narrow.page)
+@once_each
+def test_the_address_brings_the_same_view_back(
+    browser: Browser, site: str, one: Explorable
+) -> None:
+    figure = ready(one.page, one.name)
     for place, control in enumerate(shown(figure)):
         if control.evaluate("one => one.type") != "range":
             continue
         control.focus()
         for _ in range(1 + place % 3):
-            narrow.page.keyboard.press("PageDown" if place % 2 else "PageUp")
-    settle(narrow.page)
+            one.page.keyboard.press("PageDown" if place % 2 else "PageUp")
+    settle(one.page)
     wanted = state(figure)
-    address = narrow.page.url.removeprefix(narrow.site)
+    address = one.page.url.removeprefix(one.visit.site)
     again = Visit(browser, site, address, "light", 1280)
-    assert state(ready(again.page)) == wanted
+    assert state(ready(again.page, one.name)) == wanted
     again.context.close()
 
 
-def test_nonsense_in_the_address_is_left_out(browser: Browser, site: str, address: str) -> None:
-    name = "a:<b>,beta1:7,beta2:x,lr:-1,eps:NaN,n:1e9,s:constructor,o:__proto__~lr=9,:,t"
-    explorables = ("moments", "step", "reddi", "epsilon", "playground")
-    nonsense = "&".join(f"{one}={name}" for one in explorables)
-    opened = Visit(browser, site, f"{address}?{nonsense}", "light", 1280)
-    assert state(ready(opened.page))
+@pytest.mark.parametrize(("address", "name"), FIRST, ids=lambda value: str(value))
+def test_nonsense_in_the_address_is_left_out(
+    browser: Browser, site: str, address: str, name: str
+) -> None:
+    nonsense = "a:<b>,beta1:7,b1:7,b2:x,t:-3,lr:-1,eps:NaN,n:1e9,s:constructor,o:__proto__~lr=9,:,%"
+    opened = Visit(browser, site, f"{address}?{name}={nonsense}", "light", 1280)
+    assert state(ready(opened.page, name))
     assert opened.messages == []
     opened.context.close()
 
 
-def test_without_scripts_there_is_a_picture(browser: Browser, site: str, address: str) -> None:
+@pytest.mark.parametrize(("address", "name"), PLACES, ids=lambda value: str(value))
+def test_without_scripts_there_is_a_picture(
+    browser: Browser, site: str, address: str, name: str
+) -> None:
     context = browser.new_context(java_script_enabled=False)
     page = context.new_page()
     page.goto(site + address)
-    for figure in page.locator(FIGURE).all():
-        pictures = figure.locator("img")
-        assert pictures.count() == 2
-        assert len(pictures.first.get_attribute("alt") or "") >= 20
-        assert pictures.first.is_visible()
-        assert figure.locator("figcaption").is_visible()
+    figure = page.locator(selector(name))
+    pictures = figure.locator("img")
+    assert pictures.count() == 2
+    assert len(pictures.first.get_attribute("alt") or "") >= 20
+    assert pictures.first.is_visible()
+    assert figure.locator("figcaption").is_visible()
     context.close()
