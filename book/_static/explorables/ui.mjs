@@ -287,3 +287,22 @@ export function number(text, low, high, fallback) {
   const value = Number(text);
   return text != null && text !== "" && value >= low && value <= high ? value : fallback;
 }
+
+// For moments: a slider moves and a hand draws sixty times a second, but browsers refuse more than
+// about three changes of the address a second.
+/** Like writeAddress, at once, or after a pause if it was called just before. */
+export function addressWriter(name, pause = 400) {
+  let next = null;
+  let resting = false;
+  return function write(settings) {
+    next = settings;
+    if (resting) return;
+    writeAddress(name, next);
+    next = null;
+    resting = true;
+    setTimeout(() => {
+      resting = false;
+      if (next) write(next);
+    }, pause);
+  };
+}
