@@ -278,26 +278,13 @@ export default function build(stage, settings = {}) {
   });
 
   let frame;
-  let saving;
-  let saved = 0;
   function change(values) {
     Object.assign(now, values);
     frame ??= requestAnimationFrame(() => {
       frame = undefined;
       draw();
-      save();
-    });
-  }
-  /** Browsers refuse a page that changes its address at every frame. */
-  function save() {
-    clearTimeout(saving);
-    const wait = saved + 300 - Date.now();
-    if (wait > 0) {
-      saving = setTimeout(save, wait);
-    } else {
-      saved = Date.now();
       writeAddress("reddi", { ...now, root: now.root ? 1 : 0 });
-    }
+    });
   }
 
   function draw() {
