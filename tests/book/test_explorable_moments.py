@@ -149,7 +149,7 @@ def test_a_quick_hand_draws_every_step_and_the_address_keeps_it(
     page.mouse.down()
     page.mouse.move(box["x"] + box["width"] * 49.5 / STEPS, height)
     page.mouse.up()
-    page.wait_for_url("**/*t%3A50")
+    page.wait_for_url("**/*t:50")
     drawn = parse_qs(urlsplit(page.url).query)["moments"][0].split(",")[0]
     gradients = np.array(drawn.removeprefix("g:").split("_"), dtype=float)
     np.testing.assert_array_equal(gradients[1:10], 0)
