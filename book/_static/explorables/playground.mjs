@@ -196,6 +196,13 @@ function readOptimizers(text) {
   return list;
 }
 
+/** What an optimizer is called here: with its number where two are of one kind. */
+function title(list, k) {
+  const { kind } = list[k];
+  const name = OPTIMIZERS[kind].title;
+  return list.filter((one) => one.kind === kind).length > 1 ? `${name} (${k + 1})` : name;
+}
+
 /** Heights as shades with lines between them: the picture of a surface, one number per pixel. */
 function shade(at, [x0, x1, y0, y1], width, height, levels) {
   const bands = new Int16Array(width * height);
@@ -349,7 +356,7 @@ export default function build(stage, preset) {
     const parts = runs.map((run, k) => {
       const last = Math.min(shown, run.losses.length - 1);
       const lost = run.losses.length - 1 < now.steps ? ", then out of all numbers" : "";
-      return `${OPTIMIZERS[now.optimizers[k].kind].title}: loss ${short(run.losses[last])}${lost}`;
+      return `${title(now.optimizers, k)}: loss ${short(run.losses[last])}${lost}`;
     });
     const text = `After ${shown} steps. ${parts.join("; ")}.`;
     say(text);
@@ -539,7 +546,7 @@ export default function build(stage, preset) {
         remove.hidden = now.optimizers.length === 1;
         return el(
           "fieldset", { class: `ex-optimizer ex-line ${LOOKS[k]}` },
-          el("legend", {}, `${OPTIMIZERS[settings.kind].title}`),
+          el("legend", {}, title(now.optimizers, k)),
           kind.node, ...controls.map((control) => control.node), remove,
         );
       }),
