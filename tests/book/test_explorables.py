@@ -157,6 +157,30 @@ def test_sliders_and_boxes_obey_a_finger(one: Explorable) -> None:
 
 
 @once_each
+def test_buttons_obey_a_finger(one: Explorable) -> None:
+    figure = ready(one.page, one.name)
+    for place in range(len(figure.locator("button").all())):
+        buttons = [button for button in figure.locator("button").all() if button.is_visible()]
+        if place >= len(buttons):
+            break  # "remove" has removed the last ones
+        # Some buttons bring settings back: they have something to do when all sliders were moved.
+        for control in shown(figure):
+            if control.evaluate("e => e.type") == "range":
+                control.focus()
+                one.page.keyboard.press("ArrowLeft")
+        settle(one.page)
+        text = figure.inner_text()
+        address = one.page.url
+        name = buttons[place].inner_text()
+        buttons[place].tap()
+        settle(one.page)
+        # At the end of a run there is no step on.
+        if name != "one step on":
+            assert (figure.inner_text(), one.page.url) != (text, address), name
+    assert one.visit.messages == []
+
+
+@once_each
 def test_the_address_brings_the_same_view_back(
     browser: Browser, site: str, one: Explorable
 ) -> None:
