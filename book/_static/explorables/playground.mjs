@@ -3,7 +3,8 @@
 import { parse } from "./formula.mjs";
 import * as rules from "./rules.mjs";
 import {
-  Plot, announcer, button, choice, el, newId, number, readAddress, short, slider, tick, writeAddress,
+  Plot, announcer, button, choice, el, forgetAddress, legend, newId, number, readAddress, short,
+  slider, tick, writeAddress,
 } from "./ui.mjs";
 
 const NAME = "playground";
@@ -15,7 +16,7 @@ const INKS = ["--ex-blue", "--ex-orange", "--ex-teal", "--ex-purple"];
 const around = (r) => [-r, r, -r, r];
 export const SURFACES = {
   ravine: {
-    title: "ravine", domain: around(2.4), start: [-2, 0.9], turns: true,
+    title: "ravine", domain: around(2.4), start: [-2, 0.9], minima: [[0, 0]], turns: true,
     at: (x, y, angle) => {
       const [c, s] = [Math.cos(angle), Math.sin(angle)];
       const [u, w] = [c * x + s * y, c * y - s * x];
@@ -23,18 +24,18 @@ export const SURFACES = {
     },
   },
   saddle: {
-    title: "saddle", domain: around(3), start: [-2.5, 0.001],
+    title: "saddle", domain: around(3), start: [-2.5, 0.001], minima: [[0, 2], [0, -2]],
     at: (x, y) => [x * x / 2 - y * y / 2 + y ** 4 / 16, x, -y + y ** 3 / 4],
   },
   rosenbrock: {
-    title: "Rosenbrock's valley", domain: [-2, 2, -1, 3], start: [-1.2, 1],
+    title: "Rosenbrock's valley", domain: [-2, 2, -1, 3], start: [-1.2, 1], minima: [[1, 1]],
     at: (x, y) => {
       const bend = y - x * x;
       return [(1 - x) ** 2 + 100 * bend ** 2, -2 * (1 - x) - 400 * x * bend, 200 * bend];
     },
   },
   beale: {
-    title: "Beale", domain: [-1, 4.5, -2.5, 2], start: [1, 1.5],
+    title: "Beale", domain: [-1, 4.5, -2.5, 2], start: [1, 1.5], minima: [[3, 0.5]],
     at: (x, y) => {
       let [f, fx, fy] = [0, 0, 0];
       [1.5, 2.25, 2.625].forEach((c, i) => {
@@ -48,27 +49,28 @@ export const SURFACES = {
   },
   himmelblau: {
     title: "Himmelblau", domain: around(5), start: [-0.3, -0.9],
+    minima: [[3, 2], [-2.805118, 3.131313], [-3.77931, -3.283186], [3.584428, -1.848127]],
     at: (x, y) => {
       const [a, b] = [x * x + y - 11, x + y * y - 7];
       return [a * a + b * b, 4 * x * a + 2 * b, 2 * a + 4 * y * b];
     },
   },
   noisy: {
-    title: "noisy bowl", domain: around(2.4), start: [-2, 1.6], noise: 1,
+    title: "noisy bowl", domain: around(2.4), start: [-2, 1.6], minima: [[0, 0]], noise: 1,
     at: (x, y) => [(x * x + y * y) / 2, x, y],
   },
   plateau: {
-    title: "plateau", domain: around(4), start: [-2.8, 1.6],
+    title: "plateau", domain: around(4), start: [-2.8, 1.6], minima: [[0, 0]],
     at: (x, y) => {
       const hole = Math.exp(-(x * x + y * y) / 2);
       return [1 - hole, x * hole, y * hole];
     },
   },
-  own: { title: "a formula of your own", domain: around(3), start: [-2, 1.5] },
+  own: { title: "a formula of your own", domain: around(3), start: [-2, 1.5], minima: [] },
 };
 const FORMULA = "(1 - x)^2 + 5 (y - x^2)^2";
 
-const LR = { label: "learning rate", key: "lr", scale: "log", min: 1e-4, max: 10 };
+const LR = { label: "learning rate", key: "lr", scale: "log", min: 1e-4, max: 10, steps: 500 };
 const BETA = { label: "β", key: "beta", scale: "decay", max: 0.9999, value: 0.9 };
 const ADAM = [
   { ...LR, value: 0.1 },
@@ -196,6 +198,12 @@ function readOptimizers(text) {
   return list;
 }
 
+/** A point turned about the middle of the map, with the digits that the address keeps. */
+function turned([x, y], degrees) {
+  const [c, s] = [Math.cos((degrees * Math.PI) / 180), Math.sin((degrees * Math.PI) / 180)];
+  return [c * x - s * y, s * x + c * y].map((value) => Number(value.toPrecision(6)));
+}
+
 /** What an optimizer is called here: with its number where two are of one kind. */
 function title(list, k) {
   const { kind } = list[k];
@@ -240,12 +248,17 @@ function rgb(name) {
 export default function build(stage, preset) {
   const given = readAddress(NAME);
   const surface = Object.hasOwn(SURFACES, given.s ?? "") ? given.s : preset.surface ?? "ravine";
-  const [sx, sy] = preset.start ?? SURFACES[surface].start;
+  const angle0 = number(given.a, 0, 90, preset.angle ?? 0);
+  // The start is given for the valley as it lies along the axes.
+  const [sx, sy] = SURFACES[surface].turns
+    ? turned(SURFACES[surface].start, angle0)
+    : SURFACES[surface].start;
   const kinds = given.o ? readOptimizers(given.o) : [];
   const now = {
     surface,
     formula: given.f ?? FORMULA,
-    angle: number(given.a, 0, 90, preset.angle ?? 0),
+    angle: angle0,
+    startTurns: given.st !== "0",
     start: [number(given.x, -10, 10, sx), number(given.y, -10, 10, sy)],
     steps: Math.round(number(given.n, 1, MOST_STEPS, preset.steps ?? 60)),
     seed: Math.round(number(given.r, 0, 999, 0)),
@@ -325,24 +338,31 @@ export default function build(stage, preset) {
     });
     pen.strokeStyle = style.getPropertyValue("--ex-ink");
     pen.lineWidth = 2 * ratio;
+    for (const minimum of SURFACES[now.surface].minima) {
+      const [u, w] = to(minimum);
+      const arm = 5 * ratio;
+      pen.beginPath();
+      for (const sign of [1, -1]) {
+        pen.moveTo(u - arm, w - sign * arm);
+        pen.lineTo(u + arm, w + sign * arm);
+      }
+      pen.stroke();
+    }
     const [x, y] = to(now.start);
     pen.strokeRect(x - 5 * ratio, y - 5 * ratio, 10 * ratio, 10 * ratio);
   }
 
   const losses = new Plot({
-    width: 420, height: 190, x: { label: "step" }, y: { label: "loss", scale: "log" },
+    width: 360, height: 180, x: { label: "step" }, y: { label: "loss", scale: "log" },
     label: "loss at each step",
   });
   const lengths = new Plot({
-    width: 420, height: 190, x: { label: "step" }, y: { label: "length of the step", scale: "log" },
+    width: 360, height: 180, x: { label: "step" }, y: { label: "length of the step", scale: "log" },
     label: "length of each step",
   });
   const { node: status, say } = announcer();
 
   function drawPlots() {
-    const low = Math.min(...runs.flatMap((run) => run.losses));
-    // A surface that goes below zero has no logarithm.
-    losses.y.scale = low < 0 ? "linear" : "log";
     const part = (values, first) => ({
       x: values.slice(0, shown + 1 - first).map((_, i) => i + first),
       y: values.slice(0, shown + 1 - first),
@@ -356,7 +376,8 @@ export default function build(stage, preset) {
     const parts = runs.map((run, k) => {
       const last = Math.min(shown, run.losses.length - 1);
       const lost = run.losses.length - 1 < now.steps ? ", then out of all numbers" : "";
-      return `${title(now.optimizers, k)}: loss ${short(run.losses[last])}${lost}`;
+      const first = run.lengths.length ? `, first step ${short(run.lengths[0])}` : "";
+      return `${title(now.optimizers, k)}: loss ${short(run.losses[last])}${first}${lost}`;
     });
     const text = `After ${shown} steps. ${parts.join("; ")}.`;
     say(text);
@@ -395,10 +416,17 @@ export default function build(stage, preset) {
     at = now.surface === "own" ? parse(now.formula) : (x, y) => builtIn(x, y, angle);
     runs = compute({ ...now, angle });
     shown = now.steps;
+    const heights = runs.flatMap((run) => run.losses);
+    // A surface that goes below zero has no logarithm.
+    losses.y.scale = Math.min(...heights) < 0 ? "linear" : "log";
+    // The axes of the whole run, so that they stand still while it plays.
+    losses.y.range = lengths.y.range = undefined;
+    losses.y.range = losses.range(losses.y, heights);
+    lengths.y.range = lengths.range(lengths.y, runs.flatMap((run) => run.lengths));
     writeAddress(NAME, {
       s: now.surface,
       ...(now.surface === "own" ? { f: now.formula } : {}),
-      ...(SURFACES[now.surface].turns ? { a: now.angle } : {}),
+      ...(SURFACES[now.surface].turns ? { a: now.angle, st: now.startTurns ? 1 : 0 } : {}),
       ...(SURFACES[now.surface].noise ? { r: now.seed } : {}),
       x: now.start[0], y: now.start[1], n: now.steps, o: writeOptimizers(now.optimizers),
     });
@@ -417,7 +445,18 @@ export default function build(stage, preset) {
   );
   const turn = slider({
     label: "turned by °", min: 0, max: 90, value: now.angle, steps: 90,
-    oninput: (value) => { now.angle = value; changed({ ground: true }); },
+    oninput: (value) => {
+      if (now.startTurns) {
+        now.start = turned(now.start, value - now.angle);
+        starts.forEach((control, i) => { control.value = now.start[i]; });
+      }
+      now.angle = value;
+      changed({ ground: true });
+    },
+  });
+  const startTurns = tick({
+    label: "the start turns with the valley", value: now.startTurns,
+    oninput: (value) => { now.startTurns = value; changed(); },
   });
   const seed = slider({
     label: "noise number", min: 0, max: 20, value: now.seed, steps: 20,
@@ -442,7 +481,7 @@ export default function build(stage, preset) {
   }
   function fitControls() {
     formula.hidden = problem.hidden = now.surface !== "own";
-    turn.node.hidden = !SURFACES[now.surface].turns;
+    turn.node.hidden = startTurns.node.hidden = !SURFACES[now.surface].turns;
     seed.node.hidden = !SURFACES[now.surface].noise;
   }
   const select = choice({
@@ -450,7 +489,9 @@ export default function build(stage, preset) {
     options: Object.entries(SURFACES).map(([key, { title }]) => [key, title]),
     oninput: (value) => {
       now.surface = value;
-      now.start = [...SURFACES[value].start];
+      now.start = SURFACES[value].turns
+        ? turned(SURFACES[value].start, now.angle)
+        : [...SURFACES[value].start];
       startsAnew();
       fitControls();
       changed({ ground: true });
@@ -508,6 +549,17 @@ export default function build(stage, preset) {
     changed();
   });
 
+  const names = el("div", {});
+  const fresh = button("as at the beginning", () => {
+    watchers.forEach((watcher) => watcher.disconnect());
+    if (playing) stop();
+    forgetAddress(NAME);
+    stage.replaceChildren();
+    build(stage, preset);
+    stage.querySelector("select").focus();
+  });
+  buttons.append(fresh);
+
   // The optimizers.
   const list = el("div", { class: "ex-optimizers" });
   const add = button("add an optimizer", () => {
@@ -552,23 +604,25 @@ export default function build(stage, preset) {
       }),
     );
     add.hidden = now.optimizers.length >= 4;
+    names.replaceChildren(legend(now.optimizers.map((_, k) => [LOOKS[k], title(now.optimizers, k)])));
   }
 
   // The theme is an attribute of the page; the canvases have to be told.
-  new MutationObserver(() => redraw({ ground: true })).observe(document.documentElement, {
-    attributeFilter: ["data-theme"],
-  });
-  new ResizeObserver(() => redraw()).observe(map);
+  const watchers = [
+    new MutationObserver(() => redraw({ ground: true })), new ResizeObserver(() => redraw()),
+  ];
+  watchers[0].observe(document.documentElement, { attributeFilter: ["data-theme"] });
+  watchers[1].observe(map);
 
   drawOptimizers();
   fitControls();
   stage.append(
     el(
       "div", { class: "ex-row" },
-      el("div", {}, map, buttons),
+      el("div", { class: "ex-controls" }, map, names, buttons),
       el(
         "div", { class: "ex-controls" },
-        select.node, formula, problem, turn.node, seed.node, startBox, steps.node, losses.node,
+        select.node, formula, problem, turn.node, startTurns.node, seed.node, startBox, steps.node, losses.node,
         lengths.node,
       ),
     ),

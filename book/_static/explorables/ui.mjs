@@ -299,6 +299,14 @@ function writeNow(name, settings) {
   history.replaceState(null, "", `${location.pathname}?${plain}${location.hash}`);
 }
 
+/** Take an explorable out of the address. */
+export function forgetAddress(name) {
+  unwritten.delete(name);
+  const all = new URLSearchParams(location.search);
+  all.delete(name);
+  history.replaceState(null, "", `${location.pathname}${all.size ? `?${all}` : ""}${location.hash}`);
+}
+
 /** A finite number within limits from text of the address, or the fallback. */
 export function number(text, low, high, fallback) {
   const value = Number(text);
