@@ -1,5 +1,5 @@
 // What eps does: the length of a step for its three placements, and a run on a valley that goes
-// from sign descent to momentum as eps grows.
+// from steps without the curvature to momentum as eps grows.
 
 import { adam, biasCorrection } from "./rules.mjs";
 import {
@@ -27,7 +27,7 @@ const RANGE = [1e-5, 10];
 
 /** Where eps is beside the two gradients of the start. */
 function regimeOf(eps) {
-  if (eps <= FLAT / 10) return "far below";
+  if (eps <= FLAT / 100) return "far below";
   if (eps < FLAT) return "just below";
   if (eps <= STEEP) return "between";
   return eps < 10 * STEEP ? "just above" : "far above";
@@ -72,11 +72,19 @@ export function compute(settings = {}) {
   const each = (f) => Object.fromEntries(Object.entries(steps).map(([key, h]) => [key, f(h)]));
   // Above the steep gradient of the start, lr / eps stays what it is there.
   const rate = keep ? lr * Math.max(1, eps / STEEP) : lr;
+  let root = Infinity;
+  const measured = (state, gradient) => {
+    const result = adam(state, gradient, { lr: rate, beta1, beta2, eps });
+    const [{ t: step, v }] = result;
+    root = Math.min(root, ...v.map((vi) => Math.sqrt(vi / biasCorrection(beta2, step))));
+    return result;
+  };
   const paths = {
-    adam: run((state, gradient) => adam(state, gradient, { lr: rate, beta1, beta2, eps })),
+    adam: run(measured),
     momentum: run((state, gradient) => average(state, gradient, rate / eps, beta1)),
   };
   const gaps = paths.adam.flatMap((path, i) => path.map((x, k) => Math.abs(x - paths.momentum[i][k])));
+  const gap = Math.max(...gaps);
   return {
     sizes,
     curves: each((h) => sizes.map(h)),
@@ -84,47 +92,51 @@ export function compute(settings = {}) {
     rate,
     ratio: rate / eps,
     regime: regimeOf(eps),
-    // The first steps of the two coordinates, in learning rates.
+    // The first steps of the two coordinates, in units of alpha.
     first: CURVATURES.map((c) => steps.algorithm(c)),
+    // The smallest root of v-hat in the run, of both coordinates.
+    root,
     // How far Adam is from momentum, at most; NaN where momentum is gone.
-    gap: Math.max(...gaps),
+    gap,
+    // For a small eps momentum leaves the plot at once, and there is nothing to compare.
+    comparable: gap <= RANGE[1],
     ...paths,
   };
 }
 
 /** What the run shows, in words. */
-function say({ eps, lr }, { regime, first, rate, ratio, gap, adam }) {
+function say({ eps, lr }, { regime, first, root, rate, ratio, gap, adam }) {
   const gradients = `gradients of the start, ${STEEP} (steep) and ${FLAT} (flat)`;
-  const lengths =
-    `First steps, in learning rates: steep ${short(first[0])}, flat ${short(first[1])}.`;
+  const lengths = `First steps, in units of α: steep ${short(first[0])}, flat ${short(first[1])}.`;
   const begin = `ε = ${short(eps)} is`;
   if (regime === "far below") {
+    const smallest = Number.isFinite(root) ? ` (its smallest value in this run is ${short(root, 2)})` : "";
     return (
-      `${begin} far below both ${gradients}: sign descent. Both coordinates begin with steps of ` +
-      `one learning rate, ${short(rate)}, and move alike until a gradient comes down to ε.`
+      `${begin} far below both ${gradients}: the curvature cancels. Both coordinates begin with ` +
+      `a step of α = ${short(rate)}, and move alike as long as √v̂ is far above ε${smallest}.`
     );
   }
   if (regime === "just below") {
     return (
-      `${begin} a little below both ${gradients}: sign descent for the steep coordinate, ` +
-      `but the flat one falls behind. ${lengths}`
+      `${begin} below both ${gradients}, but no longer far below the flat one: ` +
+      `at first mainly the flat coordinate is damped. ${lengths}`
     );
   }
   if (regime === "between") {
     return (
       `${begin} between the ${gradients}: ` +
-      `the steep coordinate keeps more of Adam's division than the flat one. ${lengths}`
+      `at first the steep coordinate is damped less than the flat one. ${lengths}`
     );
   }
   const far = regime === "far above";
-  const scaled = rate > lr ? ` (the learning rate is now ${short(rate)})` : "";
+  const scaled = rate > lr ? ` (α is now ${short(rate)})` : "";
   const [steepWaits, flatWaits] = adam.map((path) => Math.abs(path.at(-1)) > 0.5);
   const distance = Number.isFinite(gap) ? ` Adam is never further than ${short(gap, 2)} from it.` : "";
   return (
     `${begin} ${far ? "far" : "a little"} above both ${gradients}: ${far ? "" : "nearly "}` +
-    `momentum with learning rate lr/ε = ${short(ratio)}${scaled}.${distance} ` +
+    `momentum with α/ε = ${short(ratio)}${scaled}.${distance} ` +
     (steepWaits
-      ? "At this rate both coordinates wait."
+      ? "With so small an α/ε both coordinates wait."
       : `The flat coordinate ${flatWaits ? "waits" : "comes later"}.`)
   );
 }
@@ -178,12 +190,12 @@ function marks(plot, { eps, g }) {
     lines.append(svg("line", { x1: x, x2: x, y1: from, y2: to, "stroke-dasharray": dash }));
     names.append(svg("text", { x: x + dx, y, "text-anchor": anchor }, name));
   };
-  mark(FLAT, top - 7, top, "none", 3, top - 10, "end", "start: flat");
-  mark(STEEP, top - 7, top, "none", 0, top - 10, "middle", "steep");
+  mark(FLAT, 14, top, "none", 3, 11, "end", `first gradients of the run: flat ${FLAT}`);
+  mark(STEEP, 14, top, "none", -3, 11, "start", `steep ${STEEP}`);
   // These names stand on the two outer sides of the lines, so they never cover each other.
-  const [epsSide, gSide] = eps <= g ? [[-4, 13, "end"], [4, 13, "start"]] : [[4, 13, "start"], [-4, 13, "end"]];
-  mark(eps, 4, foot, "1 3", ...epsSide, "ε");
-  mark(g, 4, foot, "none", ...gSide, "gradient");
+  const [epsSide, gSide] = eps <= g ? [[-4, 29, "end"], [4, 29, "start"]] : [[4, 29, "start"], [-4, 29, "end"]];
+  mark(eps, 19, foot, "1 3", ...epsSide, "ε");
+  mark(g, 19, foot, "none", ...gSide, "gradient");
   plot.node.append(svg("g", { class: "ex-mark", "aria-hidden": "true" }, lines, names));
 }
 
@@ -194,15 +206,20 @@ export default function build(stage, settings) {
   const lengthPlot = new Plot({
     width: 360, height: 236,
     x: { scale: "log", range: SIZES, ticks: [1e-12, 1e-9, 1e-6, 1e-3, 1, 1e3], label: "size of a steady gradient" },
-    y: { range: [0, 1.04], ticks: [0, 0.5, 1], label: "step (learning rates)" },
+    y: { range: [0, 1.04], ticks: [0, 0.5, 1], label: "step (in units of α)" },
   });
-  lengthPlot.margin.top = 38;
+  Object.assign(lengthPlot.margin, { top: 38, right: 18 });
   const runPlot = new Plot({
     width: 360, height: 236,
     x: { range: [0, STEPS], label: "step" },
     y: { scale: "log", range: RANGE, ticks: [1e-4, 0.01, 1], label: "distance to the minimum" },
   });
-  runPlot.margin.left = 58;
+  Object.assign(runPlot.margin, { left: 58, right: 18 });
+  const lines = legend([
+    ["ex-steep", `steep (curvature ${STEEP})`],
+    ["ex-fifth", `flat (curvature ${FLAT})`],
+    ["ex-baseline", "momentum with α/ε"],
+  ]);
 
   const draw = () => {
     const found = compute(now);
@@ -213,7 +230,7 @@ export default function build(stage, settings) {
     ]);
     marks(lengthPlot, now);
     for (const [key, cell] of Object.entries(values.cells)) cell.textContent = short(at[key]);
-    values.caption.textContent = `Step in learning rates, |g| = ${short(now.g)}, t = ${now.t}`;
+    values.caption.textContent = `Step in units of α, |g| = ${short(now.g)}, t = ${now.t}`;
     lengthPlot.label =
       `Length of a step against the size of a steady gradient, three rising curves, ε = ${short(now.eps)}. ` +
       `At the gradient ${short(now.g)}: Algorithm 1 ${short(at.algorithm)}, ` +
@@ -222,14 +239,17 @@ export default function build(stage, settings) {
     const steps = found.adam[0].map((_, k) => k);
     const line = (path, look) => ({ x: steps, y: path.map(Math.abs), look });
     runPlot.draw([
-      line(found.adam[0], "ex-first"),
+      line(found.adam[0], "ex-steep"),
       line(found.adam[1], "ex-fifth"),
-      ...found.momentum.map((path) => line(path, "ex-baseline")),
+      ...(found.comparable ? found.momentum.map((path) => line(path, "ex-baseline")) : []),
     ]);
+    // Its place stays, so that no slider moves under the finger.
+    lines.lastChild.style.visibility = found.comparable ? "visible" : "hidden";
     const ends = found.adam.map((path) => short(Math.abs(path.at(-1)), 2));
     runPlot.label =
       `Distance to the minimum over ${STEPS} steps of Adam from 1. ` +
-      `At the end the steep coordinate is at ${ends[0]}, the flat one at ${ends[1]}.`;
+      `At the end the steep coordinate is at ${ends[0]}, the flat one at ${ends[1]}.` +
+      (found.comparable ? " Beside it momentum with α/ε." : "");
     status.say(say(now, found));
     const { eps, g, t, beta1: b1, beta2: b2, lr, keep } = now;
     writeAddress("epsilon", { eps, g, t, b1, b2, lr, keep: Number(keep) });
@@ -259,8 +279,8 @@ export default function build(stage, settings) {
   const t = control(wholeSlider, "t", { label: "step t" });
   const beta1 = control(slider, "beta1", { label: "β₁", scale: "decay", digits: 6 });
   const beta2 = control(slider, "beta2", { label: "β₂ (both plots)", scale: "decay", digits: 6 });
-  const lr = control(slider, "lr", { label: "learning rate", scale: "log", steps: 120 });
-  const keep = control(tick, "keep", { label: "keep lr/ε: above ε = 1 the rate grows with ε" });
+  const lr = control(slider, "lr", { label: "learning rate α", scale: "log", steps: 120 });
+  const keep = control(tick, "keep", { label: "for ε > 1: hold α/ε fixed" });
 
   // The gradient can be chosen in the plot, too. A finger that goes up or down scrolls the page.
   const point = ({ clientX }) => {
@@ -288,26 +308,18 @@ export default function build(stage, settings) {
         { class: "ex-panel" },
         el("p", {}, "One step: where is ε added?"),
         lengthPlot.node,
+        el("div", { class: "ex-controls" }, g.node, t.node, beta2.node),
         values.node,
       ),
       el(
         "div",
         { class: "ex-panel" },
-        el("p", {}, "A run of Adam on a valley"),
+        el("p", {}, "A run of Algorithm 1 on a valley"),
         runPlot.node,
-        legend([
-          ["ex-first", `steep (curvature ${STEEP})`],
-          ["ex-fifth", `flat (curvature ${FLAT})`],
-          ["ex-baseline", "momentum with rate lr/ε"],
-        ]),
+        lines,
+        el("div", { class: "ex-controls" }, lr.node, beta1.node, keep.node),
         status.node,
       ),
-    ),
-    el(
-      "div",
-      { class: "ex-row" },
-      el("div", { class: "ex-controls" }, g.node, t.node, beta2.node),
-      el("div", { class: "ex-controls" }, lr.node, beta1.node, keep.node),
     ),
   );
   draw();
