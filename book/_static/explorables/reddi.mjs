@@ -272,8 +272,27 @@ function readSettings(settings) {
   return given;
 }
 
-/** Write the name of a line beside it, behind the curves. */
-function nameLine(plot, x, y, anchor, name) {
+/**
+ * Write the name of a horizontal line above or below it, at its left or right end: where the curves
+ * leave most room. It stands behind the curves.
+ */
+function nameLine(plot, level, name, curves) {
+  const { width, height, margin } = plot;
+  const [left, right] = [margin.left + 4, width - margin.right - 4];
+  const line = plot.py(level);
+  const points = curves.flatMap(({ x, y }) => x.map((at, k) => [plot.px(at), plot.py(y[k])]));
+  // About 6.2 units for a letter, and a little room around them.
+  const long = 6.2 * name.length;
+  let best;
+  for (const y of [line + 16, line - 9]) {
+    if (y > height - margin.bottom || y < margin.top + 9) continue;
+    for (const [x, anchor, from] of [[left, "start", left], [right, "end", right - long]]) {
+      const inside = ([px, py]) => px > from && px < from + long && py > y - 13 && py < y + 5;
+      const crossed = points.filter(inside).length;
+      if (!best || crossed < best.crossed) best = { x, y, anchor, crossed };
+    }
+  }
+  const { x, y, anchor } = best;
   plot.node.querySelector(".ex-line").before(
     svg("g", { class: "ex-text ex-name" }, svg("text", { x, y, "text-anchor": anchor }, name)),
   );
@@ -379,16 +398,10 @@ export default function build(stage, settings = {}) {
       }
     }
     if (found.best !== null) {
-      // The names stand at the inner side of their lines.
-      const { paths, regrets } = plots;
-      const [best, line] = [paths.py(found.best), regrets.py(worst)];
-      const toMiddle = found.best < 0 ? -9 : 18;
-      nameLine(paths, paths.width - paths.margin.right - 4, best + toMiddle, "end", "best point");
-      const below = line + 15 < regrets.height - regrets.margin.bottom;
-      nameLine(
-        regrets, regrets.margin.left + 4, line + (below ? 15 : -6), "start",
-        `always at the worst: ${short(worst)}`,
-      );
+      const curves = (kind) => Object.values(found[kind]).map(xy);
+      nameLine(plots.paths, found.best, "best point", curves("paths"));
+      const cost = `always at the worst: ${short(worst)}`;
+      nameLine(plots.regrets, worst, cost, curves("regrets"));
     }
     const after = `after ${grouped(found.steps)} steps`;
     const ends = (name) => {

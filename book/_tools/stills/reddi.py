@@ -92,11 +92,11 @@ def draw() -> None:
     panels[1].text(1, 0.85 * worst, f"always at the worst: {worst:.3f}", va="top", fontsize=9)
     panels[0].set(
         xlabel="step t",
-        xticks=range(0, STEPS + 1, 50_000),
+        xticks=(0, STEPS // 2, STEPS),
         ylabel=r"parameter $\theta$",
         title="Where does it go?",
         ylim=(-1.08, 1.08),
-        yticks=(-1, -0.5, 0, 0.5, 1),
+        yticks=(-1, 0, 1),
     )
     panels[1].set(
         xscale="log",
