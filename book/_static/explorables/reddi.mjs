@@ -11,14 +11,15 @@ const PROBLEMS = {
   three: { steep: 3, gentle: 1, period: 3 },
   rare: { steep: 1010, gentle: 10, period: 101 },
 };
-/** What the chapter uses for each; one's own problem starts as the second in other units. */
-const CHAPTER = {
+/** What each starts with: what the chapter uses, or a constant rate at which the drift is seen. */
+const STARTS = {
   three: { beta1: 0, beta2: 0.1, lr: 0.1, root: false, steps: 2000 },
   rare: { beta1: 0.9, beta2: 0.99, lr: 0.5, root: true, steps: 100_000 },
+  own: { beta1: 0.9, beta2: 0.99, lr: 0.01, root: false, steps: 200_000 },
 };
-const DEFAULTS = { problem: "rare", steep: 101, period: 101, ...CHAPTER.rare };
+const DEFAULTS = { problem: "own", steep: 105, period: 101, ...STARTS.own };
 const LIMITS = {
-  steep: [1, 1000], period: [2, 200], beta1: [0, 0.99], beta2: [0, 0.9999],
+  steep: [1, 20_000], period: [2, 400], beta1: [0, 0.99], beta2: [0, 0.9999],
   lr: [1e-3, 1], steps: [100, 200_000],
 };
 /** Places across a plot; each keeps its lowest and its highest point, so 400 at most are kept. */
@@ -57,12 +58,18 @@ function criticalBeta2(g, mean, beta1) {
   return 0;
 }
 
+/** Where the k-th column of an axis ends, for indices from 1 to last. */
+const COLUMN_ENDS = {
+  log: (k, last) => Math.ceil((last + 1) ** (k / COLUMNS)),
+  linear: (k, last) => 1 + Math.ceil(((last - 1) * k) / COLUMNS),
+};
+
 /**
- * What to draw of a run on a logarithmic axis, with t from 1. `t`, `y`: per column the lowest and
- * the highest point. `line`: the same points as long as a period is wide enough to be seen, then
- * averages over whole periods.
+ * What to draw of a run, with t from 1. `t`, `y`: per column the lowest and the highest point.
+ * `line`: the same points as long as a period is wide enough to be seen, then averages over whole
+ * periods.
  */
-function thin(values, period) {
+function thin(values, period, scale) {
   const [t, y, line] = [[], [], { t: [], y: [] }];
   let fine = true;
   const add = (to, at, value) => {
@@ -76,9 +83,10 @@ function thin(values, period) {
   const last = values.length - 1;
   keep(0);
   for (let column = 0, from = 1; from < last; column++) {
-    const end = Math.min(last, Math.ceil((last + 1) ** ((column + 1) / COLUMNS)));
+    const end = Math.min(last, COLUMN_ENDS[scale](column + 1, last));
     if (end <= from) continue;
-    if (3 * (end - from) > period) fine = false;
+    // The first average needs a whole period behind it.
+    if (3 * (end - from) > period && end >= period) fine = false;
     let [lowest, highest] = [from, from];
     for (let i = from + 1; i < end; i++) {
       if (values[i] < values[lowest]) lowest = i;
@@ -144,8 +152,8 @@ export function compute(settings = {}) {
       return { low: Math.min(...end), average, high: Math.max(...end) };
     }),
     regret: both((name) => costs[name][steps - 1]),
-    paths: both((name) => thin(points[name], period)),
-    regrets: both((name) => thin(costs[name], period)),
+    paths: both((name) => thin(points[name], period, "linear")),
+    regrets: both((name) => thin(costs[name], period, "log")),
   };
 }
 
@@ -155,9 +163,65 @@ const xy = ({ t, y }) => ({ x: t, y });
 const signed = (value) =>
   (value > 0 ? "+" : "") + String(Number(value.toPrecision(3))).replace("-", "−");
 /** A place in the interval: three places after the point. */
-const place = (x) => (x > 0 ? "+" : "") + x.toFixed(3).replace("-", "−");
-const THOUSANDS = { 10000: "10,000", "1e+5": "100,000" };
-const grouped = (count) => count.toLocaleString("en-GB");
+const place = (x) => {
+  const rounded = Number(x.toFixed(3)) || 0; // no −0
+  return (rounded > 0 ? "+" : "") + rounded.toFixed(3).replace("-", "−");
+};
+/** Whole numbers from a thousand on with their commas, other numbers as `short` has them. */
+const grouped = (x) =>
+  Number.isInteger(x) && x >= 1000 ? x.toLocaleString("en-GB") : short(x, 5);
+
+/** Numbers of two digits, `density` places in each power of ten, without repetitions. */
+function rounded(low, high, density) {
+  const [a, b] = [Math.log10(low), Math.log10(high)].map((x) => Math.round(density * x));
+  const all = Array.from({ length: b - a + 1 }, (_, k) => 10 ** ((a + k) / density));
+  return [...new Set([low, ...all.slice(1, -1).map((x) => Number(x.toPrecision(2))), high])];
+}
+/** Decay rates 1 - x for such x. */
+const rates = (highest) =>
+  rounded(Number((1 - highest).toFixed(6)), 1, 50)
+    .reverse()
+    .map((x) => Number((1 - x).toFixed(6)));
+const range = (low, high, step) =>
+  Array.from({ length: Math.round((high - low) / step) }, (_, k) => low + k * step);
+/** The places of the sliders: round numbers, and each slope that the chapter names. */
+const PLACES = {
+  steep: [
+    ...range(1, 400, 1), ...range(400, 1000, 10), ...range(1000, 10_000, 100),
+    ...range(10_000, 20_000, 500), 20_000,
+  ],
+  period: [...range(2, 400, 1), 400],
+  beta1: rates(LIMITS.beta1[1]),
+  beta2: rates(LIMITS.beta2[1]),
+  lr: rounded(...LIMITS.lr, 20),
+  steps: rounded(...LIMITS.steps, 20),
+};
+
+/** A slider over a list of numbers. It keeps another number that it is given, at the next place. */
+function listSlider({ label, values, value, oninput }) {
+  const placeOf = (x) =>
+    values.reduce((best, y, k) => (Math.abs(x - y) < Math.abs(x - values[best]) ? k : best), 0);
+  const last = values.length - 1;
+  const inner = slider({
+    label, max: last, steps: last, value: placeOf(value),
+    oninput: (at) => {
+      show(values[Math.round(at)]);
+      oninput(values[Math.round(at)]);
+    },
+  });
+  const show = (x) => {
+    inner.node.querySelector("output").value = grouped(x);
+    inner.node.querySelector("input").setAttribute("aria-valuetext", grouped(x));
+  };
+  show(value);
+  return {
+    node: inner.node,
+    set value(x) {
+      inner.value = placeOf(x);
+      show(x);
+    },
+  };
+}
 
 /** In words: which way Adam drifts, and from which beta2 on it is the right way. */
 function verdict({ mean, best, drift, threshold, lastPeriod: { adam } }) {
@@ -194,16 +258,44 @@ function regretRange({ regrets, regret }, worst) {
 }
 
 function readSettings(settings) {
-  const given = { ...DEFAULTS, ...settings };
   const address = readAddress("reddi");
+  const problems = Object.keys(STARTS);
+  const problem = [address.problem, settings.problem].find((name) => problems.includes(name));
+  const given = { ...DEFAULTS, ...STARTS[problem ?? "own"], ...settings };
+  if (problem) given.problem = problem;
   for (const [name, [low, high]] of Object.entries(LIMITS)) {
     given[name] = number(address[name], low, high, given[name]);
   }
   given.period = Math.round(given.period);
   given.steps = Math.round(given.steps);
-  if (["three", "rare", "own"].includes(address.problem)) given.problem = address.problem;
   if (address.root === "0" || address.root === "1") given.root = address.root === "1";
   return given;
+}
+
+/**
+ * Write the name of a horizontal line above or below it, at its left or right end: where the curves
+ * leave most room. It stands behind the curves.
+ */
+function nameLine(plot, level, name, curves) {
+  const { width, height, margin } = plot;
+  const [left, right] = [margin.left + 4, width - margin.right - 4];
+  const line = plot.py(level);
+  const points = curves.flatMap(({ x, y }) => x.map((at, k) => [plot.px(at), plot.py(y[k])]));
+  // About 6.2 units for a letter, and a little room around them.
+  const long = 6.2 * name.length;
+  let best;
+  for (const y of [line + 16, line - 9]) {
+    if (y > height - margin.bottom || y < margin.top + 9) continue;
+    for (const [x, anchor, from] of [[left, "start", left], [right, "end", right - long]]) {
+      const inside = ([px, py]) => px > from && px < from + long && py > y - 13 && py < y + 5;
+      const crossed = points.filter(inside).length;
+      if (!best || crossed < best.crossed) best = { x, y, anchor, crossed };
+    }
+  }
+  const { x, y, anchor } = best;
+  plot.node.querySelector(".ex-line").before(
+    svg("g", { class: "ex-text ex-name" }, svg("text", { x, y, "text-anchor": anchor }, name)),
+  );
 }
 
 export default function build(stage, settings = {}) {
@@ -212,7 +304,7 @@ export default function build(stage, settings = {}) {
   const plots = {
     paths: new Plot({
       ...size,
-      x: { scale: "log", label: "step t" },
+      x: { label: "step t" },
       y: { range: [-1.08, 1.08], label: "parameter θ" },
     }),
     regrets: new Plot({
@@ -222,8 +314,8 @@ export default function build(stage, settings = {}) {
     }),
   };
   const titles = {
-    paths: "Where does it go? (grey: the best point)",
-    regrets: "What does it cost? (grey: staying at the worst)",
+    paths: "Where does it go?",
+    regrets: "What does it cost?",
   };
   for (const plot of Object.values(plots)) {
     plot.margin = { left: 56, right: 24, top: 24, bottom: 36 };
@@ -231,51 +323,44 @@ export default function build(stage, settings = {}) {
   const results = el("div");
   const status = announcer();
 
-  // A slider hands over one digit more than it shows; here what is shown is what is used.
-  const asShown = (value) => Number(value.toPrecision(3));
-  const control = (name, label, options) =>
-    slider({
-      label, min: LIMITS[name][0], max: LIMITS[name][1], value: now[name],
-      oninput: (value) => change({ [name]: options.scale === "decay" ? value : asShown(value) }),
-      ...options,
+  const control = (name, label) =>
+    listSlider({
+      label, values: PLACES[name], value: now[name],
+      oninput: (value) => change({ [name]: value }),
     });
   const controls = {
     problem: choice({
       label: "slopes", value: now.problem,
       options: [
-        ["three", "3, −1, −1"],
-        ["rare", "1010, 100 times −10"],
+        ["three", "3, then −1 twice"],
+        ["rare", "1010, then 100 × −10"],
         ["own", "your own: C, then −1"],
       ],
-      oninput: (problem) => change({ problem }),
+      // Settings that make one problem interesting make another dull.
+      oninput: (problem) => set({ problem, ...STARTS[problem] }),
     }),
-    steep: control("steep", "steep slope C", { scale: "log", steps: 400 }),
-    // A place of the slider for each whole number.
-    period: control("period", "period n", { steps: LIMITS.period[1] - LIMITS.period[0] }),
-    beta1: control("beta1", "β₁", { scale: "decay", digits: 4 }),
-    beta2: control("beta2", "β₂", { scale: "decay", digits: 4 }),
-    lr: control("lr", "learning rate", { scale: "log" }),
+    steep: control("steep", "steep slope C"),
+    period: control("period", "period n"),
+    beta1: control("beta1", "β₁"),
+    beta2: control("beta2", "β₂"),
+    lr: control("lr", "learning rate"),
     root: tick({
-      label: "divide it by √t", value: now.root, oninput: (root) => change({ root }),
+      label: "learning rate / √t", value: now.root, oninput: (root) => change({ root }),
     }),
-    // In thousands, so that the number beside it stays short.
-    steps: slider({
-      label: "steps / 1000", min: LIMITS.steps[0] / 1000, max: LIMITS.steps[1] / 1000,
-      value: now.steps / 1000, scale: "log",
-      oninput: (thousands) => change({ steps: Math.round(1000 * asShown(thousands)) }),
-    }),
+    steps: control("steps", "steps"),
   };
   const own = el(
     "div", {}, el("div", { class: "ex-controls" }, controls.steep.node, controls.period.node),
   );
-  const chapter = button("Settings of the chapter", () => {
+  const reset = button("Reset", () => {
     const { steep, period } = DEFAULTS;
-    const values = CHAPTER[now.problem] ?? { steep, period, ...CHAPTER.rare };
-    for (const [name, value] of Object.entries(values)) {
-      controls[name].value = name === "steps" ? value / 1000 : value;
-    }
-    change(values);
+    set({ ...(now.problem === "own" ? { steep, period } : {}), ...STARTS[now.problem] });
   });
+
+  function set(values) {
+    for (const [name, value] of Object.entries(values)) controls[name].value = value;
+    change(values);
+  }
 
   let frame;
   function change(values) {
@@ -295,7 +380,8 @@ export default function build(stage, settings = {}) {
       ...LOOKS.map(([name, look]) => ({ ...xy(found[kind][name]), look: `${look} ex-range` })),
       ...LOOKS.map(([name, look]) => ({ ...xy(found[kind][name].line), look })),
     ];
-    for (const plot of Object.values(plots)) plot.x.range = [1, found.steps + 1];
+    plots.paths.x.range = [0, found.steps];
+    plots.regrets.x.range = [1, found.steps];
     plots.paths.draw(lines("paths", found.best ?? NaN));
     const worst = 2 * Math.abs(found.mean);
     plots.regrets.y.range = regretRange(found, worst);
@@ -308,8 +394,14 @@ export default function build(stage, settings = {}) {
         ),
       );
       for (const text of plot.node.querySelectorAll("text")) {
-        text.textContent = THOUSANDS[text.textContent] ?? text.textContent;
+        if (/^\d{4,}$/.test(text.textContent)) text.textContent = grouped(Number(text.textContent));
       }
+    }
+    if (found.best !== null) {
+      const curves = (kind) => Object.values(found[kind]).map(xy);
+      nameLine(plots.paths, found.best, "best point", curves("paths"));
+      const cost = `always at the worst: ${short(worst)}`;
+      nameLine(plots.regrets, worst, cost, curves("regrets"));
     }
     const after = `after ${grouped(found.steps)} steps`;
     const ends = (name) => {
@@ -326,7 +418,7 @@ export default function build(stage, settings = {}) {
       ]),
     );
     plots.paths.label =
-      `The parameter over the steps, on a logarithmic axis: ${after} Adam is ${ends("adam")}, ` +
+      `The parameter over the steps: ${after} Adam is ${ends("adam")}, ` +
       `AMSGrad ${ends("amsgrad")}.`;
     plots.regrets.label =
       `The regret per step over the number of steps, both logarithmic: ${after} Adam's is ` +
@@ -349,7 +441,7 @@ export default function build(stage, settings = {}) {
           controls.problem.node, own, controls.beta1.node, controls.beta2.node, controls.lr.node,
           controls.root.node, controls.steps.node,
         ),
-        el("div", { class: "ex-buttons" }, chapter),
+        el("div", { class: "ex-buttons" }, reset),
         status.node,
       ),
       el("div", {}, plots.paths.node, plots.regrets.node),
