@@ -149,8 +149,8 @@ def test_the_explorable_computes_what_the_package_computes(browser: Browser, sit
 
 WORDS = {
     "": "The paper’s bound, 3.162, is not broken up to step 100.",
-    "t:300": "The paper’s bound, 3.162, is first broken at step 210; at step 300 by 17 %.",
-    "b2:0.95,t:2": "The paper’s bound, 1, is broken at step 2, by 0.036 %.",
+    "t:300": "The paper’s bound, 3.162, is first broken at step 210; at step 300 by 17\u00a0%.",
+    "b2:0.95,t:2": "The paper’s bound, 1, is broken at step 2, by 0.036\u00a0%.",
     "b1:0.9,b2:0.95,t:2": "Longest step of this sequence: 1.0004 learning rates, at step 2.\n",
     "seq:jump,r:4": "is first broken",
     "seq:jump,r:3": "is not broken by this sequence; others break it.",

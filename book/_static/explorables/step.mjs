@@ -168,7 +168,7 @@ function report(settings, found) {
   }
   const bounded = `The paper’s bound, ${times(paper, longest)},`;
   const excess = 100 * (longest / paper - 1);
-  const size = excess < 1000 ? `by ${short(excess, 2)} %` : `by a factor of ${times(longest / paper)}`;
+  const size = excess < 1000 ? `by ${short(excess, 2)}\u00a0%` : `by a factor of ${times(longest / paper)}`;
   if (first === at) sentences.push(`${bounded} is broken ${place(at)}, ${size}.`);
   else if (first !== null) sentences.push(`${bounded} is first broken ${place(first)}; ${place(at)} ${size}.`);
   else if (!breakable) sentences.push(`${bounded} holds: it is the true one for ${beta1 === 0 ? "β₁ = 0" : "β₁ = β₂"}.`);
