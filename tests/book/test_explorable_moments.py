@@ -135,6 +135,51 @@ def test_the_chapter_says_what_is_seen(page: Page) -> None:
         )
 
 
+def test_the_same_jump_after_a_long_steady_time_makes_a_longer_step() -> None:
+    long = max(theory.jump_step(k, 10.0, 0.9, 0.999) for k in range(1, 200))
+    assert long == pytest.approx(5.20, abs=0.005)
+    # v-hat takes up a new square faster after 30 steps than after very many.
+    share = 0.001 / theory.bias_correction(0.999, 31)
+    assert share > 30 * 0.001
+
+
+def test_a_finger_scrolls_until_it_is_told_to_draw(browser: Browser, site: str) -> None:
+    context = browser.new_context(viewport={"width": 390, "height": 844}, has_touch=True)
+    page = context.new_page()
+    page.goto(site + "_static/explorables/index.html?name=moments")
+    page.wait_for_selector("[data-ready]")
+    surface = page.locator(".ex-surface > div").first
+    surface.scroll_into_view_if_needed()
+    for draws in (False, True):
+        page.get_by_label("draw with the finger").set_checked(draws)
+        action = surface.evaluate("one => getComputedStyle(one).touchAction")
+        assert action == ("none" if draws else "auto")
+        box = surface.bounding_box()
+        assert box is not None
+        x = box["x"] + box["width"] * (40.5 if draws else 20.5) / STEPS
+        page.touchscreen.tap(x, box["y"] + box["height"] / 2)
+        # A tap chooses a step; it sets the gradient only where the finger draws.
+        page.wait_for_url(f"**/*t:{41 if draws else 21}")
+        assert ("g:jump" in page.url) == (not draws)
+    context.close()
+
+
+def test_it_opens_before_the_jump_and_says_each_step_in_words(browser: Browser, site: str) -> None:
+    page = browser.new_page(viewport={"width": 1280, "height": 900})
+    for settings, words in (
+        ("", "Step 30: 1 learning rate, against the gradient’s sign. The longest so far: 1."),
+        ("t:31", "Step 31: 0.94 learning rates, against the gradient’s sign."),
+        ("g:" + "_".join(["1"] * 30 + ["-1"] * 30) + ",t:31", "along the gradient’s sign."),
+        ("g:" + "_".join("0" * STEPS) + ",t:5", "Step 5: 0/0; with any ε > 0 the step is 0."),
+    ):
+        page.goto(site + f"_static/explorables/index.html?name=moments&moments={settings}")
+        page.wait_for_function(
+            "words => document.querySelector('[role=status]')?.textContent.includes(words)",
+            arg=words,
+        )
+    page.close()
+
+
 def test_a_quick_hand_draws_every_step_and_the_address_keeps_it(
     browser: Browser, site: str
 ) -> None:
@@ -144,7 +189,8 @@ def test_a_quick_hand_draws_every_step_and_the_address_keeps_it(
     box = page.locator(".ex-surface > div").first.bounding_box()
     assert box is not None
     # From step 11 to step 50 in one move, at the height of 1 of 2.
-    height = box["y"] + box["height"] * (0.5 - 1 / 2 / 2.2)
+    # The axis goes from -0.3 to 2.2.
+    height = box["y"] + box["height"] * (1 - 1.3 / 2.5)
     page.mouse.move(box["x"] + box["width"] * 10.5 / STEPS, height)
     page.mouse.down()
     page.mouse.move(box["x"] + box["width"] * 49.5 / STEPS, height)

@@ -29,14 +29,14 @@ function noise(seed) {
 
 const normal = noise(42);
 export const PRESETS = {
-  jump: ["a jump by 10", sequence((t) => (t <= STEPS / 2 ? 1 : 10))],
+  jump: ["a jump from 1 to 10", sequence((t) => (t <= STEPS / 2 ? 1 : 10))],
   constant: ["constant 1", sequence(() => 1)],
   alternating: ["alternating ±1", sequence((t) => (t % 2 ? 1 : -1))],
   spike: ["one spike, then zeros", sequence((t) => (t === 1 ? 1 : 0))],
   noise: ["noise around 0.2", sequence(() => 0.2 + 0.6 * normal())],
   growing: ["growing by 11 % a step", sequence((t) => 1.11 ** (t - 1))],
 };
-const DEFAULTS = { preset: "jump", beta1: 0.9, beta2: 0.999, correct: true, step: 31 };
+const DEFAULTS = { preset: "jump", beta1: 0.9, beta2: 0.999, correct: true, step: 30 };
 
 /**
  * Follow Adam with eps = 0.
@@ -73,6 +73,9 @@ function roundUp(size, firstDigits = [1, 2, 5, 10]) {
 /** How far up and down the gradients can be drawn. */
 const limitOf = (gradients) => roundUp(Math.max(2, ...gradients.map(Math.abs)));
 
+/** How far down: to where gradients can be, or just below 0 while none of them is negative. */
+const lowest = (gradients, limit) => (Math.min(...gradients) < 0 ? -1.1 : -0.15) * limit;
+
 /** Sixty numbers from the address, or null. */
 function parse(text) {
   const found = text.split("_").map((x) => number(x, -LARGEST, LARGEST, NaN));
@@ -104,16 +107,17 @@ function placeIn(surface, event) {
   };
 }
 
-/** Call `move(place, isFirst)` while a pointer is down on a surface. */
-function follow(surface, move) {
+/** Call `move(place, isFirst)` while a pointer that `mayDraw` is down on a surface, then `end`. */
+function follow(surface, { mayDraw, move, end }) {
   surface.addEventListener("pointerdown", (event) => {
-    if (!event.isPrimary || event.button !== 0) return;
+    if (!event.isPrimary || event.button !== 0 || !mayDraw(event)) return;
     surface.setPointerCapture(event.pointerId);
     move(placeIn(surface, event), true);
   });
   surface.addEventListener("pointermove", (event) => {
     if (surface.hasPointerCapture(event.pointerId)) move(placeIn(surface, event), false);
   });
+  surface.addEventListener("lostpointercapture", end);
 }
 
 const clamp = (x, low, high) => Math.min(high, Math.max(low, x));
@@ -184,23 +188,36 @@ export default function build(stage, settings = {}) {
 
   const means = panel("g and m", 130);
   const sizes = panel("|g| and √v", 96);
-  const moves = panel("step in α", 110, true);
+  const moves = panel("step (learning rates)", 120, true);
   sizes.surface.className = moves.surface.className = "ex-pick";
-  for (const { surface } of [sizes, moves]) {
+  for (const { surface } of [means, sizes, moves]) {
     // At a click: a finger that scrolls the page passes over them.
     surface.addEventListener("click", (event) => {
       t = stepAt(placeIn(surface, event).across);
       change();
     });
   }
+  // A finger that is put on the plot is there to scroll the page, unless its owner says otherwise.
+  const finger = tick({
+    label: "draw with the finger",
+    oninput: (value) => {
+      means.surface.classList.toggle("ex-draws", value);
+      change();
+    },
+  });
+  finger.node.hidden = !matchMedia("(any-pointer: coarse)").matches;
+  const onlyFingers = matchMedia("(any-hover: none)").matches;
+  const mayDraw = ({ pointerType }) => pointerType !== "touch" || finger.value;
   const hint = el("span", { "aria-hidden": "true" }, "draw here");
+  let stroked = false;
   means.surface.append(hint);
   const names = el("div");
   let before = null;
-  follow(means.surface, ({ across, up }, isFirst) => {
+  const draw = ({ across, up }, isFirst) => {
     t = stepAt(across);
+    const [low, high] = means.plot.y.range;
     // A hundredth of the height is as fine as a finger can be, and zero is easy to hit.
-    const exact = clamp(1.1 * (2 * up - 1), -1, 1);
+    const exact = clamp((low + up * (high - low)) / limit, -1, 1);
     const value = limit * (Math.abs(exact) < 0.04 ? 0 : Math.round(100 * exact) / 100);
     if (isFirst) before = { t, value };
     // A quick hand skips steps: they get what lies on the straight line.
@@ -210,8 +227,12 @@ export default function build(stage, settings = {}) {
       set(before.t + Math.sign(t - before.t) * k, before.value + share * (value - before.value));
     }
     before = { t, value };
+    stroked = true;
     change();
-  });
+  };
+  // While a hand draws, the range must not move under it.
+  const end = () => { before = null; change(); };
+  follow(means.surface, { mayDraw, move: draw, end });
 
   const head = el("th", { scope: "col" });
   const cells = {};
@@ -225,9 +246,9 @@ export default function build(stage, settings = {}) {
     el(
       "thead",
       {},
-      el("tr", {}, head, el("th", { scope: "col" }, "as it is"), el("th", { scope: "col" }, "corrected")),
+      el("tr", {}, head, el("th", { scope: "col" }, "uncorrected"), el("th", { scope: "col" }, "corrected")),
     ),
-    el("tbody", {}, row("m", "m"), row("v", "v"), row("root", "√v"), row("step", "step, m/√v")),
+    el("tbody", {}, row("m", "m"), row("v", "v"), row("root", "√v"), row("step", "step")),
   );
 
   function toAddress() {
@@ -256,9 +277,8 @@ export default function build(stage, settings = {}) {
       ...curve(first, "ex-fourth"), ...(correct.value ? curve(second, "ex-first") : []),
     ];
 
-    Object.assign(means.plot.y, {
-      range: [-1.1 * limit, 1.1 * limit], ticks: [-limit, -limit / 2, 0, limit / 2, limit],
-    });
+    if (!before) means.plot.y.range = [lowest(gradients, limit), 1.1 * limit];
+    means.plot.y.ticks = [-limit, -limit / 2, 0, limit / 2, limit].filter((g) => g >= means.plot.y.range[0]);
     means.plot.draw([bars(gradients), cursor(means.plot.y.range), ...both(raw.m, hat.mHat)]);
     Object.assign(sizes.plot.y, { range: [0, 1.1 * limit], ticks: [0, limit / 2, limit] });
     sizes.plot.draw([
@@ -275,8 +295,10 @@ export default function build(stage, settings = {}) {
     const alone = steps.map((s, k) =>
       Number.isFinite(steps[k - 1]) || Number.isFinite(steps[k + 1]) ? NaN : s,
     );
+    // What comes after the chosen step is for the reader to guess.
+    const soFar = (values) => values.map((s, k) => (k < t ? s : NaN));
     moves.plot.draw([
-      cursor(range), ...curve(steps, look), { x, y: alone, look, dots: true },
+      cursor(range), ...curve(soFar(steps), look), { x, y: soFar(alone), look, dots: true },
     ]);
 
     const i = t - 1;
@@ -295,17 +317,17 @@ export default function build(stage, settings = {}) {
     cells.step[1].classList.toggle("ex-used", correct.value);
     names.replaceChildren(
       legend([
-        ["ex-bars", "gradient"], ["ex-fourth", "m and √v"],
-        ...(correct.value ? [["ex-first", "corrected"]] : []),
+        ["ex-bars", "gradient"], ["ex-fourth", "m, √v (uncorrected)"],
+        ...(correct.value ? [["ex-first", "m̂, √v̂ (corrected)"]] : []),
       ]),
     );
-    hint.hidden = preset === "own";
+    hint.hidden = stroked || (onlyFingers && !finger.value);
     describe(steps);
   }
 
   function describe(steps) {
     const now = steps[t - 1];
-    const lengths = steps.map(Math.abs).filter((length) => !Number.isNaN(length));
+    const lengths = steps.slice(0, t).map(Math.abs).filter((length) => !Number.isNaN(length));
     const longest = Math.max(...lengths);
     const averages = (name) => name + (correct.value ? " and its correction" : "");
     means.plot.label =
@@ -313,12 +335,20 @@ export default function build(stage, settings = {}) {
       `${short(Math.max(...gradients))}. Lines: ${averages("m")}.`;
     sizes.plot.label = `Bars: sizes of the gradients. Lines: ${averages("root of v")}.`;
     moves.plot.label = lengths.length
-      ? `Line: steps in learning rates. The longest is ${short(longest)}.`
-      : "No steps: every gradient is zero.";
+      ? `Line: steps 1 to ${t} in learning rates. The longest is ${short(longest)}.`
+      : "No steps: every gradient so far is zero.";
+    if (Number.isNaN(now)) {
+      say(`Step ${t}: 0/0; with any ε > 0 the step is 0.`);
+      return;
+    }
+    const g = gradients[t - 1];
+    const against =
+      g === 0 ? "the gradient is 0" : `${now * g > 0 ? "against" : "along"} the gradient’s sign`;
+    const way = now === 0 ? "" : `, ${against}`;
+    const size = short(Math.abs(now));
     say(
-      Number.isNaN(now)
-        ? `Step ${t} is 0/0: there is no point for it.`
-        : `Step ${t} moves the parameter by ${short(-now)}\u00a0α. The longest step is ${short(longest)}\u00a0α.`,
+      `Step ${t}: ${size} learning ${size === "1" ? "rate" : "rates"}${way}. ` +
+        `The longest so far: ${short(longest)}.`,
     );
   }
 
@@ -327,7 +357,7 @@ export default function build(stage, settings = {}) {
     el(
       "div",
       { class: "ex-moments ex-columns" },
-      el("div", { class: "ex-panels" }, means.node, sizes.node, moves.node, names),
+      el("div", { class: "ex-panels" }, finger.node, means.node, sizes.node, moves.node, names),
       el(
         "div",
         {},

@@ -1,23 +1,28 @@
-// The largest step: gradients, the steps that Adam makes of them, and two bounds on these, one true.
+// The longest step: gradients, the steps that Adam makes of them, and two bounds on these, one true.
 
 import { adam, biasCorrection, paperStepBound, stepSupremum } from "./rules.mjs";
 import {
   Plot, announcer, button, choice, el, legend, number, readAddress, short, slider, ticks, writeAddress,
 } from "./ui.mjs";
 
-const DEFAULTS = { beta1: 0.9, beta2: 0.999, t: 300, sequence: "grow", R: 100 };
+const MOST = 10000;
+// A line of more points than this looks no different.
+const POINTS = 1000;
+// What is longer by less than this was rounded.
+const ROUNDED = 1e-9;
+const DEFAULTS = { beta1: 0.9, beta2: 0.999, t: 100, sequence: "grow", R: 100 };
 // The bound at each step: a broad line.
 const BOUND = "ex-second ex-broad";
 const SEQUENCES = [
-  ["grow", "growing by β₂/β₁"],
+  ["grow", "each β₂/β₁ times the last"],
   ["spike", "zeros, then one gradient"],
   ["jump", "steady, then a jump by R"],
 ];
 const RATES = [
-  ["usual rates", 0.9, 0.999],
-  ["language models", 0.9, 0.95],
-  ["equal rates", 0.9, 0.9],
-  ["no bound", 0.95, 0.9],
+  ["usual (0.9, 0.999)", 0.9, 0.999],
+  ["language models (0.9, 0.95)", 0.9, 0.95],
+  ["equal (0.9, 0.9)", 0.9, 0.9],
+  ["no bound (0.95, 0.9)", 0.95, 0.9],
 ];
 // What a million gradients of 1 leave behind: both corrections are used up.
 const STEADY = { t: 1e6, m: [1], v: [1] };
@@ -80,6 +85,7 @@ export function compute(settings = {}) {
   const limit = stepSupremum(beta1, beta2);
   const paper = paperStepBound(beta1, beta2);
   const longest = Math.max(...steps);
+  const breaking = steps.findIndex((step) => step > paper * (1 + ROUNDED));
   return {
     shown, x, steps, limit, paper, growth, longest,
     // Steps of the sequence that attains the bound grow on, in the end by less than is rounded.
@@ -90,7 +96,9 @@ export function compute(settings = {}) {
     // A million steps after the start the bound is its limit.
     bound: shown === "jump" ? x.map(() => limit) : supremum(t, beta1, beta2),
     earlier: shown === "spike" ? x.map((k) => lone(beta1, beta2) * correction(k, beta1, beta2)) : null,
-    broken: longest > paper * (1 + 1e-9),
+    // The first step that is longer than the paper's bound, and how long it is.
+    first: breaking < 0 ? null : x[breaking],
+    breaking: breaking < 0 ? null : steps[breaking],
     // By this sequence or another one.
     breakable: beta1 !== 0 && beta1 !== beta2,
   };
@@ -99,12 +107,19 @@ export function compute(settings = {}) {
 const SUPERSCRIPT = "⁰¹²³⁴⁵⁶⁷⁸⁹";
 /** 10**decades in words; a float might not hold it. */
 function power(decades) {
-  if (Math.abs(decades) < 4) return short(10 ** decades);
+  if (Math.abs(decades) < 6) return short(10 ** decades);
   const digits = String(Math.abs(Math.round(decades))).replace(/\d/g, (d) => SUPERSCRIPT[d]);
   return `about 10${decades < 0 ? "⁻" : ""}${digits}`;
 }
 
-const times = (value) => (value === Infinity ? "more than 10³⁰⁸" : short(value, 4));
+/** Learning rates with four digits, or as many as tell them from `other`. */
+function times(value, other = 1) {
+  if (value === Infinity) return "more than 10³⁰⁸";
+  let digits = 4;
+  const apart = Math.abs(value / other - 1) > ROUNDED;
+  while (apart && short(value, digits) === short(other, digits)) digits++;
+  return short(value, digits);
+}
 
 /** What the sequence is. */
 function describe({ beta1, beta2, t, sequence, R }, { shown, growth, decades }) {
@@ -135,38 +150,49 @@ function describe({ beta1, beta2, t, sequence, R }, { shown, growth, decades }) 
 /** The numbers, in words. */
 function report(settings, found) {
   const { t, beta1 } = settings;
-  const { longest, at, bound, limit, paper, broken, breakable, shown } = found;
+  const { longest, at, bound, limit, paper, first, breakable, shown } = found;
   const last = bound.at(-1);
-  const place = shown === "jump" ? `${at} ${at === 1 ? "step" : "steps"} after the jump` : `at step ${at}`;
-  const where = longest > 1 + 1e-9 || shown === "spike" ? `, ${place}` : "";
+  const jump = shown === "jump";
+  const place = (k) => (jump ? `${k} ${k === 1 ? "step" : "steps"} after the jump` : `at step ${k}`);
+  const where = longest > 1 + ROUNDED || shown === "spike" ? `, ${place(at)}` : "";
   const sentences = [
     describe(settings, found),
-    `Longest step of this sequence: ${times(longest)} learning ${times(longest) === "1" ? "rate" : "rates"}${where}.`,
+    `Longest step of this sequence: ${times(longest, paper)} learning ${times(longest) === "1" ? "rate" : "rates"}${where}.`,
   ];
   if (limit < Infinity) {
-    sentences.push(
-      shown === "jump"
-        ? `True bound: ${times(limit)}.`
-        : `True bound: ${times(last)} for step ${t}, ${times(limit)} for all steps.`,
-    );
+    const now = jump ? "" : `${times(last)} at step ${t}, `;
+    sentences.push(`Longest possible: ${now}${times(limit)} at any step.`);
   } else {
-    const now = shown === "jump" || last === Infinity ? "" : ` That for step ${t} is ${times(last)}.`;
-    sentences.push(`There is no bound for all steps, as β₁² ≥ β₂.${now}`);
+    const now = jump || last === Infinity ? "" : ` At step ${t} it is ${times(last)}.`;
+    sentences.push(`The longest possible step grows without bound, as β₁² ≥ β₂.${now}`);
   }
+  const bounded = `The paper’s bound, ${times(paper, longest)},`;
   const excess = 100 * (longest / paper - 1);
-  const size = excess < 1000 ? `, by ${short(excess, 2)} %` : "";
-  if (broken) sentences.push(`The paper’s bound, ${times(paper)}, is broken${size}.`);
-  else if (breakable) sentences.push(`The paper’s bound, ${times(paper)}, is not broken by this one; others break it.`);
-  else sentences.push(`The paper’s bound, ${times(paper)}, holds: it is the true one for ${beta1 === 0 ? "β₁ = 0" : "β₁ = β₂"}.`);
+  const size = excess < 1000 ? `by ${short(excess, 2)}\u00a0%` : `by a factor of ${times(longest / paper)}`;
+  if (first === at) sentences.push(`${bounded} is broken ${place(at)}, ${size}.`);
+  else if (first !== null) sentences.push(`${bounded} is first broken ${place(first)}; ${place(at)} ${size}.`);
+  else if (!breakable) sentences.push(`${bounded} holds: it is the true one for ${beta1 === 0 ? "β₁ = 0" : "β₁ = β₂"}.`);
+  else if (shown === "grow") sentences.push(`${bounded} is not broken up to step ${t}.`);
+  else sentences.push(`${bounded} is not broken by this sequence; others break it.`);
   return sentences.join("\n");
+}
+
+/** What is drawn: of a long sequence every so many points, and those that must not be missed. */
+function thin(found) {
+  const { x, at } = found;
+  const by = Math.ceil(x.length / POINTS);
+  const kept = x.map((k, i) => i % by === 0 || k === at || k === 1 || i > x.length - 3);
+  const pick = (values) => values && values.filter((_, i) => kept[i]);
+  const parts = ["x", "gradients", "steps", "bound", "earlier"].map((key) => [key, pick(found[key])]);
+  return { ...found, ...Object.fromEntries(parts) };
 }
 
 /** y, with what is above `top` left out, but for one point: the line is to leave the picture. */
 const cut = (y, top) => y.map((v, i) => (v > top && (i === 0 || y[i - 1] > top) ? NaN : v));
 
-/** A slider for whole numbers from 1 to 1000, all small ones and then about 40 for each decade. */
+/** A slider for whole numbers from 1 to `MOST`, all small ones and then about 40 for each decade. */
 function counter({ label, value, oninput }) {
-  const places = [...new Set(Array.from({ length: 121 }, (_, i) => Math.round(10 ** (i / 40))))];
+  const places = [...new Set(Array.from({ length: 161 }, (_, i) => Math.round(10 ** (i / 40))))];
   let exact = value;
   const inner = slider({
     label, min: 0, max: places.length - 1, steps: places.length - 1,
@@ -191,7 +217,7 @@ export default function build(stage, given = {}) {
   const settings = {
     beta1: number(address.b1, 0, 0.99, from.beta1),
     beta2: number(address.b2, 0, 0.9999, from.beta2),
-    t: Math.round(number(address.t, 1, 1000, from.t)),
+    t: Math.round(number(address.t, 1, MOST, from.t)),
     sequence: SEQUENCES.some(([key]) => key === address.seq) ? address.seq : from.sequence,
     R: number(address.r, 1, 1000, from.R),
   };
@@ -228,7 +254,7 @@ export default function build(stage, given = {}) {
     gradientPlot.draw([{ x, y: gradients, dots }]);
   };
 
-  const drawSteps = ({ x, steps, bound, earlier, limit, paper, longest, shown }, across) => {
+  const drawSteps = ({ x, steps, bound, earlier, limit, paper, longest, shown, first, breaking }, across) => {
     const high = Math.max(paper, 1, ...steps.filter(Number.isFinite));
     // Only where there is no bound do steps grow beyond all measure.
     const log = longest > 200;
@@ -247,6 +273,8 @@ export default function build(stage, given = {}) {
       level(limit, "ex-third"),
       level(paper, "ex-fourth"),
       { x, y: steps, look: "ex-first", dots: x.length <= 40 },
+      // Where the paper's bound is broken first.
+      ...(first === null ? [] : [{ x: [first], y: [breaking], look: "ex-crossing", dots: true }]),
     ]);
   };
 
@@ -259,20 +287,21 @@ export default function build(stage, given = {}) {
       ticks: ticks(...range).filter(Number.isInteger),
       label: shown === "jump" ? "steps after the jump" : "step",
     };
-    drawGradients(found, across);
-    drawSteps(found, across);
+    const drawn = thin(found);
+    drawGradients(drawn, across);
+    drawSteps(drawn, across);
     gradientPlot.label = `The gradients. ${describe(settings, found)}`;
     const none = limit === Infinity;
     stepPlot.label =
       `Length of Adam’s steps, at most ${times(longest)} learning rates, beside the paper’s bound, ` +
-      `${times(paper)}; ${none ? "there is no true one for all steps" : `the true one is ${times(limit)}`}.`;
+      `${times(paper)}; ${none ? "no step is the longest possible" : `the longest possible is ${times(limit)}`}.`;
     keys.replaceChildren(
       legend([
-        ["ex-first", `this sequence (longest: ${times(longest)})`],
+        ["ex-first", `this sequence (longest: ${times(longest, paper)})`],
         ...(earlier ? [["ex-baseline", "the one gradient, had it come earlier"]] : []),
-        ...(shown === "jump" ? [] : [[BOUND, `true bound at each step (last: ${times(bound.at(-1))})`]]),
-        ...(none ? [] : [["ex-third", `${shown === "jump" ? "true bound" : "its limit"}: ${times(limit)}`]]),
-        ["ex-fourth", `the paper’s bound: ${times(paper)}`],
+        ...(shown === "jump" ? [] : [[BOUND, `longest possible at step t (last: ${times(bound.at(-1))})`]]),
+        ...(none ? [] : [["ex-third", `longest possible at any step (limit): ${times(limit)}`]]),
+        ["ex-fourth", `paper’s bound: ${times(paper, longest)}`],
       ]),
     );
     status.say(report(settings, found));

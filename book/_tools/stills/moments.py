@@ -16,7 +16,7 @@ TARGET = Path(__file__).parents[2] / "_static/explorables/moments.svg"
 
 def main() -> None:
     """Draw it: gradients that jump by 10, the two averages, the steps."""
-    beta1, beta2, chosen = 0.9, 0.999, 31
+    beta1, beta2, chosen = 0.9, 0.999, 30
     t = np.arange(1, 61)
     gradients = np.where(t <= 30, 1.0, 10.0)
     averages, steps, state = [], [], None
@@ -43,9 +43,10 @@ def main() -> None:
         axes.plot(t, first, label=names[1], **raw)
         axes.plot(t, second, label=names[2], **corrected)
         axes.set(ylim=(0, 11), yticks=(0, 5, 10))
-    panels[2].plot(t, steps, label=r"$\hat m\,/\sqrt{\hat v}$", **corrected)
+    # What comes after is for the reader to guess.
+    panels[2].plot(t[:chosen], steps[:chosen], label=r"$\hat m\,/\sqrt{\hat v}$", **corrected)
     panels[2].set(ylim=(0, 1.65), yticks=(0, 0.5, 1, 1.5), xlabel="step t", xticks=(1, *t[9::10]))
-    panels[2].set_ylabel(r"step in $\alpha$")
+    panels[2].set_ylabel("step (learning\nrates)")
     for axes in panels:
         label_lines(axes)
         axes.axvline(chosen, linewidth=1, color=plt.rcParams["text.color"])

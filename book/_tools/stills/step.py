@@ -15,7 +15,7 @@ from adam_tutorial.plotting import style_of, use_style
 from adam_tutorial.reference import adam
 
 TARGET = Path(__file__).resolve().parents[2] / "_static/explorables/step.svg"
-STEPS = 300
+STEPS = 100
 
 
 def main() -> None:
@@ -33,7 +33,7 @@ def main() -> None:
     left.set(yscale="log", xlabel="step", ylabel="gradient (largest = 1)")
     limit, paper = theory.step_supremum(), theory.paper_step_bound()
     right.plot(t, lengths, label="this sequence", **style_of("Adam"))
-    right.axhline(limit, label=f"true bound: {limit:.2f}", **style_of("first"))
+    right.axhline(limit, label=f"longest possible: {limit:.2f}", **style_of("first"))
     right.axhline(paper, label=f"the paper's bound: {paper:.2f}", **style_of("third"))
     right.set(ylim=(0, 7.8), xlabel="step", ylabel="length of step (learning rates)")
     right.legend(loc="center left", bbox_to_anchor=(0.0, 0.67))
