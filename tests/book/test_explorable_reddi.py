@@ -184,7 +184,14 @@ def test_another_problem_brings_its_settings(browser: Browser, site: str) -> Non
     page.wait_for_selector("[data-ready]")
 
     def shown() -> list[str]:
-        return [one.inner_text() for one in page.locator("output:visible").all()]
+        # It is drawn in the next frame, which may hide controls.
+        page.evaluate(
+            "() => new Promise(done => requestAnimationFrame(() => setTimeout(done, 50)))"
+        )
+        found: list[str] = page.locator("output").evaluate_all(
+            "all => all.filter(one => one.offsetParent).map(one => one.textContent)"
+        )
+        return found
 
     own = ["105", "101", "0.9", "0.99", "0.01", "200,000"]
     assert shown() == own
