@@ -288,8 +288,9 @@ export default function build(stage, preset) {
 
   function drawGround() {
     if (!at) return;
-    // A formula that was typed takes some ten times as long as a built-in surface.
-    const width = now.surface === "own" ? 320 : 640;
+    // A formula that was typed takes some ten times as long as a built-in surface, and a phone is
+    // slow and has no room for more.
+    const width = now.surface === "own" ? 320 : innerWidth < 700 ? 400 : 640;
     const height = width;
     ground.width = ground.height = width;
     const bands = shade(at, domain(), width, height, bandsOf(at, domain()));
