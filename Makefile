@@ -44,11 +44,11 @@ notebooks: .venv/ready ## run the chapters and store their outputs; CHAPTER=4 ru
 	@$(BIN)/python book/_tools/notebooks.py run $(or $(ONE),$(CHAPTERS))
 
 experiments: .venv/ready ## repeat the long runs (two hours or so) and store their results
-	@$(BIN)/python -m adam_tutorial.experiments.images --out book/results/images.json
-	@$(BIN)/python -m adam_tutorial.experiments.text --out book/results/text.json
-	@$(BIN)/python -m adam_tutorial.experiments.pains --out book/results/pains.json
-	@$(BIN)/python -m adam_tutorial.experiments.decay --out book/results/decay.json
-	@$(BIN)/python -m adam_tutorial.experiments.hyperparameters --out book/results/hyperparameters.json
+	@$(BIN)/python -m adam_tutorial.study.experiments.images --out adam_tutorial/study/results/images.json
+	@$(BIN)/python -m adam_tutorial.study.experiments.text --out adam_tutorial/study/results/text.json
+	@$(BIN)/python -m adam_tutorial.study.experiments.pains --out adam_tutorial/study/results/pains.json
+	@$(BIN)/python -m adam_tutorial.study.experiments.decay --out adam_tutorial/study/results/decay.json
+	@$(BIN)/python -m adam_tutorial.study.experiments.hyperparameters --out adam_tutorial/study/results/hyperparameters.json
 
 clean: ## remove the environment and everything that was built
 	@rm -rf .venv _build .mypy_cache .ruff_cache .pytest_cache .hypothesis .coverage *.egg-info

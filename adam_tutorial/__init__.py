@@ -1,11 +1,36 @@
 """adam_tutorial: the Adam optimizer, to read, to run and to train with.
 
-The names below are the public ones; each module's documentation says more.
+======================  ===============================================================
+``reference``           update rules in NumPy, written as the papers write them
+``theory``              closed forms: bounds, limits, schedules
+``optim``               drop-in optimizers for PyTorch
+``checking``            names the mistakes of an Adam that you hand in
+``libraries``           what other libraries compute; translates settings
+``study``               the laboratory: data, models, training, experiments
+======================  ===============================================================
+
+Importing ``reference``, ``theory`` or ``libraries`` loads NumPy and no PyTorch.
 """
 
-from adam_tutorial import objectives, optim, reference, theory
-from adam_tutorial.checking import check_optimizer
+from __future__ import annotations
 
-__all__ = ["__version__", "check_optimizer", "objectives", "optim", "reference", "theory"]
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from adam_tutorial.checking import check_optimizer
+
+__all__ = ["__version__", "check_optimizer"]
 
 __version__ = "0.1.0"
+
+
+def __getattr__(name: str) -> Any:
+    # Subpackages are imported when they are first used: who reads a rule in NumPy
+    # should not wait for PyTorch.
+    import importlib
+
+    if name == "check_optimizer":
+        return importlib.import_module("adam_tutorial.checking").check_optimizer
+    if name in ("checking", "libraries", "optim", "reference", "study", "theory"):
+        return importlib.import_module(f"adam_tutorial.{name}")
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

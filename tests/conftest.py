@@ -7,12 +7,13 @@ import pytest
 import torch
 from hypothesis import settings
 
-from adam_tutorial.data import Images, Reviews, load_digits, load_reviews
+from adam_tutorial.study.data import Images, Reviews, load_digits, load_reviews
 
 mpl.use("Agg")
 torch.set_num_threads(1)
 
-# No deadline: a busy machine is not a failure. Derandomised: the same examples on every machine.
+# No deadline: a busy machine is not a failure. Derandomised: the same examples on every
+# machine.
 settings.register_profile(
     "repository", deadline=None, derandomize=True, database=None, max_examples=60
 )

@@ -1,8 +1,9 @@
 """The yardstick: both implementations against 60 digits, over many orders of magnitude.
 
-The two papers' algorithms are evaluated with mpmath, on exactly the numbers that float64 holds.
-An error is relative to the size that a quantity would have if nothing in it cancelled: a mean of
-gradients of both signs can be arbitrarily close to zero, and no arithmetic knows its digits then.
+The two papers' algorithms are evaluated with mpmath, on exactly the numbers that
+float64 holds. An error is relative to the size that a quantity would have if nothing in
+it cancelled: a mean of gradients of both signs can be arbitrarily close to zero, and no
+arithmetic knows its digits then.
 """
 
 from __future__ import annotations
@@ -39,7 +40,9 @@ def exact_run(
     """Return theta, m and v after each step, and the sizes against which errors are measured."""
     values, sizes = [], []
     with mpmath.workdps(60):
-        a, b1, b2, e, decay = (mpf(number) for number in (lr, beta1, beta2, eps, weight_decay))
+        a, b1, b2, e, decay = (
+            mpf(number) for number in (lr, beta1, beta2, eps, weight_decay)
+        )
         theta, m, v, v_max, m_size = mpf(start), mpf(0), mpf(0), mpf(0), mpf(0)
         theta_size = abs(theta)
         for t, gradient in enumerate(gradients, start=1):
@@ -59,7 +62,9 @@ def exact_run(
     return values, sizes
 
 
-def reference_run(rule: str, gradients: Array, start: float, **given: float) -> list[list[float]]:
+def reference_run(
+    rule: str, gradients: Array, start: float, **given: float
+) -> list[list[float]]:
     state, theta, rows = None, np.array(start), []
     for g in gradients:
         extra = {"theta": theta} if rule == "adamw" else {}
@@ -70,7 +75,13 @@ def reference_run(rule: str, gradients: Array, start: float, **given: float) -> 
 
 
 def optim_run(
-    rule: str, gradients: Array, start: float, *, beta1: float, beta2: float, **given: float
+    rule: str,
+    gradients: Array,
+    start: float,
+    *,
+    beta1: float,
+    beta2: float,
+    **given: float,
 ) -> list[list[float]]:
     parameter = torch.nn.Parameter(torch.tensor(start, dtype=torch.float64))
     make: Any = optim.AdamW if rule == "adamw" else optim.Adam
@@ -81,7 +92,9 @@ def optim_run(
         parameter.grad = torch.tensor(g, dtype=torch.float64)
         optimizer.step()
         state = optimizer.state[parameter]
-        rows.append([parameter.item(), state["exp_avg"].item(), state["exp_avg_sq"].item()])
+        rows.append(
+            [parameter.item(), state["exp_avg"].item(), state["exp_avg_sq"].item()]
+        )
     return rows
 
 
@@ -89,7 +102,9 @@ Runner = Callable[..., list[list[float]]]
 RUNNERS: dict[str, Runner] = {"reference": reference_run, "optim": optim_run}
 
 
-def worst_error(values: list[Exact], sizes: list[Exact], rows: list[list[float]]) -> float:
+def worst_error(
+    values: list[Exact], sizes: list[Exact], rows: list[list[float]]
+) -> float:
     """Return the largest error of theta, m and v over all steps."""
     worst = mpf(0)
     with mpmath.workdps(60):
@@ -156,9 +171,9 @@ def test_agrees_with_sixty_digits_after_three_thousand_steps(
     )
     if rule == "adamw":
         given["weight_decay"] = 0.01
-    assert worst_error(values, sizes, RUNNERS[implementation](rule, gradients, 1.0, **given)) < (
-        TOLERANCE
-    )
+    assert worst_error(
+        values, sizes, RUNNERS[implementation](rule, gradients, 1.0, **given)
+    ) < (TOLERANCE)
 
 
 def test_correction_as_torch_writes_it_would_miss_the_yardstick() -> None:
@@ -172,6 +187,8 @@ def test_correction_as_torch_writes_it_would_miss_the_yardstick() -> None:
     )
     state = theirs.state[parameter]
     row = [parameter.item(), state["exp_avg"].item(), state["exp_avg_sq"].item()]
-    ours = optim_run("adam", np.full(4, 1e-6), 1.0, lr=0.1, beta1=0.9, beta2=1 - 1e-8, eps=1e-8)
+    ours = optim_run(
+        "adam", np.full(4, 1e-6), 1.0, lr=0.1, beta1=0.9, beta2=1 - 1e-8, eps=1e-8
+    )
     assert worst_error(values[3:], sizes[3:], [row]) > 5 * TOLERANCE
     assert worst_error(values, sizes, ours) < 1e-15

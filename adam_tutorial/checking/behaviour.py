@@ -41,8 +41,8 @@ class Behaviour:
     maximum : {"", "v", "v_hat"}
         What AMSGrad takes the maximum of; empty for Adam.
     zeros : {"", "entry", "move", "step"}
-        What is left out where the gradient is zero: all of the entry, only its move, or the whole
-        step if all of the gradient is zero.
+        What is left out where the gradient is zero: all of the entry, only its move, or
+        the whole step if all of the gradient is zero.
     keeps : {"all", "t", "nothing"}
         What is kept from step to step; ``"t"``: m and v begin again, the count runs on.
     returns : {"theta", "update"}
@@ -171,7 +171,9 @@ def imitate(
             m = m_hat
         if does.correct_v == "stored":
             v = v_hat
-        share = {"lr * decay": lr, "decay": 1.0, "grows": -lr}.get(does.decay, 0.0) * weight_decay
+        share = {"lr * decay": lr, "decay": 1.0, "grows": -lr}.get(
+            does.decay, 0.0
+        ) * weight_decay
         update = update - share * theta
         return np.asarray(update if does.returns == "update" else theta + update)
 

@@ -112,7 +112,11 @@ MISTAKES: tuple[Mistake, ...] = (
     ),
     Mistake(
         "eps added to the parameter",
-        {"the fraction has no eps, the result has: a bracket is missing": {"eps": "update"}},
+        {
+            "the fraction has no eps, the result has: a bracket is missing": {
+                "eps": "update"
+            }
+        },
         "lr * m_hat / (sqrt(v_hat) + eps), with the bracket",
         DERIVED,
     ),
@@ -145,13 +149,17 @@ MISTAKES: tuple[Mistake, ...] = (
     ),
     Mistake(
         "factor 1 - beta missing",
-        _in_averages("the gradient is added without the factor 1 - beta", "gather", "sum"),
+        _in_averages(
+            "the gradient is added without the factor 1 - beta", "gather", "sum"
+        ),
         "m = beta1 * m + (1 - beta1) * g, and v alike",
         DERIVED,
     ),
     Mistake(
         "beta and 1 - beta exchanged",
-        _in_averages("beta of what is new and 1 - beta of what is old", "gather", "exchanged"),
+        _in_averages(
+            "beta of what is new and 1 - beta of what is old", "gather", "exchanged"
+        ),
         "beta belongs to the old average: m = beta1 * m + (1 - beta1) * g",
         DERIVED,
     ),
@@ -222,10 +230,20 @@ MISTAKES: tuple[Mistake, ...] = (
 )
 
 DECAYS: dict[str, str] = {
-    "lr * decay": "a step takes lr * weight_decay of theta away (decoupled, as in PyTorch)",
-    "decay": "a step takes weight_decay of theta away, not times lr (decoupled, as in the paper)",
-    "penalty": "weight_decay * theta is added to the gradient (L2 penalty, as in torch.optim.Adam)",
-    "divided": "weight_decay * theta is added to m_hat and divided by the root of v_hat",
+    "lr * decay": (
+        "a step takes lr * weight_decay of theta away (decoupled, as in PyTorch)"
+    ),
+    "decay": (
+        "a step takes weight_decay of theta away, not times lr (decoupled, as in the"
+        " paper)"
+    ),
+    "penalty": (
+        "weight_decay * theta is added to the gradient (L2 penalty, as in"
+        " torch.optim.Adam)"
+    ),
+    "divided": (
+        "weight_decay * theta is added to m_hat and divided by the root of v_hat"
+    ),
     "grows": "a step adds lr * weight_decay of theta: the decay has the wrong sign",
     "": "weight_decay has no effect",
 }

@@ -38,11 +38,17 @@ def _questions(seed: int, scale: Any, steps: int, **settings: float) -> Question
     return Questions(settings, gradients, generator.uniform(0.5, 1.5, (steps, 4)))
 
 
-# Decay rates other than the usual, so that a program that ignores them is found out. The first
-# gradient is large, so that a maximum shows.
+# Decay rates other than the usual, so that a program that ignores them is found out.
+# The first gradient is large, so that a maximum shows.
 FIRST_IS_LARGE = np.array([8.0] + 9 * [1.0])[:, None]
 NUMBERS = _questions(
-    1, FIRST_IS_LARGE * [1.0, 10.0, 0.1, 1.0], 10, lr=0.1, beta1=0.8, beta2=0.95, eps=1e-8
+    1,
+    FIRST_IS_LARGE * [1.0, 10.0, 0.1, 1.0],
+    10,
+    lr=0.1,
+    beta1=0.8,
+    beta2=0.95,
+    eps=1e-8,
 )
 # Gradients as small as eps tell where eps stands.
 SMALL = _questions(2, 0.05, 6, lr=0.1, beta1=0.8, beta2=0.95, eps=0.05)
@@ -51,9 +57,17 @@ WHERE_NOT_ZERO = np.array(
 )
 # A gradient of 1e-8 tells an eps of 1e-8, which was not asked for, from none.
 ZEROS = _questions(
-    3, WHERE_NOT_ZERO * [1.0, 1.0, 1e-8, 1.0], 6, lr=0.1, beta1=0.8, beta2=0.95, eps=1e-3
+    3,
+    WHERE_NOT_ZERO * [1.0, 1.0, 1e-8, 1.0],
+    6,
+    lr=0.1,
+    beta1=0.8,
+    beta2=0.95,
+    eps=1e-3,
 )
-DECAYING = _questions(4, 1.0, 4, lr=0.1, beta1=0.8, beta2=0.95, eps=1e-3, weight_decay=0.3)
+DECAYING = _questions(
+    4, 1.0, 4, lr=0.1, beta1=0.8, beta2=0.95, eps=1e-3, weight_decay=0.3
+)
 # For beta2 = 0.999, (1 - beta2) * g**2 is rounded to zero for gradients below 5.5e-3.
 IN_FLOAT16 = {"zero": 0.0, "small": 2e-3, "large": 1.0}
 
@@ -74,7 +88,9 @@ class Probe:
         theta = np.empty(questions.thetas.shape[1])
         shown: list[Array] = []
         moves = np.full(questions.gradients.shape, np.nan)
-        for k, (g, place) in enumerate(zip(questions.gradients, questions.thetas, strict=True)):
+        for k, (g, place) in enumerate(
+            zip(questions.gradients, questions.thetas, strict=True)
+        ):
             theta[...] = place
             if reuse_gradient and shown:
                 shown[0][...] = g
@@ -114,7 +130,9 @@ class Probe:
 
         def step(thetas: list[Array], gradients: list[Array]) -> list[Array]:
             both = zip(steps, thetas, gradients, strict=True)
-            return [self._after(step, theta, gradient) for step, theta, gradient in both]
+            return [
+                self._after(step, theta, gradient) for step, theta, gradient in both
+            ]
 
         return step
 
@@ -128,7 +146,9 @@ class Probe:
         except (TypeError, ValueError, RuntimeError, ArithmeticError):
             return ()  # it says itself that it does not take float16
         return tuple(
-            name for name, ok in zip(IN_FLOAT16, np.isfinite(after), strict=True) if not ok
+            name
+            for name, ok in zip(IN_FLOAT16, np.isfinite(after), strict=True)
+            if not ok
         )
 
     def _after(self, step: Step, theta: Array, gradient: Array) -> Array:
@@ -140,7 +160,8 @@ class Probe:
         after = np.array(theta if result is None else result)
         if after.shape != theta.shape:
             raise ValueError(
-                f"step must return theta with its shape {theta.shape}, got {after.shape}"
+                f"step must return theta with its shape {theta.shape}, got"
+                f" {after.shape}"
             )
         return after
 
@@ -159,4 +180,8 @@ def same(a: Array, b: Array) -> bool:
 
 def equal(a: Look, b: Look) -> bool:
     """Return whether two looks at a program saw the same."""
-    return a.raised == b.raised and a.moves.shape == b.moves.shape and same(a.moves, b.moves)
+    return (
+        a.raised == b.raised
+        and a.moves.shape == b.moves.shape
+        and same(a.moves, b.moves)
+    )

@@ -67,7 +67,9 @@ def plain_adam(
 class RuleProgram:
     """What :func:`from_rule` returns."""
 
-    def __init__(self, rule: Callable[..., tuple[Any, Array]], fixed: dict[str, Any]) -> None:
+    def __init__(
+        self, rule: Callable[..., tuple[Any, Array]], fixed: dict[str, Any]
+    ) -> None:
         self.rule, self.fixed = rule, fixed
         self.parameters = inspect.signature(rule).parameters
         self.takes_weight_decay = "weight_decay" in self.parameters
@@ -93,7 +95,8 @@ def from_rule(rule: Callable[..., tuple[Any, Array]], **fixed: Any) -> RuleProgr
     Parameters
     ----------
     rule : function
-        Takes ``(state, gradient, *, lr, beta1, beta2, eps)``, where ``eps`` may be called
+        Takes ``(state, gradient, *, lr, beta1, beta2, eps)``, where ``eps`` may be
+        called
         ``eps_hat``, and ``theta`` and ``weight_decay`` if it has them.
     **fixed
         Other arguments of the rule.
@@ -116,9 +119,13 @@ def from_rule(rule: Callable[..., tuple[Any, Array]], **fixed: Any) -> RuleProgr
 class TorchProgram:
     """What :func:`from_torch` returns."""
 
-    def __init__(self, optimizer_class: type[torch.optim.Optimizer], fixed: dict[str, Any]) -> None:
+    def __init__(
+        self, optimizer_class: type[torch.optim.Optimizer], fixed: dict[str, Any]
+    ) -> None:
         self.optimizer_class, self.fixed = optimizer_class, fixed
-        self.takes_weight_decay = "weight_decay" in inspect.signature(optimizer_class).parameters
+        self.takes_weight_decay = (
+            "weight_decay" in inspect.signature(optimizer_class).parameters
+        )
 
     def __call__(self, **settings: float) -> Step:
         """Return a step of a new optimizer that has one parameter."""
@@ -139,11 +146,20 @@ class TorchProgram:
             tensors = [torch.from_numpy(theta.copy()) for theta in thetas]
             if optimizer is None:
                 parameters.extend(torch.nn.Parameter(tensor) for tensor in tensors)
-                settings = {"lr": lr, "betas": (beta1, beta2), "eps": eps, **decay, **self.fixed}
+                settings = {
+                    "lr": lr,
+                    "betas": (beta1, beta2),
+                    "eps": eps,
+                    **decay,
+                    **self.fixed,
+                }
                 optimizer = self.optimizer_class(parameters, **settings)
-            for parameter, tensor, gradient in zip(parameters, tensors, gradients, strict=True):
+            for parameter, tensor, gradient in zip(
+                parameters, tensors, gradients, strict=True
+            ):
                 parameter.data.copy_(tensor)
-                # Not a copy: a program that writes into the gradient is to be found out.
+                # Not a copy: a program that writes into the gradient is to be found
+                # out.
                 parameter.grad = torch.from_numpy(gradient)
             optimizer.step()
             return [parameter.detach().numpy().copy() for parameter in parameters]
@@ -151,7 +167,9 @@ class TorchProgram:
         return step
 
 
-def from_torch(optimizer_class: type[torch.optim.Optimizer], **fixed: Any) -> TorchProgram:
+def from_torch(
+    optimizer_class: type[torch.optim.Optimizer], **fixed: Any
+) -> TorchProgram:
     """Make a class of PyTorch optimizers ready to be checked.
 
     Parameters
@@ -164,8 +182,8 @@ def from_torch(optimizer_class: type[torch.optim.Optimizer], **fixed: Any) -> To
     Returns
     -------
     TorchProgram
-        What :func:`~adam_tutorial.checking.check_optimizer` takes. It is also tried on an optimizer
-        with two parameters.
+        What :func:`~adam_tutorial.checking.check_optimizer` takes. It is also tried on
+        an optimizer with two parameters.
 
     Examples
     --------
@@ -193,7 +211,8 @@ def takes_weight_decay(make: Make) -> bool:
         ]
         if missing:
             raise TypeError(
-                f"make must take lr, beta1, beta2 and eps by name; it has no {', '.join(missing)}"
+                "make must take lr, beta1, beta2 and eps by name; it has no"
+                f" {', '.join(missing)}"
             )
         takes = "weight_decay" in parameters
     return bool(takes)

@@ -22,7 +22,16 @@ from adam_tutorial.checking.mistakes import (
     NO_MAXIMUM,
     Mistake,
 )
-from adam_tutorial.checking.probes import DECAYING, NUMBERS, SMALL, ZEROS, Look, Probe, equal, same
+from adam_tutorial.checking.probes import (
+    DECAYING,
+    NUMBERS,
+    SMALL,
+    ZEROS,
+    Look,
+    Probe,
+    equal,
+    same,
+)
 from adam_tutorial.checking.programs import Make, takes_weight_decay
 
 __all__ = ["Difference", "Finding", "Report", "check_optimizer"]
@@ -99,13 +108,18 @@ class Report:
         lines = [self.verdict]
         for finding in self.findings:
             lines += [
-                f"{'difference' if finding.name == UNKNOWN else 'mistake'}: {finding.name}",
+                (
+                    f"{'difference' if finding.name == UNKNOWN else 'mistake'}:"
+                    f" {finding.name}"
+                ),
                 f"  seen:  {finding.seen}",
                 f"  right: {finding.right}",
                 f"  read:  chapter {finding.chapter}",
             ]
         lines += [f"remark: {remark.name}: {remark.seen}" for remark in self.remarks]
-        return "\n".join(textwrap.fill(line, 76, subsequent_indent="         ") for line in lines)
+        return "\n".join(
+            textwrap.fill(line, 76, subsequent_indent="         ") for line in lines
+        )
 
 
 UNKNOWN = "not a known mistake"
@@ -127,13 +141,30 @@ RIGHT: dict[str, dict[str, Behaviour]] = {
                 "root of v_hat",
                 "with the maximum of v, corrected afterwards (PyTorch)",
             ),
-            ("v_hat", "right", "root of v_hat", "with the maximum of the corrected v_hat (Optax)"),
-            ("v", "right", "root of v", "with the maximum of v and ε̂ beside its root (Keras)"),
-            ("v", "missing", "root of v_hat", "without bias correction (as in its paper)"),
+            (
+                "v_hat",
+                "right",
+                "root of v_hat",
+                "with the maximum of the corrected v_hat (Optax)",
+            ),
+            (
+                "v",
+                "right",
+                "root of v",
+                "with the maximum of v and ε̂ beside its root (Keras)",
+            ),
+            (
+                "v",
+                "missing",
+                "root of v_hat",
+                "without bias correction (as in its paper)",
+            ),
         )
     },
 }
-RIGHT["AdamW"] = {f"AdamW: decay beside {name}": its for name, its in RIGHT["Adam"].items()}
+RIGHT["AdamW"] = {
+    f"AdamW: decay beside {name}": its for name, its in RIGHT["Adam"].items()
+}
 
 
 def check_optimizer(make: Make, *, rule: str = "Adam") -> Report:
@@ -144,12 +175,13 @@ def check_optimizer(make: Make, *, rule: str = "Adam") -> Report:
     make : function
         ``make(lr=..., beta1=..., beta2=..., eps=...)`` returns ``step``, and
         ``step(theta, gradient)`` returns the parameters after one step, or changes ``theta`` in
-        place and returns None. Arrays have one dimension and are float64. If ``make`` has a
-        parameter ``weight_decay``, the decay is looked at too. What is written otherwise becomes
-        such a function by :func:`~adam_tutorial.checking.from_torch` or
-        :func:`~adam_tutorial.checking.from_rule`.
+        place and returns None. Arrays have one dimension and are float64. If ``make``
+        has a parameter ``weight_decay``, the decay is looked at too. What is written
+        otherwise becomes such a function by :func:`~adam_tutorial.checking.from_torch`
+        or :func:`~adam_tutorial.checking.from_rule`.
     rule : {"Adam", "AdamW", "AMSGrad"}
-        What the program is meant to be. For ``"AdamW"`` an L2 penalty is a mistake; otherwise what
+        What the program is meant to be. For ``"AdamW"`` an L2 penalty is a mistake;
+        otherwise what
         ``weight_decay`` does is a remark.
 
     Returns
@@ -167,9 +199,9 @@ def check_optimizer(make: Make, *, rule: str = "Adam") -> Report:
 
     Notes
     -----
-    A program may compute in float32: steps are compared to five digits. What a mistake changes by
-    less is not seen, and neither is what shows only after the tenth step. No more than three
-    mistakes at once are tried.
+    A program may compute in float32: steps are compared to five digits. What a mistake
+    changes by less is not seen, and neither is what shows only after the tenth step. No
+    more than three mistakes at once are tried.
 
     Examples
     --------
@@ -190,15 +222,20 @@ def check_optimizer(make: Make, *, rule: str = "Adam") -> Report:
         raise ValueError(f"rule must be one of {sorted(RIGHT)}, got {rule!r}")
     decays = takes_weight_decay(make)
     if rule == "AdamW" and not decays:
-        raise ValueError("make must have a parameter weight_decay to be checked as AdamW")
+        raise ValueError(
+            "make must have a parameter weight_decay to be checked as AdamW"
+        )
     run = Probe(make, decays)
     first = run.watch(NUMBERS)
     again = run.watch(NUMBERS)
-    # A state that outlives its program spoils what is watched later: only the first look counts.
+    # A state that outlives its program spoils what is watched later: only the first
+    # look counts.
     leaks = not equal(first, again)
     looks = [first] if leaks else [first, run.watch(SMALL), run.watch(ZEROS)]
     shared = leaks or not equal(first, run.watch_beside_another(NUMBERS))
-    keeps_gradient = not leaks and not equal(first, run.watch(NUMBERS, reuse_gradient=True))
+    keeps_gradient = not leaks and not equal(
+        first, run.watch(NUMBERS, reuse_gradient=True)
+    )
 
     found = _explain(looks, rule)
     findings: list[Finding] = []
@@ -233,7 +270,8 @@ def check_optimizer(make: Make, *, rule: str = "Adam") -> Report:
 SHARED = Finding(
     "state shared",
     "what happens to one parameter changes the steps of another",
-    "each parameter has its own t, m and v (or one t that counts steps, not parameters)",
+    "each parameter has its own t, m and v (or one t that counts steps, not"
+    " parameters)",
     IN_NUMPY,
 )
 CHANGES_GRADIENT = Finding(
@@ -244,7 +282,8 @@ CHANGES_GRADIENT = Finding(
 )
 KEEPS_GRADIENT = Finding(
     "gradient kept by reference",
-    "when the caller writes the next gradient into the same array, the state changes with it",
+    "when the caller writes the next gradient into the same array, the state changes"
+    " with it",
     "store a copy, not the array that was handed in",
     IN_NUMPY,
 )
@@ -256,8 +295,10 @@ CHANGES_THETA = Finding(
 )
 FLOAT16 = {
     "zero": "a gradient of zero gives 0/0, because 1e-8 is rounded to zero",
-    "small": "theta becomes infinite for gradients below about 5e-3, because "
-    "(1 - beta2) * g**2 is rounded to zero and m is not",
+    "small": (
+        "theta becomes infinite for gradients below about 5e-3, because "
+        "(1 - beta2) * g**2 is rounded to zero and m is not"
+    ),
 }
 
 
@@ -274,8 +315,12 @@ def _float16(reasons: Sequence[str]) -> Finding:
 def _explains(behaviour: Behaviour, look: Look) -> bool:
     """Return whether a program that behaves so would move like this."""
     step = imitate(behaviour, **look.questions.settings)
-    shown = zip(look.questions.thetas, look.questions.gradients, look.moves, strict=False)
-    return all(same(step(theta, gradient) - theta, move) for theta, gradient, move in shown)
+    shown = zip(
+        look.questions.thetas, look.questions.gradients, look.moves, strict=False
+    )
+    return all(
+        same(step(theta, gradient) - theta, move) for theta, gradient, move in shown
+    )
 
 
 @dataclass(frozen=True)
@@ -297,11 +342,17 @@ def _explain(looks: Sequence[Look], rule: str) -> _Explanation | None:
                 names = frozenset(finding.name for finding in explanation.findings)
                 found.setdefault(names, explanation)
         if found:
-            return next(iter(found.values())) if len(found) == 1 else _undecided(found.values())
+            return (
+                next(iter(found.values()))
+                if len(found) == 1
+                else _undecided(found.values())
+            )
     return None
 
 
-def _explanations(rule: str, mistakes: Sequence[Mistake], number: int) -> Iterator[_Explanation]:
+def _explanations(
+    rule: str, mistakes: Sequence[Mistake], number: int
+) -> Iterator[_Explanation]:
     """Yield every way to be right but for so many mistakes."""
     forms = [(m, seen, changes) for m in mistakes for seen, changes in m.forms.items()]
     for name, right in RIGHT[rule].items():
@@ -314,7 +365,9 @@ def _explanations(rule: str, mistakes: Sequence[Mistake], number: int) -> Iterat
             yield _Explanation(
                 name,
                 replace(right, **changes),
-                tuple(Finding(m.name, seen, m.right, m.chapter) for m, seen, _ in chosen),
+                tuple(
+                    Finding(m.name, seen, m.right, m.chapter) for m, seen, _ in chosen
+                ),
             )
 
 
@@ -333,17 +386,21 @@ def _undecided(explanations: Iterable[_Explanation]) -> _Explanation:
 
 def _unknown(looks: Sequence[Look], rule: str) -> tuple[Difference, Finding]:
     """Return where a program that nothing explains first leaves the right path."""
-    difference = next(found for look in looks if (found := _difference(look, rule)) is not None)
+    difference = next(
+        found for look in looks if (found := _difference(look, rule)) is not None
+    )
     ordinary = difference.settings == looks[0].questions.settings
     where = "" if ordinary else "only where gradients are zero or as small as eps: "
-    given = ", ".join(f"{name}={value:g}" for name, value in difference.settings.items())
+    given = ", ".join(
+        f"{name}={value:g}" for name, value in difference.settings.items()
+    )
     return difference, Finding(
         UNKNOWN,
-        f"{where}at step {len(difference.gradients)} it moves by {difference.moved.round(4)}, and "
-        f"right is {difference.right.round(4)}; the gradient is "
-        f"{difference.gradients[-1].round(4)}, with {given}",
-        "m and v as averages, corrected for their start at zero; then theta - lr * m_hat / "
-        "(sqrt(v_hat) + eps)",
+        f"{where}at step {len(difference.gradients)} it moves by"
+        f" {difference.moved.round(4)}, and right is {difference.right.round(4)}; the"
+        f" gradient is {difference.gradients[-1].round(4)}, with {given}",
+        "m and v as averages, corrected for their start at zero; then theta - lr *"
+        " m_hat / (sqrt(v_hat) + eps)",
         IN_NUMPY,
     )
 
@@ -360,7 +417,9 @@ def _difference(look: Look, rule: str) -> Difference | None:
     return None
 
 
-def _look_at_decay(run: Probe, behaviour: Behaviour, rule: str) -> tuple[str, Finding] | None:
+def _look_at_decay(
+    run: Probe, behaviour: Behaviour, rule: str
+) -> tuple[str, Finding] | None:
     """Return whether what the weight decay does is a "mistake" or a "remark", and what it does."""
     look = run.watch(DECAYING)
     does = [how for how in DECAYS if _explains(replace(behaviour, decay=how), look)]

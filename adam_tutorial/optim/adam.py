@@ -24,22 +24,24 @@ class Adam(AdamFamily):
     Parameters
     ----------
     params : iterable
-        Parameters, named parameters, or parameter groups; of dtype float64, float32, bfloat16,
-        float16, complex64 or complex128, in any layout.
+        Parameters, named parameters, or parameter groups; of dtype float64, float32,
+        bfloat16, float16, complex64 or complex128, in any layout.
     lr : float or Tensor
         Learning rate, the paper's alpha.
     betas : tuple of float or of Tensor
-        Decay rates of the moving averages of the gradient and of its square, each in [0, 1).
+        Decay rates of the moving averages of the gradient and of its square, each in
+        [0, 1).
     eps : float
         Added to the root of v-hat, outside the root.
     weight_decay : float
-        Coefficient of an L2 penalty: ``weight_decay * parameter`` is added to the *gradient*.
-        :class:`AdamW` shrinks the parameter instead, which is not the same.
+        Coefficient of an L2 penalty: ``weight_decay * parameter`` is added to the
+        *gradient*. :class:`AdamW` shrinks the parameter instead, which is not the same.
     amsgrad : bool
-        Divide by the root of the largest v so far (the maximum is taken over the raw v and
-        corrected afterwards, as in PyTorch).
+        Divide by the root of the largest v so far (the maximum is taken over the raw v
+        and corrected afterwards, as in PyTorch).
     foreach, fused : bool, optional
-        Accepted as PyTorch does; the same computation is done, one parameter at a time. With
+        Accepted as PyTorch does; the same computation is done, one parameter at a time.
+        With
         ``fused=True``, a GradScaler hands over its scaled gradients, and the step unscales them.
     maximize : bool
         Climb instead of descend.
@@ -50,34 +52,37 @@ class Adam(AdamFamily):
     decoupled_weight_decay : bool
         True makes this :class:`AdamW`.
     nonfinite : {"pass", "skip", "raise"}
-        What to do when a gradient holds NaN or infinity. ``"pass"``, PyTorch's way: compute on,
-        which ruins parameter and moments. ``"skip"``: leave out the step of *all* parameters, with
-        a RuntimeWarning. ``"raise"``: FloatingPointError, naming the parameter. The last two read
-        every gradient once before the step, and wait for the device. Processes with the same
-        gradients (DistributedDataParallel), or with shards of them as DTensors (fully_shard),
-        decide alike. Where each holds other parameters as plain tensors (ZeroRedundancyOptimizer,
+        What to do when a gradient holds NaN or infinity. ``"pass"``, PyTorch's way:
+        compute on, which ruins parameter and moments. ``"skip"``: leave out the step of
+        *all* parameters, with a RuntimeWarning. ``"raise"``: FloatingPointError, naming
+        the parameter. The last two read every gradient once before the step, and wait
+        for the device. Processes with the same gradients (DistributedDataParallel), or
+        with shards of them as DTensors (fully_shard), decide alike. Where each holds
+        other parameters as plain tensors (ZeroRedundancyOptimizer,
         FullyShardedDataParallel), each decides for its own.
 
     Raises
     ------
     ValueError
-        A hyper-parameter is out of range, flags contradict each other, or a tensor cannot be
-        optimized (not a leaf, expanded, or given twice).
+        A hyper-parameter is out of range, flags contradict each other, or a tensor
+        cannot be optimized (not a leaf, expanded, or given twice).
     TypeError
-        A value or a parameter is of the wrong type, or a group holds a misspelt hyper-parameter.
+        A value or a parameter is of the wrong type, or a group holds a misspelt
+        hyper-parameter.
 
     Notes
     -----
-    The state of a parameter is that of torch's class, under the same names: ``step`` (t),
+    The state of a parameter is that of torch's class, under the same names: ``step``
+    (t),
     ``exp_avg`` (m), ``exp_avg_sq`` (v), and ``max_exp_avg_sq`` with AMSGrad. A checkpoint of one
-    loads into the other; PyTorch then rounds the moments of float16 and bfloat16 parameters to
-    that type. :mod:`torch.distributed.checkpoint` wants every setting in the file, and
-    torch's class has no ``nonfinite``: load its checkpoints with
+    loads into the other; PyTorch then rounds the moments of float16 and bfloat16
+    parameters to that type. :mod:`torch.distributed.checkpoint` wants every setting in
+    the file, and torch's class has no ``nonfinite``: load its checkpoints with
     ``DefaultLoadPlanner(allow_partial_load=True)``.
 
-    Moments of float16 and bfloat16 parameters are float32, and so is the arithmetic; only the
-    parameter is rounded. A complex parameter is treated as its real and imaginary parts.
-    Gradients must be dense.
+    Moments of float16 and bfloat16 parameters are float32, and so is the arithmetic;
+    only the parameter is rounded. A complex parameter is treated as its real and
+    imaginary parts. Gradients must be dense.
 
     References
     ----------
@@ -137,7 +142,8 @@ class Adam(AdamFamily):
         to_average_of_squares(v, g, beta2)
         if settings["amsgrad"]:
             v_max = state["max_exp_avg_sq"]
-            # Not torch.maximum: its derivative needs the v_max that is overwritten here.
+            # Not torch.maximum: its derivative needs the v_max that is overwritten
+            # here.
             v = v_max.copy_(torch.where(v_max >= v, v_max, v))
         root_of_v_hat = (v / one_minus_power(beta2, t)).sqrt_()
         step_size = settings["lr"] / one_minus_power(beta1, t)
@@ -147,16 +153,17 @@ class Adam(AdamFamily):
 class AdamW(Adam):
     """Adam with decoupled weight decay, as a drop-in for :class:`torch.optim.AdamW`.
 
-    Before each step a parameter is multiplied by ``1 - lr * weight_decay``; the gradient, and with
-    it m and v, know nothing of the decay.
+    Before each step a parameter is multiplied by ``1 - lr * weight_decay``; the
+    gradient, and with it m and v, know nothing of the decay.
 
     Parameters
     ----------
-    params, lr, betas, eps, amsgrad, maximize, foreach, capturable, differentiable, fused, nonfinite
+    params, lr, betas, eps, amsgrad, maximize, foreach, capturable, differentiable,
+    fused, nonfinite
         As for :class:`Adam`.
     weight_decay : float
-        A step takes ``lr * weight_decay`` of the parameter away, as in PyTorch. That product, with
-        the first ``lr`` of a schedule, is the paper's lambda.
+        A step takes ``lr * weight_decay`` of the parameter away, as in PyTorch. That
+        product, with the first ``lr`` of a schedule, is the paper's lambda.
 
     Raises
     ------

@@ -1,8 +1,8 @@
 """What all optimizers of this package share; each adds its update rule and nothing else.
 
-A subclass says which moments a parameter has and how one step computes its update, in the dtype
-and layout that it is handed. Everything a training script relies on besides is here: groups,
-closures, dtypes, weight decay, non-finite gradients, checkpoints.
+A subclass says which moments a parameter has and how one step computes its update, in
+the dtype and layout that it is handed. Everything a training script relies on besides
+is here: groups, closures, dtypes, weight decay, non-finite gradients, checkpoints.
 """
 
 from __future__ import annotations
@@ -46,8 +46,8 @@ class AdamFamily(Optimizer):
 
     Notes
     -----
-    A subclass defines ``moments`` and :meth:`_update`. Its hyper-parameters in ``defaults`` are
-    named as in :mod:`torch.optim`.
+    A subclass defines ``moments`` and :meth:`_update`. Its hyper-parameters in
+    ``defaults`` are named as in :mod:`torch.optim`.
     """
 
     moments: tuple[str, ...] = ()
@@ -83,7 +83,9 @@ class AdamFamily(Optimizer):
             raise TypeError(f"a parameter group must be a dict, got {param_group!r}")
         group = dict(param_group)
         if isinstance(group.get("params"), Iterator):
-            group["params"] = list(group["params"])  # the check would use the iterator up
+            group["params"] = list(
+                group["params"]
+            )  # the check would use the iterator up
         taken = {id(p) for other in self.param_groups for p in other["params"]}
         check_group(group, self.defaults, taken=taken, owner=type(self).__name__)
         super().add_param_group(as_plain_numbers(group))
@@ -92,8 +94,8 @@ class AdamFamily(Optimizer):
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """Continue from a checkpoint of this class, or of torch's class of the same name.
 
-        Tensors are copied: the checkpoint, and whoever else loads it, stay independent. Moments
-        of half-precision parameters are float32 whatever the checkpoint holds.
+        Tensors are copied: the checkpoint, and whoever else loads it, stay independent.
+        Moments of half-precision parameters are float32 whatever the checkpoint holds.
 
         Parameters
         ----------
@@ -103,12 +105,12 @@ class AdamFamily(Optimizer):
         Raises
         ------
         ValueError, TypeError
-            It was made with the other kind of weight decay or by another rule, or does not fit
-            the parameters. Nothing has been changed then.
+            It was made with the other kind of weight decay or by another rule, or does
+            not fit the parameters. Nothing has been changed then.
         """
-        # Written anew rather than called on the base class, because that casts moments to the
-        # dtype of the parameter: a float32 second moment of a bfloat16 weight would lose its
-        # digits, and could not move any more.
+        # Written anew rather than called on the base class, because that casts moments
+        # to the dtype of the parameter: a float32 second moment of a bfloat16 weight
+        # would lose its digits, and could not move any more.
         state_dict = dict(state_dict)
         for before in self._optimizer_load_state_dict_pre_hooks.values():
             state_dict = before(self, state_dict) or state_dict
@@ -140,8 +142,8 @@ class AdamFamily(Optimizer):
         TypeError
             A gradient is sparse. No parameter has been changed then.
         FloatingPointError
-            A gradient is not finite, and the group's ``nonfinite`` is ``"raise"``. No parameter
-            has been changed then.
+            A gradient is not finite, and the group's ``nonfinite`` is ``"raise"``. No
+            parameter has been changed then.
         """
         loss = None
         if closure is not None:
@@ -177,9 +179,9 @@ class AdamFamily(Optimizer):
                     continue
                 if gradient.layout != torch.strided:
                     raise TypeError(
-                        f"{type(self).__name__} needs dense gradients, got one of layout "
-                        f"{gradient.layout} for {_name(group, index, place)}; "
-                        "use torch.optim.SparseAdam, or Embedding(sparse=False)"
+                        f"{type(self).__name__} needs dense gradients, got one of"
+                        f" layout {gradient.layout} for {_name(group, index, place)};"
+                        " use torch.optim.SparseAdam, or Embedding(sparse=False)"
                     )
                 if group.get("nonfinite", "pass") == "pass" or _is_finite(gradient):
                     continue
@@ -189,7 +191,8 @@ class AdamFamily(Optimizer):
                     )
                 bad = bad or _name(group, index, place)
         if bad:
-            # Not silent: a run that skips every step would look like one that has converged.
+            # Not silent: a run that skips every step would look like one that has
+            # converged.
             warnings.warn(
                 f"skipped the step: the gradient of {bad} is not finite",
                 RuntimeWarning,
@@ -199,27 +202,33 @@ class AdamFamily(Optimizer):
 
     def _moment_names(self, group: Settings) -> tuple[str, ...]:
         """Return the names of the moments that the group's settings ask for."""
-        return (*self.moments, "max_exp_avg_sq") if group.get("amsgrad") else self.moments
+        return (
+            (*self.moments, "max_exp_avg_sq") if group.get("amsgrad") else self.moments
+        )
 
     def _init_group(self, group: Settings) -> None:
         """Give each parameter with a gradient the state that is missing.
 
-        The name is the one that ``torch.compile`` looks for: it runs this method instead of
-        tracing it.
+        The name is the one that ``torch.compile`` looks for: it runs this method
+        instead of tracing it.
         """
         for parameter in group["params"]:
             if parameter.grad is None:
                 continue
             state = self.state[parameter]
             if "step" not in state:
-                # torch keeps counters in float32, which cannot count further than 2**24.
+                # torch keeps counters in float32, which cannot count further than
+                # 2**24.
                 device = parameter.device if group.get("capturable") else "cpu"
                 state["step"] = torch.zeros((), dtype=torch.float64, device=device)
                 for name, value in self.scalars:
-                    state[name] = torch.full((), value, dtype=torch.float64, device=device)
+                    state[name] = torch.full(
+                        (), value, dtype=torch.float64, device=device
+                    )
             for name in self._moment_names(group):
                 if name not in state:
-                    # Also when AMSGrad is switched on in mid-run: its maximum begins at zero.
+                    # Also when AMSGrad is switched on in mid-run: its maximum begins at
+                    # zero.
                     state[name] = torch.zeros_like(
                         parameter,
                         dtype=moment_dtype(parameter),
@@ -232,7 +241,9 @@ class AdamFamily(Optimizer):
         settings = {**group, **(_as_doubles(group) if recorded else _as_floats(group))}
         for parameter in group["params"]:
             if parameter.grad is not None:
-                self._step_parameter(parameter, self.state[parameter], settings, recorded)
+                self._step_parameter(
+                    parameter, self.state[parameter], settings, recorded
+                )
 
     def _step_parameter(
         self, parameter: Tensor, stored: State, settings: Settings, recorded: bool
@@ -250,8 +261,8 @@ class AdamFamily(Optimizer):
         state["t"] = stored["step"] if recorded else int(stored["step"])
         g = _as_real(parameter.grad.resolve_conj())  # type: ignore[union-attr]
 
-        # Half precision is the format of the parameter, not of the arithmetic: eps would be zero
-        # in float16, and 1 - beta2 would be lost in bfloat16.
+        # Half precision is the format of the parameter, not of the arithmetic: eps
+        # would be zero in float16, and 1 - beta2 would be lost in bfloat16.
         theta = target.float() if parameter.dtype in HALF else target
         g = g.to(theta.dtype)
         scale = getattr(self, "grad_scale", None)
@@ -312,8 +323,9 @@ def to_average_of_squares(average: Tensor, value: Tensor, beta: float | Tensor) 
 
 def _is_finite(gradient: Tensor) -> bool:
     """Say whether all elements are finite; of a DTensor, also those that other processes hold."""
-    # Counted, since the sum of a DTensor is right in every version of torch: from all(), torch 2.13
-    # reads the own shard only, and the processes would decide differently about one step.
+    # Counted, since the sum of a DTensor is right in every version of torch: from
+    # all(), torch 2.13 reads the own shard only, and the processes would decide
+    # differently about one step.
     count = gradient.isfinite().sum()
     if hasattr(count, "full_tensor"):
         count = count.full_tensor()

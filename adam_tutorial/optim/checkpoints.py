@@ -18,8 +18,8 @@ if TYPE_CHECKING:
 
 __all__ = ["checked_state"]
 
-# What a checkpoint meant that is older than the setting. `nonfinite` is not torch's: the
-# optimizer's own setting stays.
+# What a checkpoint meant that is older than the setting. `nonfinite` is not torch's:
+# the optimizer's own setting stays.
 BEFORE_IT_EXISTED = {
     "amsgrad": False,
     "maximize": False,
@@ -30,7 +30,9 @@ BEFORE_IT_EXISTED = {
 }
 
 
-def checked_state(optimizer: AdamFamily, state_dict: Mapping[str, Any]) -> dict[str, Any]:
+def checked_state(
+    optimizer: AdamFamily, state_dict: Mapping[str, Any]
+) -> dict[str, Any]:
     """Return the state and the groups that the optimizer has after loading.
 
     Parameters
@@ -43,7 +45,8 @@ def checked_state(optimizer: AdamFamily, state_dict: Mapping[str, Any]) -> dict[
     Returns
     -------
     dict
-        With the keys ``state`` and ``param_groups``; shares no tensor with ``state_dict``.
+        With the keys ``state`` and ``param_groups``; shares no tensor with
+        ``state_dict``.
 
     Raises
     ------
@@ -52,7 +55,9 @@ def checked_state(optimizer: AdamFamily, state_dict: Mapping[str, Any]) -> dict[
     """
     for key in ("state", "param_groups"):
         if key not in state_dict:
-            raise ValueError(f"a state dict needs the key {key!r}, got {sorted(state_dict)}")
+            raise ValueError(
+                f"a state dict needs the key {key!r}, got {sorted(state_dict)}"
+            )
     saved = state_dict["param_groups"]
     sizes = [len(group["params"]) for group in saved]
     ours = [len(group["params"]) for group in optimizer.param_groups]
@@ -63,8 +68,8 @@ def checked_state(optimizer: AdamFamily, state_dict: Mapping[str, Any]) -> dict[
         )
     if sizes != ours:
         raise ValueError(
-            "loaded state dict contains a parameter group that doesn't match the size of "
-            f"optimizer's group: sizes {sizes}, but the optimizer has {ours}"
+            "loaded state dict contains a parameter group that doesn't match the size"
+            f" of optimizer's group: sizes {sizes}, but the optimizer has {ours}"
         )
     groups = [
         _loaded_group(optimizer, group, new)
@@ -81,14 +86,18 @@ def checked_state(optimizer: AdamFamily, state_dict: Mapping[str, Any]) -> dict[
             parameter, group = owners[key]
             state[parameter] = _loaded_entry(optimizer, key, entry, parameter, group)
         else:
-            state[key] = copy.deepcopy(entry)  # belongs to no parameter: torch keeps it too
+            state[key] = copy.deepcopy(
+                entry
+            )  # belongs to no parameter: torch keeps it too
     return {"state": state, "param_groups": groups}
 
 
 def _loaded_group(
     optimizer: AdamFamily, group: Mapping[str, Any], saved: Mapping[str, Any]
 ) -> dict[str, Any]:
-    new = as_plain_numbers({k: copy.deepcopy(v) for k, v in saved.items() if k != "params"})
+    new = as_plain_numbers(
+        {k: copy.deepcopy(v) for k, v in saved.items() if k != "params"}
+    )
     for name in optimizer.defaults:
         if name not in new:
             new[name] = BEFORE_IT_EXISTED.get(name, group[name])
@@ -123,8 +132,8 @@ def _loaded_entry(
     missing = [name for name in (*scalars, *optimizer.moments) if name not in entry]
     if missing:
         raise ValueError(
-            f"the state of parameter {key!r} has no {missing[0]!r}, only {sorted(entry)}: "
-            f"it was not made by {type(optimizer).__name__}"
+            f"the state of parameter {key!r} has no {missing[0]!r}, only"
+            f" {sorted(entry)}: it was not made by {type(optimizer).__name__}"
         )
     loaded: dict[str, Any] = {}
     for name, value in entry.items():
@@ -132,15 +141,19 @@ def _loaded_entry(
             number = float(value)  # older versions of torch kept plain numbers
             if not 0 <= number < math.inf:
                 raise ValueError(
-                    f"{name} of parameter {key!r} must be finite and not negative, got {value!r}"
+                    f"{name} of parameter {key!r} must be finite and not negative, got"
+                    f" {value!r}"
                 )
             device = parameter.device if group.get("capturable") else "cpu"
             loaded[name] = torch.tensor(number, dtype=torch.float64, device=device)
         elif name in (*optimizer.moments, "max_exp_avg_sq"):
-            if not isinstance(value, Tensor) or value.is_complex() != parameter.is_complex():
+            if (
+                not isinstance(value, Tensor)
+                or value.is_complex() != parameter.is_complex()
+            ):
                 raise TypeError(
-                    f"{name} of parameter {key!r} must be a tensor as {parameter.dtype} needs it, "
-                    f"got {getattr(value, 'dtype', value)!r}"
+                    f"{name} of parameter {key!r} must be a tensor as {parameter.dtype}"
+                    f" needs it, got {getattr(value, 'dtype', value)!r}"
                 )
             if value.shape != parameter.shape:
                 raise ValueError(

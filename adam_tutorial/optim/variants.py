@@ -28,7 +28,8 @@ class Adamax(AdamFamily):
 
     Parameters
     ----------
-    params, lr, betas, weight_decay, foreach, maximize, differentiable, capturable, nonfinite
+    params, lr, betas, weight_decay, foreach, maximize, differentiable, capturable,
+    nonfinite
         As for :class:`Adam`.
     eps : float
         Added to the absolute value of each gradient.
@@ -96,11 +97,12 @@ class NAdam(AdamFamily):
 
     Parameters
     ----------
-    params, lr, betas, eps, weight_decay, foreach, maximize, capturable, differentiable, nonfinite
+    params, lr, betas, eps, weight_decay, foreach, maximize, capturable, differentiable,
+    nonfinite
         As for :class:`Adam`.
     momentum_decay : float
-        How fast the momentum rises from half of ``betas[0]`` to ``betas[0]``: half of the rise
-        takes about ``17 / momentum_decay`` steps, 4,245 with the default.
+        How fast the momentum rises from half of ``betas[0]`` to ``betas[0]``: half of
+        the rise takes about ``17 / momentum_decay`` steps, 4,245 with the default.
     decoupled_weight_decay : bool
         True decays as :class:`AdamW` does.
 
@@ -168,7 +170,9 @@ class NAdam(AdamFamily):
         mu = beta1 * (1 - 0.5 * 0.96 ** (t * decay))
         mu_next = beta1 * (1 - 0.5 * 0.96 ** ((t + 1) * decay))
         state["mu_product"] *= mu
-        product: Any = state["mu_product"] if isinstance(t, Tensor) else state["mu_product"].item()
+        product: Any = (
+            state["mu_product"] if isinstance(t, Tensor) else state["mu_product"].item()
+        )
         to_average(m, g, beta1)
         to_average_of_squares(v, g, beta2)
         ahead = m * (mu_next / (1 - product * mu_next)) + g * ((1 - mu) / (1 - product))
@@ -182,7 +186,8 @@ class RAdam(AdamFamily):
 
     Parameters
     ----------
-    params, lr, betas, weight_decay, foreach, maximize, capturable, differentiable, nonfinite
+    params, lr, betas, weight_decay, foreach, maximize, capturable, differentiable,
+    nonfinite
         As for :class:`Adam`.
     eps : float
         Added to the root of the *uncorrected* v.
@@ -196,13 +201,15 @@ class RAdam(AdamFamily):
 
     Notes
     -----
-    As in PyTorch, steps are adaptive from rho_t > 5 on: with the default betas, from t = 6. Until
-    then a step is ``lr`` times the corrected average of the *gradients*: large gradients give large
-    steps, so clip them. With ``betas[1] <= 2/3`` rho_t never exceeds 5, and no step is adaptive.
+    As in PyTorch, steps are adaptive from rho_t > 5 on: with the default betas, from t
+    = 6. Until then a step is ``lr`` times the corrected average of the *gradients*:
+    large gradients give large steps, so clip them. With ``betas[1] <= 2/3`` rho_t never
+    exceeds 5, and no step is adaptive.
 
     References
     ----------
-    Liu et al. (2020), "On the Variance of the Adaptive Learning Rate and Beyond", algorithm 2.
+    Liu et al. (2020), "On the Variance of the Adaptive Learning Rate and Beyond",
+    algorithm 2.
 
     Examples
     --------
@@ -260,11 +267,14 @@ class RAdam(AdamFamily):
         m_hat: Tensor = m * (-settings["lr"] / one_minus_power(beta1, t))
         if not isinstance(rho, Tensor) and rho <= 5:
             return m_hat
-        r_squared = (rho - 4) * (rho - 2) * rho_inf / ((rho_inf - 4) * (rho_inf - 2) * rho)
+        r_squared = (
+            (rho - 4) * (rho - 2) * rho_inf / ((rho_inf - 4) * (rho_inf - 2) * rho)
+        )
         root_of_v = v.sqrt() + settings["eps"]
         if not isinstance(rho, Tensor):
             return m_hat.div_(root_of_v).mul_(math.sqrt(r_squared * correction2))
-        # Both kinds of step are in the graph; clamped, since r is not real in the first steps.
+        # Both kinds of step are in the graph; clamped, since r is not real in the first
+        # steps.
         factor = (r_squared.clamp(min=0) * correction2).sqrt()
         return torch.where(rho > 5, m_hat * factor / root_of_v, m_hat)
 
@@ -277,8 +287,8 @@ class AdaBelief(AdamFamily):
     params, lr, betas, foreach, maximize, capturable, differentiable, nonfinite
         As for :class:`Adam`.
     eps : float
-        Added to the second moment at *every* step, and to its root. What it adds to the corrected
-        moment in all is ``eps / (1 - betas[1])``: 1e-13 with the defaults.
+        Added to the second moment at *every* step, and to its root. What it adds to the
+        corrected moment in all is ``eps / (1 - betas[1])``: 1e-13 with the defaults.
     weight_decay : float
         As for :class:`AdamW`.
     decoupled_weight_decay : bool
@@ -295,8 +305,8 @@ class AdaBelief(AdamFamily):
 
     References
     ----------
-    Zhuang et al. (2020), "AdaBelief Optimizer: Adapting Stepsizes by the Belief in Observed
-    Gradients", algorithm 2.
+    Zhuang et al. (2020), "AdaBelief Optimizer: Adapting Stepsizes by the Belief in
+    Observed Gradients", algorithm 2.
 
     Examples
     --------
@@ -360,11 +370,12 @@ class Lion(AdamFamily):
     params, foreach, maximize, capturable, differentiable, nonfinite
         As for :class:`Adam`.
     lr : float or Tensor
-        Length of every coordinate's step. The authors advise three to ten times less than for
-        Adam, and as many times more weight decay, so that ``lr * weight_decay`` stays.
+        Length of every coordinate's step. The authors advise three to ten times less
+        than for Adam, and as many times more weight decay, so that
+        ``lr * weight_decay`` stays.
     betas : tuple of float or of Tensor
-        Share of the average in the step; share that the average keeps. There is no average of
-        squares.
+        Share of the average in the step; share that the average keeps. There is no
+        average of squares.
     weight_decay : float
         As for :class:`AdamW`.
 

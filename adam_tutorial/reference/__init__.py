@@ -1,8 +1,9 @@
 """Update rules in NumPy, written as the papers write them. Read them here; train with ``optim``.
 
-A rule is a pure function ``(state, gradient) -> (state, update)``; the caller adds the update to
-its parameters. ``None`` is the state before the first step. Nothing is changed in place, and a
-float32 gradient gives a float32 update. Rules that need the parameters (weight decay) take them as
+A rule is a pure function ``(state, gradient) -> (state, update)``; the caller adds the
+update to its parameters. ``None`` is the state before the first step. Nothing is
+changed in place, and a float32 gradient gives a float32 update. Rules that need the
+parameters (weight decay) take them as
 ``theta``.
 
 >>> import numpy as np
@@ -13,7 +14,8 @@ float32 gradient gives a float32 update. Rules that need the parameters (weight 
 >>> theta.round(3).tolist()
 [0.702, -1.701]
 
-Where to look: ``classic`` holds what came before Adam, ``adam`` the paper's own algorithms,
+Where to look: ``classic`` holds what came before Adam, ``adam`` the paper's own
+algorithms,
 ``variants`` what changes a line or two of Adam, ``rule`` what all rules share, ``online`` long runs
 on linear losses.
 """

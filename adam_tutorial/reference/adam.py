@@ -9,7 +9,11 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from adam_tutorial.reference.rule import Array, as_float, rule
-from adam_tutorial.theory import bias_correction, decaying_bias_correction, step_size_factor
+from adam_tutorial.theory import (
+    bias_correction,
+    decaying_bias_correction,
+    step_size_factor,
+)
 
 __all__ = [
     "AdaMaxState",
@@ -96,7 +100,8 @@ def adam(
 
     Examples
     --------
-    The first step has the length of the learning rate, whatever the size of the gradient:
+    The first step has the length of the learning rate, whatever the size of the
+    gradient:
 
     >>> state, update = adam(None, [5.0, -0.001], lr=0.1)
     >>> update.round(4).tolist()
@@ -126,7 +131,8 @@ def adam_efficient(
 ) -> tuple[AdamState, Array]:
     """Adam in the order of the end of section 2: both corrections in one scalar.
 
-    It equals :func:`adam` when ``eps_hat`` is ``eps * sqrt(1 - beta2**t)``, which changes with t.
+    It equals :func:`adam` when ``eps_hat`` is ``eps * sqrt(1 - beta2**t)``, which
+    changes with t.
 
     Parameters
     ----------
@@ -154,8 +160,8 @@ def adam_efficient(
 
     Examples
     --------
-    A first gradient as small as ``eps_hat`` moves a parameter by 3 % of the learning rate. One as
-    small as the ``eps`` of :func:`adam` moves it by a half:
+    A first gradient as small as ``eps_hat`` moves a parameter by 3 % of the learning
+    rate. One as small as the ``eps`` of :func:`adam` moves it by a half:
 
     >>> _, update = adam_efficient(None, 1e-8, lr=1.0, eps_hat=1e-8)
     >>> _, other = adam(None, 1e-8, lr=1.0, eps=1e-8)
@@ -191,7 +197,8 @@ def adam_regret(
     lr, beta1, beta2, eps : float
         As in :func:`adam`, all at t = 1.
     beta1_factor : float
-        The theorem's lambda, in (0, 1]: at step t, beta1 is ``beta1 * beta1_factor**(t - 1)``.
+        The theorem's lambda, in (0, 1]: at step t, beta1 is
+        ``beta1 * beta1_factor**(t - 1)``.
 
     Returns
     -------
@@ -204,8 +211,9 @@ def adam_regret(
 
     Notes
     -----
-    The paper does not say how the bias is corrected when beta1 changes. The weights in m then add
-    up to one minus the product of all beta1 so far, and m is divided by this.
+    The paper does not say how the bias is corrected when beta1 changes. The weights in
+    m then add up to one minus the product of all beta1 so far, and m is divided by
+    this.
 
     References
     ----------
@@ -254,7 +262,8 @@ def adamax(
     lr, beta1, beta2 : float
         As in :func:`adam`.
     eps : float
-        Added to ``|g|``, as PyTorch does. The paper has none, and 0/0 where every gradient was 0.
+        Added to ``|g|``, as PyTorch does. The paper has none, and 0/0 where every
+        gradient was 0.
 
     Returns
     -------
@@ -271,7 +280,8 @@ def adamax(
 
     Examples
     --------
-    One large gradient stays in the maximum, so small ones hardly change the steps after it:
+    One large gradient stays in the maximum, so small ones hardly change the steps after
+    it:
 
     >>> state = None
     >>> for g in (5.0, 0.5, -0.5):

@@ -49,7 +49,9 @@ class AdaDeltaState(NamedTuple):
 
 
 @rule
-def gradient_descent(state: None, gradient: ArrayLike, *, lr: float = 1e-2) -> tuple[None, Array]:
+def gradient_descent(
+    state: None, gradient: ArrayLike, *, lr: float = 1e-2
+) -> tuple[None, Array]:
     """Step against the gradient, in proportion to it.
 
     Parameters
@@ -118,7 +120,8 @@ def momentum(
     References
     ----------
     Polyak (1964), "Some methods of speeding up the convergence of iteration methods";
-    Sutskever et al. (2013), "On the importance of initialization and momentum", for Nesterov's.
+    Sutskever et al. (2013), "On the importance of initialization and momentum", for
+    Nesterov's.
 
     Examples
     --------
@@ -140,7 +143,11 @@ def momentum(
 
 @rule
 def adagrad(
-    state: AdaGradState | None, gradient: ArrayLike, *, lr: float = 1e-2, eps: float = 1e-10
+    state: AdaGradState | None,
+    gradient: ArrayLike,
+    *,
+    lr: float = 1e-2,
+    eps: float = 1e-10,
 ) -> tuple[AdaGradState, Array]:
     """Divide each coordinate's step by the root of the sum of its squared gradients.
 
@@ -205,8 +212,8 @@ def rmsprop(
     lr, beta, eps : float
         Learning rate; decay rate in [0, 1); what is added to the root.
     centered : bool
-        Subtract the square of the mean: divide by the standard deviation, not by the root of the
-        mean square.
+        Subtract the square of the mean: divide by the standard deviation, not by the
+        root of the mean square.
 
     Returns
     -------
@@ -219,12 +226,14 @@ def rmsprop(
 
     References
     ----------
-    Tieleman, Hinton (2012), lecture 6.5 of "Neural Networks for Machine Learning"; Graves (2013),
-    "Generating Sequences with Recurrent Neural Networks", equations 38 to 45, for the centred form.
+    Tieleman, Hinton (2012), lecture 6.5 of "Neural Networks for Machine Learning";
+    Graves (2013), "Generating Sequences with Recurrent Neural Networks", equations 38
+    to 45, for the centred form.
 
     Examples
     --------
-    The average starts at zero and is not corrected, so the first step is ten learning rates long:
+    The average starts at zero and is not corrected, so the first step is ten learning
+    rates long:
 
     >>> _, update = rmsprop(None, [5.0, -0.5], lr=0.1, beta=0.99)
     >>> update.round(4).tolist()
@@ -259,8 +268,8 @@ def adadelta(
     lr : float
         Factor on the update; 1 in the paper.
     rho, eps : float
-        Decay rate in [0, 1); what is added inside both roots. It decides how long the first steps
-        are.
+        Decay rate in [0, 1); what is added inside both roots. It decides how long the
+        first steps are.
 
     Returns
     -------

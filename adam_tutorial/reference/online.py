@@ -29,10 +29,10 @@ def linear_trajectory(
 ) -> Array:
     """Follow Adam or AMSGrad on losses ``g_t * theta`` and return every point on the way.
 
-    The slope of a linear loss is the same everywhere, so all updates are known before the first is
-    made. Only staying in the interval needs the steps in order. The points are those of
-    :func:`adam_tutorial.reference.adam` or :func:`adam_tutorial.reference.amsgrad`, followed step
-    by step.
+    The slope of a linear loss is the same everywhere, so all updates are known before
+    the first is made. Only staying in the interval needs the steps in order. The points
+    are those of :func:`adam_tutorial.reference.adam` or
+    :func:`adam_tutorial.reference.amsgrad`, followed step by step.
 
     Parameters
     ----------
@@ -61,8 +61,9 @@ def linear_trajectory(
     Raises
     ------
     ValueError
-        A hyper-parameter is out of range, ``gradients`` has not one dimension, the starting point
-        is outside the interval, or a step is 0/0 because ``eps`` and all gradients so far are 0.
+        A hyper-parameter is out of range, ``gradients`` has not one dimension, the
+        starting point is outside the interval, or a step is 0/0 because ``eps`` and all
+        gradients so far are 0.
 
     Examples
     --------
@@ -81,7 +82,9 @@ def linear_trajectory(
     if g.ndim != 1:
         raise ValueError(f"gradients must have shape (steps,), got {g.shape}")
     if eps == 0 and g.size and g[0] == 0:
-        raise ValueError("the first gradient is 0; give an eps above 0, or the first step is 0/0")
+        raise ValueError(
+            "the first gradient is 0; give an eps above 0, or the first step is 0/0"
+        )
 
     t = np.arange(1, g.size + 1)
     m, v = _moving_average(g, beta1), _moving_average(g**2, beta2)
@@ -101,7 +104,9 @@ def linear_trajectory(
 
 def _moving_average(values: Array, beta: float) -> Array:
     weight = 1 - beta
-    averages = accumulate(values.tolist(), lambda m, x: beta * m + weight * x, initial=0.0)
+    averages = accumulate(
+        values.tolist(), lambda m, x: beta * m + weight * x, initial=0.0
+    )
     return _scan(averages, len(values) + 1)[1:]
 
 

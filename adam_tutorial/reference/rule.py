@@ -25,8 +25,9 @@ DECAY_RATES = frozenset({"beta", "beta1", "beta2", "rho"})
 def rule(function: Callable[P, R]) -> Callable[P, R]:
     """Check what a rule is given before it computes, so that its lines are formulas only.
 
-    Numbers must be finite and not negative; those called ``beta``, ``beta1``, ``beta2`` or ``rho``
-    must be in [0, 1). A state is None or a named tuple, made for gradients of the same shape.
+    Numbers must be finite and not negative; those called ``beta``, ``beta1``, ``beta2``
+    or ``rho`` must be in [0, 1). A state is None or a named tuple, made for gradients
+    of the same shape.
 
     Parameters
     ----------
@@ -36,8 +37,8 @@ def rule(function: Callable[P, R]) -> Callable[P, R]:
     Returns
     -------
     function
-        Raises ValueError, naming argument and value, for what does not fit, and TypeError for a
-        state that no rule has returned.
+        Raises ValueError, naming argument and value, for what does not fit, and
+        TypeError for a state that no rule has returned.
 
     Examples
     --------
@@ -65,7 +66,8 @@ def rule(function: Callable[P, R]) -> Callable[P, R]:
             # NumPy would stretch one to the other in silence. Counters have no shape.
             if hasattr(value, "shape") and value.shape != shape:
                 raise ValueError(
-                    f"state.{name} has the shape {value.shape}, but the gradient has {shape}"
+                    f"state.{name} has the shape {value.shape}, but the gradient has"
+                    f" {shape}"
                 )
         given = {
             name: _checked(name, value) if name in known else value
@@ -75,7 +77,8 @@ def rule(function: Callable[P, R]) -> Callable[P, R]:
             given["theta"] = np.asarray(given["theta"], dtype=as_float(gradient).dtype)
             if given["theta"].shape != shape:
                 raise ValueError(
-                    f"theta has the shape {given['theta'].shape}, but the gradient has {shape}"
+                    f"theta has the shape {given['theta'].shape}, but the gradient has"
+                    f" {shape}"
                 )
         return function(state, gradient, **given)  # type: ignore[arg-type]
 
@@ -107,7 +110,8 @@ def trajectory(
     Parameters
     ----------
     rule : function
-        One of this module's rules. A rule that takes ``theta`` is given the current point.
+        One of this module's rules. A rule that takes ``theta`` is given the current
+        point.
     gradient : function
         Takes parameters, returns their gradient.
     theta : array_like
@@ -115,10 +119,10 @@ def trajectory(
     steps : int
         Number of steps.
     box : pair of array_like, optional
-        Lowest and highest allowed parameters. After each step a point outside is moved to the
-        nearest point inside. In a box, this is also the projection in the norm that Adam's
-        denominator defines, which the regret theorems use: that norm weighs coordinates, and each
-        coordinate is clipped for itself.
+        Lowest and highest allowed parameters. After each step a point outside is moved
+        to the nearest point inside. In a box, this is also the projection in the norm
+        that Adam's denominator defines, which the regret theorems use: that norm weighs
+        coordinates, and each coordinate is clipped for itself.
     **hyperparameters
         Passed on to the rule.
 
@@ -161,12 +165,15 @@ def as_float(values: ArrayLike) -> Array:
     Raises
     ------
     TypeError
-        The values are complex. The papers define no rule for them; PyTorch treats the two parts
-        as two coordinates, Optax lets them share one second moment.
+        The values are complex. The papers define no rule for them; PyTorch treats the
+        two parts as two coordinates, Optax lets them share one second moment.
     """
     array = np.asarray(values)
     if np.issubdtype(array.dtype, np.complexfloating):
         raise TypeError(
-            f"values must be real, got {array.dtype}; give real and imaginary parts as coordinates"
+            f"values must be real, got {array.dtype}; give real and imaginary parts as"
+            " coordinates"
         )
-    return array if np.issubdtype(array.dtype, np.floating) else array.astype(np.float64)
+    return (
+        array if np.issubdtype(array.dtype, np.floating) else array.astype(np.float64)
+    )

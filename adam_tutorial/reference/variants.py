@@ -10,7 +10,12 @@ from numpy.typing import ArrayLike
 
 from adam_tutorial.reference.adam import AdamState, adam, moments
 from adam_tutorial.reference.rule import Array, as_float, rule
-from adam_tutorial.theory import bias_correction, nadam_momentum, radam_rectification, radam_rho
+from adam_tutorial.theory import (
+    bias_correction,
+    nadam_momentum,
+    radam_rectification,
+    radam_rho,
+)
 
 __all__ = [
     "AMSGradState",
@@ -73,11 +78,12 @@ def amsgrad(
     lr, beta1, beta2, eps : float
         As in :func:`~adam_tutorial.reference.adam`.
     maximum_of : {"v", "v_hat"}
-        Take the maximum over the raw v and correct it afterwards (PyTorch, Keras), or over the
-        corrected v-hat (Optax). In the second, a large first gradient counts fully for ever.
+        Take the maximum over the raw v and correct it afterwards (PyTorch, Keras), or
+        over the corrected v-hat (Optax). In the second, a large first gradient counts
+        fully for ever.
     correct_bias : bool
-        False is the paper's algorithm, which corrects neither m nor v; both definitions are the
-        same then.
+        False is the paper's algorithm, which corrects neither m nor v; both definitions
+        are the same then.
 
     Returns
     -------
@@ -94,8 +100,8 @@ def amsgrad(
 
     Examples
     --------
-    After one large gradient and a hundred small ones, the step of the second definition is still
-    short:
+    After one large gradient and a hundred small ones, the step of the second definition
+    is still short:
 
     >>> for maximum_of in ("v", "v_hat"):
     ...     state = None
@@ -108,14 +114,20 @@ def amsgrad(
     if maximum_of not in ("v", "v_hat"):
         raise ValueError(f"maximum_of must be 'v' or 'v_hat', got {maximum_of!r}")
     g = as_float(gradient)
-    before, v_max = (AdamState(*state[:3]), state.v_max) if state else (None, np.zeros_like(g))
+    before, v_max = (
+        (AdamState(*state[:3]), state.v_max) if state else (None, np.zeros_like(g))
+    )
     t, m, v = moments(before, g, beta1, beta2)
     correction1, correction2 = (
-        (bias_correction(beta1, t), bias_correction(beta2, t)) if correct_bias else (1.0, 1.0)
+        (bias_correction(beta1, t), bias_correction(beta2, t))
+        if correct_bias
+        else (1.0, 1.0)
     )
     v_max = np.maximum(v_max, v if maximum_of == "v" else v / correction2)
     v_hat = v_max / correction2 if maximum_of == "v" else v_max
-    return AMSGradState(t, m, v, v_max), -lr * (m / correction1) / (np.sqrt(v_hat) + eps)
+    return AMSGradState(t, m, v, v_max), -lr * (m / correction1) / (
+        np.sqrt(v_hat) + eps
+    )
 
 
 @rule
@@ -140,7 +152,8 @@ def nadam(
     lr, beta1, beta2, eps : float
         As in :func:`~adam_tutorial.reference.adam`.
     momentum_decay : float
-        How fast mu rises from ``beta1 / 2`` to ``beta1``; PyTorch's psi (1/250 in the paper).
+        How fast mu rises from ``beta1 / 2`` to ``beta1``; PyTorch's psi (1/250 in the
+        paper).
 
     Returns
     -------
@@ -153,9 +166,9 @@ def nadam(
 
     References
     ----------
-    Dozat (2016), "Incorporating Nesterov Momentum into Adam". As in PyTorch, m averages with
-    beta1, while mu weighs it against the gradient; in the paper it averages with mu too. So the
-    divisors are not exactly the sums of the weights in m.
+    Dozat (2016), "Incorporating Nesterov Momentum into Adam". As in PyTorch, m averages
+    with beta1, while mu weighs it against the gradient; in the paper it averages with
+    mu too. So the divisors are not exactly the sums of the weights in m.
 
     Examples
     --------
@@ -170,7 +183,9 @@ def nadam(
     -0.0262
     """
     g = as_float(gradient)
-    before, product = (AdamState(*state[:3]), state.mu_product) if state else (None, 1.0)
+    before, product = (
+        (AdamState(*state[:3]), state.mu_product) if state else (None, 1.0)
+    )
     t, m, v = moments(before, g, beta1, beta2)
     mu = nadam_momentum(t, beta1, momentum_decay)
     mu_next = nadam_momentum(t + 1, beta1, momentum_decay)
@@ -204,8 +219,8 @@ def radam(
     eps : float
         Added to the root of the *uncorrected* v, as in PyTorch; the paper has none.
     threshold : float
-        Adaptive steps begin when rho_t is larger: 5 in PyTorch and the authors' code, 4 in the
-        paper. Below 4 the rectification is not defined.
+        Adaptive steps begin when rho_t is larger: 5 in PyTorch and the authors' code, 4
+        in the paper. Below 4 the rectification is not defined.
 
     Returns
     -------
@@ -218,7 +233,8 @@ def radam(
 
     References
     ----------
-    Liu et al. (2020), "On the Variance of the Adaptive Learning Rate and Beyond", algorithm 2.
+    Liu et al. (2020), "On the Variance of the Adaptive Learning Rate and Beyond",
+    algorithm 2.
 
     Examples
     --------
@@ -319,9 +335,10 @@ def adamw(
     weight_decay : float
         Coefficient of the decay.
     decay_times_lr : bool
-        True: a step takes ``lr * weight_decay`` of the parameter away (PyTorch, Keras, Optax), and
-        the paper's lambda is that product. False: it takes ``weight_decay``, which is the paper's
-        lambda. The paper's schedule, a factor of both terms, is left to the caller.
+        True: a step takes ``lr * weight_decay`` of the parameter away (PyTorch, Keras,
+        Optax), and the paper's lambda is that product. False: it takes
+        ``weight_decay``, which is the paper's lambda. The paper's schedule, a factor of
+        both terms, is left to the caller.
 
     Returns
     -------
@@ -334,7 +351,8 @@ def adamw(
 
     References
     ----------
-    Loshchilov, Hutter (2019), "Decoupled Weight Decay Regularization", algorithm 2, line 12.
+    Loshchilov, Hutter (2019), "Decoupled Weight Decay Regularization", algorithm 2,
+    line 12.
 
     Examples
     --------
@@ -379,7 +397,8 @@ def adabelief(
     lr, beta1, beta2 : float
         As in :func:`~adam_tutorial.reference.adam`.
     eps : float
-        Added to s at *every* step, and to the root of s-hat. What it adds to s-hat in all is
+        Added to s at *every* step, and to the root of s-hat. What it adds to s-hat in
+        all is
         ``eps / (1 - beta2)`` at any t: 1e-13 with the defaults.
 
     Returns
@@ -393,13 +412,13 @@ def adabelief(
 
     References
     ----------
-    Zhuang et al. (2020), "AdaBelief Optimizer: Adapting Stepsizes by the Belief in Observed
-    Gradients", algorithm 2.
+    Zhuang et al. (2020), "AdaBelief Optimizer: Adapting Stepsizes by the Belief in
+    Observed Gradients", algorithm 2.
 
     Examples
     --------
-    Gradients that agree, and gradients of the same size that do not; Adam's steps for the first
-    are 0.1:
+    Gradients that agree, and gradients of the same size that do not; Adam's steps for
+    the first are 0.1:
 
     >>> state = None
     >>> for sign in (1, -1, 1, -1, 1):
@@ -443,8 +462,8 @@ def lion(
     gradient, theta : array_like
         Gradient of the loss, and the parameters, of one shape.
     lr : float
-        Learning rate: the length of every coordinate's step. The authors advise three to ten times
-        less than for Adam, and as many times more weight decay.
+        Learning rate: the length of every coordinate's step. The authors advise three
+        to ten times less than for Adam, and as many times more weight decay.
     beta1, beta2 : float
         Share of the average in the step; share that the average keeps. Both in [0, 1).
     weight_decay : float

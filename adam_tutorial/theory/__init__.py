@@ -2,7 +2,8 @@
 
 ``averages`` is about the moving averages m and v, ``steps`` about the length of a step,
 ``situations`` about steps in simple situations, ``decay`` about weight decay, ``convergence`` about
-where the steps lead, ``schedules`` about the course of the learning rate and about searches,
+where the steps lead, ``schedules`` about the course of the learning rate and about
+searches,
 ``descent`` about what came before Adam.
 """
 

@@ -68,8 +68,9 @@ def bias_correction(beta: float, t: int) -> float:
 
     Notes
     -----
-    Written as it stands, ``1 - beta**t`` cancels: with 1 - beta = 1e-8 it is wrong in the ninth
-    digit at t = 2. ``expm1(x)`` is ``exp(x) - 1`` without the cancellation and keeps every digit.
+    Written as it stands, ``1 - beta**t`` cancels: with 1 - beta = 1e-8 it is wrong in
+    the ninth digit at t = 2. ``expm1(x)`` is ``exp(x) - 1`` without the cancellation
+    and keeps every digit.
 
     References
     ----------
@@ -124,7 +125,8 @@ def zeta(expected: ArrayLike, beta: float) -> float:
     Parameters
     ----------
     expected : array_like, shape (t,)
-        The expectation of the averaged quantity at steps 1 ... t: E[g_i] for ``m``, E[g_i^2] for
+        The expectation of the averaged quantity at steps 1 ... t: E[g_i] for ``m``,
+        E[g_i^2] for
         ``v``.
     beta : float
         Decay rate in [0, 1).
@@ -148,8 +150,8 @@ def zeta(expected: ArrayLike, beta: float) -> float:
 def decaying_bias_correction(beta: float, factor: float, t: int) -> float:
     """Return one minus the product of ``beta * factor**(s - 1)`` over s = 1 ... t.
 
-    It is the sum of the weights in a moving average whose decay rate itself decays, as beta1 does
-    in the regret theorem.
+    It is the sum of the weights in a moving average whose decay rate itself decays, as
+    beta1 does in the regret theorem.
 
     Parameters
     ----------
@@ -261,7 +263,8 @@ def half_life(beta: float) -> float:
 def memory(beta: float) -> float:
     """Return how many independent gradients a long average is worth: ``(1 + beta)/(1 - beta)``.
 
-    The plain mean of that many has the same variance. With beta2 for beta it is RAdam's rho_inf.
+    The plain mean of that many has the same variance. With beta2 for beta it is RAdam's
+    rho_inf.
 
     Raises
     ------

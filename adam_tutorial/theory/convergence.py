@@ -59,7 +59,8 @@ def paper_regret_bound(
     gradient_norms : array_like, shape (d,)
         For each coordinate, the Euclidean norm of all its gradients.
     diameter, diameter_inf : float
-        D and D_inf: largest distance between two iterates. (The proof needs those to the optimum.)
+        D and D_inf: largest distance between two iterates. (The proof needs those to
+        the optimum.)
     gradient_inf : float
         G_inf: largest gradient of a coordinate.
     lr, beta1, beta2 : float
@@ -67,7 +68,8 @@ def paper_regret_bound(
     beta1_factor : float
         The paper's lambda, in (0, 1).
     last_line : bool
-        Take the third term from the last line of the appendix, where its denominator has
+        Take the third term from the last line of the appendix, where its denominator
+        has
         ``beta1`` in the place of ``1 - beta1``.
 
     Returns
@@ -77,13 +79,14 @@ def paper_regret_bound(
     Raises
     ------
     ValueError
-        A decay rate is outside [0, 1), ``beta1**2 >= sqrt(beta2)``, ``beta1_factor`` is not
-        between 0 and 1, ``lr`` is not positive, ``steps`` is less than 1, or the last line is
-        asked for with ``beta1 = 0``.
+        A decay rate is outside [0, 1), ``beta1**2 >= sqrt(beta2)``, ``beta1_factor`` is
+        not between 0 and 1, ``lr`` is not positive, ``steps`` is less than 1, or the
+        last line is asked for with ``beta1 = 0``.
 
     References
     ----------
-    Kingma, Ba (2015), Theorem 4.1 (section 4), Theorem 10.5 and the last line of section 10.1.
+    Kingma, Ba (2015), Theorem 4.1 (section 4), Theorem 10.5 and the last line of
+    section 10.1.
     """
     check_step(steps)
     check_decay_rates(beta1, beta2)
@@ -92,10 +95,17 @@ def paper_regret_bound(
     if not lr > 0:
         raise ValueError(f"lr must be positive, got {lr!r}")
     if beta2 == 0 or beta1**2 >= math.sqrt(beta2):
-        raise ValueError(f"beta1**2 must be less than sqrt(beta2), got {beta1!r} and {beta2!r}")
+        raise ValueError(
+            f"beta1**2 must be less than sqrt(beta2), got {beta1!r} and {beta2!r}"
+        )
     if last_line and beta1 == 0:
-        raise ValueError("beta1 must be positive for the last line, which divides by it")
-    v, norms = np.asarray(v_hat, dtype=np.float64), np.asarray(gradient_norms, dtype=np.float64)
+        raise ValueError(
+            "beta1 must be positive for the last line, which divides by it"
+        )
+    v, norms = (
+        np.asarray(v_hat, dtype=np.float64),
+        np.asarray(gradient_norms, dtype=np.float64),
+    )
     gamma = beta1**2 / math.sqrt(beta2)
     divisor = beta1 if last_line else 1 - beta1
     return RegretBound(
@@ -146,7 +156,8 @@ def periodic_average(values: ArrayLike, beta: float) -> NDArray[np.float64]:
     average = 0.0
     for value in period.tolist():
         average = beta * average + (1 - beta) * value
-    # One period from zero, and beta**n of what was there before: the same again in the end.
+    # One period from zero, and beta**n of what was there before: the same again in the
+    # end.
     average /= bias_correction(beta, n)
     averages = np.empty(n)
     for index, value in enumerate(period.tolist()):
@@ -155,7 +166,9 @@ def periodic_average(values: ArrayLike, beta: float) -> NDArray[np.float64]:
     return averages
 
 
-def periodic_drift(gradients: ArrayLike, beta1: float = 0.9, beta2: float = 0.999) -> float:
+def periodic_drift(
+    gradients: ArrayLike, beta1: float = 0.9, beta2: float = 0.999
+) -> float:
     """Return Adam's mean step when its gradients repeat, in learning rates.
 
     Parameters
@@ -168,13 +181,14 @@ def periodic_drift(gradients: ArrayLike, beta1: float = 0.9, beta2: float = 0.99
     Returns
     -------
     float
-        For t large, a constant learning rate and eps = 0. It has the wrong sign if it has the sign
-        of the mean gradient.
+        For t large, a constant learning rate and eps = 0. It has the wrong sign if it
+        has the sign of the mean gradient.
 
     Raises
     ------
     ValueError
-        A decay rate is outside [0, 1), or ``gradients`` is empty or has not one dimension.
+        A decay rate is outside [0, 1), or ``gradients`` is empty or has not one
+        dimension.
 
     Examples
     --------
@@ -201,8 +215,9 @@ def critical_beta2(gradients: ArrayLike, beta1: float = 0.9) -> float:
     Returns
     -------
     float
-        The largest ``beta2`` at which :func:`periodic_drift` is zero, among those that a scan of
-        20 values of ``1 - beta2`` a decade sees; 0 if the drift is right for all.
+        The largest ``beta2`` at which :func:`periodic_drift` is zero, among those that
+        a scan of 20 values of ``1 - beta2`` a decade sees; 0 if the drift is right for
+        all.
 
     Raises
     ------
@@ -240,14 +255,16 @@ def critical_excess(windows: float) -> float:
     Parameters
     ----------
     windows : float
-        Time between two rare gradients in units of v's memory: ``period * log(1 / beta2)``, which
-        is close to ``(1 - beta2) * period`` for ``beta2`` close to 1.
+        Time between two rare gradients in units of v's memory:
+        ``period * log(1 / beta2)``, which is close to ``(1 - beta2) * period`` for
+        ``beta2`` close to 1.
 
     Returns
     -------
     float
         ``(exp(windows / 2) - 1) / (windows / 2)``: the least size of the rare gradient, divided by
-        the sum of the small ones of opposite sign between two of them. For long periods.
+        the sum of the small ones of opposite sign between two of them. For long
+        periods.
 
     Raises
     ------

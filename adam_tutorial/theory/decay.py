@@ -9,7 +9,12 @@ from numpy.typing import ArrayLike
 
 from adam_tutorial.theory.averages import check_decay_rate, check_positive
 
-__all__ = ["adamw_shrink_factor", "equilibrium_rms", "noise_equilibrium_rms", "rms_after"]
+__all__ = [
+    "adamw_shrink_factor",
+    "equilibrium_rms",
+    "noise_equilibrium_rms",
+    "rms_after",
+]
 
 
 def adamw_shrink_factor(lr: ArrayLike, weight_decay: float) -> float:
@@ -50,7 +55,8 @@ def adamw_shrink_factor(lr: ArrayLike, weight_decay: float) -> float:
 def equilibrium_rms(lr: float, weight_decay: float) -> float:
     """Return the size at which noise and decay hold AdamW's weights: ``sqrt(lr/(2 weight_decay))``.
 
-    The root mean square of parameters whose gradients are pure noise, after many steps, for
+    The root mean square of parameters whose gradients are pure noise, after many steps,
+    for
     ``lr * weight_decay`` small. It does not depend on the size of the noise.
 
     Parameters
@@ -80,7 +86,8 @@ def equilibrium_rms(lr: float, weight_decay: float) -> float:
 def noise_equilibrium_rms(lr: float, weight_decay: float, beta1: float = 0.9) -> float:
     """Return the size at which noise and decay hold AdamW's weights, for any strength of the decay.
 
-    Exact for independent gradients of mean 0 and a second moment that is known, as it is for
+    Exact for independent gradients of mean 0 and a second moment that is known, as it
+    is for
     ``beta2`` close to 1. For ``lr * weight_decay`` small against ``1 - beta1`` it is
     :func:`equilibrium_rms`.
 
@@ -94,7 +101,8 @@ def noise_equilibrium_rms(lr: float, weight_decay: float, beta1: float = 0.9) ->
     Raises
     ------
     ValueError
-        An argument is out of range. From a product of 2 on, the weights grow without end.
+        An argument is out of range. From a product of 2 on, the weights grow without
+        end.
 
     Examples
     --------
@@ -107,7 +115,9 @@ def noise_equilibrium_rms(lr: float, weight_decay: float, beta1: float = 0.9) ->
     check_positive("weight_decay", weight_decay)
     check_decay_rate("beta1", beta1)
     if lr * weight_decay >= 2:
-        raise ValueError(f"lr * weight_decay must be less than 2, got {lr * weight_decay!r}")
+        raise ValueError(
+            f"lr * weight_decay must be less than 2, got {lr * weight_decay!r}"
+        )
     kept = 1 - lr * weight_decay
     momentum = (1 - beta1) / (1 + beta1) * (1 + kept * beta1) / (1 - kept * beta1)
     return lr * math.sqrt(momentum / (1 - kept**2))

@@ -1,8 +1,8 @@
 """Gradient descent, momentum, AdaGrad and RMSProp where they can be followed with pen and paper.
 
-Curvatures are second derivatives: on a quadratic, the eigenvalues of its Hessian. Momentum is in
-the heavy-ball form ``b = beta * b + g``, as in ``reference.momentum``; with ``beta = 0`` it is
-gradient descent.
+Curvatures are second derivatives: on a quadratic, the eigenvalues of its Hessian.
+Momentum is in the heavy-ball form ``b = beta * b + g``, as in ``reference.momentum``;
+with ``beta = 0`` it is gradient descent.
 """
 
 from __future__ import annotations
@@ -86,7 +86,8 @@ def descent_rate(lr: float, curvatures: ArrayLike) -> float:
     Returns
     -------
     float
-        The largest ``|1 - lr * h|``: that of the slowest direction. 1 or more does not converge.
+        The largest ``|1 - lr * h|``: that of the slowest direction. 1 or more does not
+        converge.
 
     Raises
     ------
@@ -133,7 +134,9 @@ def _check_order(smallest: float, largest: float) -> None:
     check_positive("smallest", smallest)
     check_positive("largest", largest)
     if smallest > largest:
-        raise ValueError(f"smallest must not exceed largest, got {smallest!r} and {largest!r}")
+        raise ValueError(
+            f"smallest must not exceed largest, got {smallest!r} and {largest!r}"
+        )
 
 
 def steps_per_digit(rate: float) -> float:
@@ -251,7 +254,9 @@ def heavy_ball_sum(t: int, beta: float = 0.9) -> float:
     return bias_correction(beta, t) / (1 - beta)
 
 
-def noise_floor(lr: float, curvature: float, variance: float, beta: float = 0.0) -> float:
+def noise_floor(
+    lr: float, curvature: float, variance: float, beta: float = 0.0
+) -> float:
     """Return the mean square distance from the minimum at which noise holds SGD on a parabola.
 
     Parameters
@@ -265,7 +270,8 @@ def noise_floor(lr: float, curvature: float, variance: float, beta: float = 0.0)
     -------
     float
         ``lr * variance * (1 + beta) / (h * (1 - beta) * (2 * (1 + beta) - lr * h))``; infinite from
-        :func:`step_limit` on. The mean excess of the loss is ``curvature / 2`` times as much.
+        :func:`step_limit` on. The mean excess of the loss is ``curvature / 2`` times as
+        much.
 
     Raises
     ------
@@ -342,8 +348,8 @@ def rmsprop_step(t: int, beta: float = 0.99) -> float:
 def rmsprop_cycle(lr: float) -> float:
     """Return the distance from the minimum of any parabola at which RMSProp jumps to and fro: lr/2.
 
-    From there, with ``v`` equal to the square of the gradient, each step leads to the same distance
-    on the other side, whatever the curvature and the decay rate.
+    From there, with ``v`` equal to the square of the gradient, each step leads to the
+    same distance on the other side, whatever the curvature and the decay rate.
 
     Raises
     ------
@@ -365,8 +371,8 @@ def rmsprop_floor(lr: float, curvature: float, variance: float) -> float:
     Returns
     -------
     float
-        :func:`noise_floor` of the learning rate ``lr / sqrt(variance)``: good for beta close to 1
-        and noise much larger than the mean gradient.
+        :func:`noise_floor` of the learning rate ``lr / sqrt(variance)``: good for beta
+        close to 1 and noise much larger than the mean gradient.
 
     Raises
     ------

@@ -68,8 +68,8 @@ def untuned_warmup_steps(beta2: float) -> float:
 def cosine_factor(t: int, total: int) -> float:
     """Return the factor of step ``t`` on half a cosine from 1 to 0.
 
-    It is what torch's ``CosineAnnealingLR(T_max=total)`` gives when it is stepped after each step
-    of the optimizer.
+    It is what torch's ``CosineAnnealingLR(T_max=total)`` gives when it is stepped after
+    each step of the optimizer.
 
     Parameters
     ----------
@@ -99,7 +99,8 @@ def cosine_factor(t: int, total: int) -> float:
 def wsd_factor(t: int, total: int, decay: int) -> float:
     """Return the factor of step ``t`` of a run that is constant and falls on a line at its end.
 
-    The stable and the decay phase of "warm-up, stable, decay"; :func:`warmup_factor` is the first.
+    The stable and the decay phase of "warm-up, stable, decay"; :func:`warmup_factor` is
+    the first.
 
     Parameters
     ----------
@@ -136,14 +137,16 @@ def expected_best(losses: ArrayLike, trials: int) -> float:
     Parameters
     ----------
     losses : array_like, shape (n,)
-        One loss per recorded run, of settings drawn at random; infinite where a run diverged.
+        One loss per recorded run, of settings drawn at random; infinite where a run
+        diverged.
     trials : int
         Length of the search, from 1 to n.
 
     Returns
     -------
     float
-        The mean over all choices of ``trials`` of the recorded runs: an unbiased estimate.
+        The mean over all choices of ``trials`` of the recorded runs: an unbiased
+        estimate.
 
     Raises
     ------
@@ -152,13 +155,13 @@ def expected_best(losses: ArrayLike, trials: int) -> float:
 
     Notes
     -----
-    The i-th smallest of n losses is the lowest of a choice if the others are among the n - i larger
-    ones. Drawing with replacement instead would be biased, see Tang et al.
+    The i-th smallest of n losses is the lowest of a choice if the others are among the
+    n - i larger ones. Drawing with replacement instead would be biased, see Tang et al.
 
     References
     ----------
-    Dodge et al. (2019), "Show Your Work". Tang et al. (2020), "Showing Your Work Doesn't Always
-    Work".
+    Dodge et al. (2019), "Show Your Work". Tang et al. (2020), "Showing Your Work
+    Doesn't Always Work".
 
     Examples
     --------
@@ -167,12 +170,15 @@ def expected_best(losses: ArrayLike, trials: int) -> float:
     """
     ordered = np.sort(np.asarray(losses, dtype=np.float64))
     if ordered.ndim != 1 or len(ordered) == 0 or np.isnan(ordered).any():
-        raise ValueError(f"losses must be a list of numbers without NaN, got {losses!r}")
+        raise ValueError(
+            f"losses must be a list of numbers without NaN, got {losses!r}"
+        )
     count = len(ordered)
     if not 1 <= trials <= count:
         raise ValueError(f"trials must be between 1 and {count}, got {trials!r}")
     choices = math.comb(count, trials)
-    # The largest ones are never the lowest of a choice: skipped, for they may be infinite.
+    # The largest ones are never the lowest of a choice: skipped, for they may be
+    # infinite.
     return math.fsum(
         float(loss) * (math.comb(count - i, trials - 1) / choices)
         for i, loss in enumerate(ordered[: count - trials + 1], start=1)

@@ -12,7 +12,13 @@ from adam_tutorial.theory.averages import (
     memory,
 )
 
-__all__ = ["adam_floor", "jump_step", "mean_square_step_bound", "noisy_step", "spike_step"]
+__all__ = [
+    "adam_floor",
+    "jump_step",
+    "mean_square_step_bound",
+    "noisy_step",
+    "spike_step",
+]
 
 
 def jump_step(k: int, ratio: float, beta1: float = 0.9, beta2: float = 0.999) -> float:
@@ -30,8 +36,8 @@ def jump_step(k: int, ratio: float, beta1: float = 0.9, beta2: float = 0.999) ->
     Returns
     -------
     float
-        In learning rates, with eps = 0, for a jump long after the start. It is 1 for ``ratio = 1``
-        and tends to ``1 / step_size_factor(k)`` as the ratio grows.
+        In learning rates, with eps = 0, for a jump long after the start. It is 1 for
+        ``ratio = 1`` and tends to ``1 / step_size_factor(k)`` as the ratio grows.
 
     Raises
     ------
@@ -63,8 +69,8 @@ def spike_step(ratio: float, beta1: float = 0.9, beta2: float = 0.999) -> float:
     Returns
     -------
     float
-        In learning rates, with eps = 0, for m = 0 before the gradient, long after the start. It
-        rises with the ratio to ``(1 - beta1) / sqrt(1 - beta2)``.
+        In learning rates, with eps = 0, for m = 0 before the gradient, long after the
+        start. It rises with the ratio to ``(1 - beta1) / sqrt(1 - beta2)``.
 
     Raises
     ------
@@ -94,8 +100,9 @@ def noisy_step(snr: float, beta1: float = 0.9) -> tuple[float, float]:
     Returns
     -------
     mean, rms : float
-        In learning rates, against the gradient's sign, for independent gradients, beta2 close to
-        1, eps = 0 and t large. With ``snr = 0`` the second is :func:`white_noise_rms`.
+        In learning rates, against the gradient's sign, for independent gradients, beta2
+        close to 1, eps = 0 and t large. With ``snr = 0`` the second is
+        :func:`white_noise_rms`.
 
     Raises
     ------
@@ -130,8 +137,8 @@ def adam_floor(lr: float, noise: float, curvature: float) -> float:
     Returns
     -------
     float
-        The root mean square distance after many steps, ``sqrt(lr * noise / (2 * curvature))``, for
-        beta2 close to 1.
+        The root mean square distance after many steps,
+        ``sqrt(lr * noise / (2 * curvature))``, for beta2 close to 1.
 
     Raises
     ------

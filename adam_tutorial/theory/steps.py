@@ -37,8 +37,9 @@ __all__ = [
 def step_size_factor(t: int, beta1: float = 0.9, beta2: float = 0.999) -> float:
     """Return ``alpha_t / alpha = sqrt(1 - beta2**t) / (1 - beta1**t)``.
 
-    It is the factor by which the efficient order of Adam multiplies the learning rate, and the
-    reciprocal of the factor by which steps are too long when the bias is not corrected.
+    It is the factor by which the efficient order of Adam multiplies the learning rate,
+    and the reciprocal of the factor by which steps are too long when the bias is not
+    corrected.
 
     Raises
     ------
@@ -52,7 +53,9 @@ def step_size_factor(t: int, beta1: float = 0.9, beta2: float = 0.999) -> float:
     return math.sqrt(bias_correction(beta2, t)) / bias_correction(beta1, t)
 
 
-def step_supremum(t: int | None = None, beta1: float = 0.9, beta2: float = 0.999) -> float:
+def step_supremum(
+    t: int | None = None, beta1: float = 0.9, beta2: float = 0.999
+) -> float:
     """Return the longest step that Adam can take in one coordinate, in learning rates.
 
     Parameters
@@ -65,21 +68,21 @@ def step_supremum(t: int | None = None, beta1: float = 0.9, beta2: float = 0.999
     Returns
     -------
     float
-        The supremum over all sequences of gradients, with eps = 0. It is 1 at t = 1, and infinite
-        in the limit if ``beta1**2 >= beta2``.
+        The supremum over all sequences of gradients, with eps = 0. It is 1 at t = 1,
+        and infinite in the limit if ``beta1**2 >= beta2``.
 
     Raises
     ------
     ValueError
-        A decay rate is outside [0, 1), ``beta2`` is 0 while ``beta1`` is not, or ``t`` is less
-        than 1.
+        A decay rate is outside [0, 1), ``beta2`` is 0 while ``beta1`` is not, or ``t``
+        is less than 1.
 
     Notes
     -----
-    m is a weighted sum of gradients and v one of their squares, so the inequality of Cauchy and
-    Schwarz bounds ``|m| / sqrt(v)`` by the root of the sum of (weight in m)^2 / (weight in v).
-    :func:`step_supremum_gradients` attains it. The paper's section 2.1 gives a smaller number,
-    which is not a bound.
+    m is a weighted sum of gradients and v one of their squares, so the inequality of
+    Cauchy and Schwarz bounds ``|m| / sqrt(v)`` by the root of the sum of (weight in
+    m)^2 / (weight in v). :func:`step_supremum_gradients` attains it. The paper's
+    section 2.1 gives a smaller number, which is not a bound.
 
     Examples
     --------
@@ -90,7 +93,9 @@ def step_supremum(t: int | None = None, beta1: float = 0.9, beta2: float = 0.999
     if beta2 == 0:
         if beta1 == 0:
             return 1.0
-        raise ValueError(f"beta2 must be positive where beta1 is, got beta1={beta1!r}, beta2=0")
+        raise ValueError(
+            f"beta2 must be positive where beta1 is, got beta1={beta1!r}, beta2=0"
+        )
     if t is None:
         if beta1**2 >= beta2:
             return math.inf
@@ -99,7 +104,12 @@ def step_supremum(t: int | None = None, beta1: float = 0.9, beta2: float = 0.999
     # The sum of ratio**k for k < t, also where the ratio is 1 or more.
     ratio = beta1**2 / beta2
     terms = math.fsum(ratio**k for k in range(t))
-    return (1 - beta1) / math.sqrt(1 - beta2) * step_size_factor(t, beta1, beta2) * math.sqrt(terms)
+    return (
+        (1 - beta1)
+        / math.sqrt(1 - beta2)
+        * step_size_factor(t, beta1, beta2)
+        * math.sqrt(terms)
+    )
 
 
 def step_supremum_gradients(
@@ -141,7 +151,9 @@ def paper_step_bound(beta1: float = 0.9, beta2: float = 0.999) -> float:
     return max(ratio, 1.0)
 
 
-def adamax_step_supremum(beta1: float = 0.9, beta2: float = 0.999, t: int | None = None) -> float:
+def adamax_step_supremum(
+    beta1: float = 0.9, beta2: float = 0.999, t: int | None = None
+) -> float:
     """Return the longest step that AdaMax can take, in learning rates.
 
     Gradients that shrink like ``beta2**t`` attain it. The paper claims 1.
@@ -156,8 +168,8 @@ def adamax_step_supremum(beta1: float = 0.9, beta2: float = 0.999, t: int | None
     Raises
     ------
     ValueError
-        A decay rate is outside [0, 1), ``t`` is less than 1, or ``beta1 >= beta2``: steps have no
-        bound then.
+        A decay rate is outside [0, 1), ``t`` is less than 1, or ``beta1 >= beta2``:
+        steps have no bound then.
 
     References
     ----------
@@ -176,7 +188,8 @@ def adamax_step_supremum(beta1: float = 0.9, beta2: float = 0.999, t: int | None
     limit = (1 - beta1) / (1 - beta1 / beta2)
     if t is None:
         return limit
-    # The quotient of the two corrections; limit * (1 - rho) is 1 - beta1, so t = 1 gives 1.
+    # The quotient of the two corrections; limit * (1 - rho) is 1 - beta1, so t = 1
+    # gives 1.
     return limit * bias_correction(beta1 / beta2, t) / bias_correction(beta1, t)
 
 
@@ -203,10 +216,14 @@ def lazy_update(k: int, beta1: float = 0.9, beta2: float = 0.999) -> float:
     if not k >= 0:
         raise ValueError(f"k must not be negative, got {k!r}")
     if beta2 == 0:
-        raise ValueError("beta2 must be positive: v would be 0 after the first zero gradient")
+        raise ValueError(
+            "beta2 must be positive: v would be 0 after the first zero gradient"
+        )
     m_hat = beta1**k * (1 - beta1) / bias_correction(beta1, k + 1)
     # The root first: beta2**k alone would underflow for large k.
-    root = math.sqrt(beta2) ** k * math.sqrt((1 - beta2) / bias_correction(beta2, k + 1))
+    root = math.sqrt(beta2) ** k * math.sqrt(
+        (1 - beta2) / bias_correction(beta2, k + 1)
+    )
     return m_hat / root
 
 
@@ -216,13 +233,14 @@ def lazy_travel(beta1: float = 0.9, beta2: float = 0.999) -> float:
     Returns
     -------
     float
-        In learning rates. Unlike :func:`lone_gradient_travel`, the gradient is the very first, so
-        the bias is still corrected.
+        In learning rates. Unlike :func:`lone_gradient_travel`, the gradient is the very
+        first, so the bias is still corrected.
 
     Raises
     ------
     ValueError
-        A decay rate is outside [0, 1), or ``beta1 >= sqrt(beta2)``: the steps do not get shorter.
+        A decay rate is outside [0, 1), or ``beta1 >= sqrt(beta2)``: the steps do not
+        get shorter.
 
     Examples
     --------
@@ -231,7 +249,9 @@ def lazy_travel(beta1: float = 0.9, beta2: float = 0.999) -> float:
     """
     check_decay_rates(beta1, beta2)
     if beta1**2 >= beta2:
-        raise ValueError(f"beta1 must be less than sqrt(beta2), got {beta1!r} and {beta2!r}")
+        raise ValueError(
+            f"beta1 must be less than sqrt(beta2), got {beta1!r} and {beta2!r}"
+        )
     total, k = 0.0, 0
     while (step := lazy_update(k, beta1, beta2)) > 1e-17 * total:
         total, k = total + step, k + 1
@@ -244,13 +264,14 @@ def lone_gradient_travel(beta1: float = 0.9, beta2: float = 0.999) -> float:
     Parameters
     ----------
     beta1, beta2 : float
-        Decay rates in [0, 1), with ``beta1 < sqrt(beta2)``: otherwise the steps do not get shorter.
+        Decay rates in [0, 1), with ``beta1 < sqrt(beta2)``: otherwise the steps do not
+        get shorter.
 
     Returns
     -------
     float
-        The distance in learning rates, for t large (no bias left to correct) and eps = 0. It does
-        not depend on the size of the gradient.
+        The distance in learning rates, for t large (no bias left to correct) and eps =
+        0. It does not depend on the size of the gradient.
 
     Raises
     ------
@@ -259,7 +280,9 @@ def lone_gradient_travel(beta1: float = 0.9, beta2: float = 0.999) -> float:
     """
     check_decay_rates(beta1, beta2)
     if beta1**2 >= beta2:
-        raise ValueError(f"beta1 must be less than sqrt(beta2), got {beta1!r} and {beta2!r}")
+        raise ValueError(
+            f"beta1 must be less than sqrt(beta2), got {beta1!r} and {beta2!r}"
+        )
     first = (1 - beta1) / math.sqrt(1 - beta2)
     return first / (1 - beta1 / math.sqrt(beta2))
 
@@ -267,7 +290,8 @@ def lone_gradient_travel(beta1: float = 0.9, beta2: float = 0.999) -> float:
 def white_noise_rms(beta1: float = 0.9) -> float:
     """Return the root mean square of Adam's steps on pure noise, in learning rates.
 
-    For beta2 close to 1 and t large; ``sqrt((1 - beta1)/(1 + beta1))``, whatever the noise's size.
+    For beta2 close to 1 and t large; ``sqrt((1 - beta1)/(1 + beta1))``, whatever the
+    noise's size.
 
     Raises
     ------
@@ -320,7 +344,8 @@ def sde_scaling(
 
     References
     ----------
-    Malladi et al. (2022), "On the SDEs and Scaling Rules for Adaptive Gradient Algorithms".
+    Malladi et al. (2022), "On the SDEs and Scaling Rules for Adaptive Gradient
+    Algorithms".
     """
     check_positive("kappa", kappa)
     rates = []
@@ -373,8 +398,12 @@ def radam_rectification(t: int, beta2: float = 0.999) -> float:
     """
     rho_inf, rho = radam_rho(None, beta2), radam_rho(t, beta2)
     if rho <= 4:
-        raise ValueError(f"rho_t must be larger than 4, got {rho:.4g} at t={t!r}, beta2={beta2!r}")
-    return math.sqrt((rho - 4) * (rho - 2) * rho_inf / ((rho_inf - 4) * (rho_inf - 2) * rho))
+        raise ValueError(
+            f"rho_t must be larger than 4, got {rho:.4g} at t={t!r}, beta2={beta2!r}"
+        )
+    return math.sqrt(
+        (rho - 4) * (rho - 2) * rho_inf / ((rho_inf - 4) * (rho_inf - 2) * rho)
+    )
 
 
 def nadam_momentum(t: int, beta1: float = 0.9, momentum_decay: float = 4e-3) -> float:

@@ -1,7 +1,7 @@
 """Keep the pages of the API complete: every public name is on one, and every name there exists.
 
-Public is what a module lists in ``__all__``. A module counts if it lies directly in the package, or
-in a folder of it that passes no names on.
+Public is what a module lists in ``__all__``. A module counts if it lies directly in the
+package, or in a folder of it that passes no names on.
 """
 
 from __future__ import annotations
@@ -25,7 +25,9 @@ PACKAGE = "adam_tutorial"
 def public_modules(package: str = PACKAGE) -> Iterator[str]:
     """Yield the package and every public module in it."""
     yield package
-    for found in pkgutil.iter_modules(importlib.import_module(package).__path__, f"{package}."):
+    for found in pkgutil.iter_modules(
+        importlib.import_module(package).__path__, f"{package}."
+    ):
         module = importlib.import_module(found.name)
         if found.ispkg and not hasattr(module, "__all__"):
             yield from list(public_modules(found.name))[1:]
@@ -46,8 +48,11 @@ def public_names() -> Iterator[str]:
 def exists(name: str) -> bool:
     """Return whether a full name, such as that of a method, leads to something."""
     parts = name.split(".")
-    # The longest module first: a function may hide the module of its name (`reference.adam`).
-    length = next(n for n in range(len(parts), 0, -1) if ".".join(parts[:n]) in sys.modules)
+    # The longest module first: a function may hide the module of its name
+    # (`reference.adam`).
+    length = next(
+        n for n in range(len(parts), 0, -1) if ".".join(parts[:n]) in sys.modules
+    )
     thing: Any = sys.modules[".".join(parts[:length])]
     for part in parts[length:]:
         # The fields of a dataclass without a default are annotations only.

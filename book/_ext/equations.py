@@ -1,8 +1,10 @@
 """Tie every displayed equation of the book to the test that proves it.
 
-A test says what it proves: ``@pytest.mark.equation("adam-update")``. An equation with the label
+A test says what it proves: ``@pytest.mark.equation("adam-update")``. An equation with
+the label
 ``adam-update`` then carries a sign that leads to the test. The build fails for an equation without
-a label, for a label without a test, and for a mark without an equation. A label that begins with
+a label, for a label without a test, and for a mark without an equation. A label that
+begins with
 ``def-`` belongs to a definition: it states nothing that could be wrong, and carries that word.
 """
 
@@ -39,7 +41,9 @@ class MarkedTest:
     @property
     def anchor(self) -> str:
         """The identifier of the test on the page that lists them."""
-        return "test-" + re.sub(r"[^a-z0-9]+", "-", f"{self.path}-{self.name}".lower()).strip("-")
+        return "test-" + re.sub(
+            r"[^a-z0-9]+", "-", f"{self.path}-{self.name}".lower()
+        ).strip("-")
 
     @property
     def sentence(self) -> str:
@@ -211,7 +215,9 @@ def _sign(
     return nodes.container("", line, classes=["equation-sign"])
 
 
-def _index(app: Sphinx, docname: str, tests: dict[str, list[MarkedTest]]) -> list[nodes.Node]:
+def _index(
+    app: Sphinx, docname: str, tests: dict[str, list[MarkedTest]]
+) -> list[nodes.Node]:
     equations: dict[str, tuple[str, str]] = app.env.get_domain("math").equations  # type: ignore[attr-defined]
     order = {name: place for place, name in enumerate(_reading_order(app.env))}
     shown = sorted(
@@ -225,7 +231,9 @@ def _index(app: Sphinx, docname: str, tests: dict[str, list[MarkedTest]]) -> lis
     for label, (target, number) in shown:
         if label.startswith(DEFINITION):
             continue
-        entry = nodes.container(classes=["equation-entry"], ids=[f"equation-test-{label}"])
+        entry = nodes.container(
+            classes=["equation-entry"], ids=[f"equation-test-{label}"]
+        )
         title = nodes.paragraph(classes=["equation-entry-title"])
         uri = app.builder.get_relative_uri(docname, target) + f"#equation-{label}"
         title += nodes.reference(
@@ -265,7 +273,8 @@ def setup(app: Sphinx) -> dict[str, bool]:
     """Register with Sphinx."""
     app.add_directive("equation-index", EquationIndex)
     app.connect("builder-inited", collect_tests)
-    # Before the math domain's own look at the page is over and before references are resolved.
+    # Before the math domain's own look at the page is over and before references are
+    # resolved.
     app.connect("doctree-read", number_equations, priority=100)
     app.connect("env-check-consistency", check_consistency)
     app.connect("env-updated", rewrite_index)

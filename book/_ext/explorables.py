@@ -8,8 +8,9 @@
     The caption.
     ```
 
-The picture is ``_static/explorables/moments.svg``, drawn in the light colours of the book; its dark
-copy is made here. ``_static/explorables/moments.mjs`` is loaded when the reader comes near.
+The picture is ``_static/explorables/moments.svg``, drawn in the light colours of the
+book; its dark copy is made here. ``_static/explorables/moments.mjs`` is loaded when the
+reader comes near.
 """
 
 from __future__ import annotations
@@ -46,7 +47,9 @@ class Explorable(SphinxDirective):
             if not (folder / needed).is_file():
                 raise self.error(f"the explorable {name!r} needs {FOLDER}/{needed}")
         if len(self.options.get("alt", "")) < 20:
-            raise self.error(f"the explorable {name!r} needs :alt:, what is seen on its picture")
+            raise self.error(
+                f"the explorable {name!r} needs :alt:, what is seen on its picture"
+            )
         try:
             settings = json.loads(self.options.get("settings", "{}"))
         except json.JSONDecodeError as error:
@@ -62,7 +65,9 @@ class Explorable(SphinxDirective):
             "dark": f"/_build/explorables/{name}.dark.svg",
         }
         images = [
-            nodes.image(uri=uri, alt=self.options["alt"], classes=[f"only-{theme}", "themed"])
+            nodes.image(
+                uri=uri, alt=self.options["alt"], classes=[f"only-{theme}", "themed"]
+            )
             for theme, uri in addresses.items()
         ]
         caption = nodes.container()
@@ -82,7 +87,11 @@ class Explorable(SphinxDirective):
 
 
 def load_scripts(
-    app: Sphinx, pagename: str, _template: str, _context: dict[str, Any], _doctree: object
+    app: Sphinx,
+    pagename: str,
+    _template: str,
+    _context: dict[str, Any],
+    _doctree: object,
 ) -> None:
     """Load the starter and the style sheet on pages that have an explorable, and on no other."""
     if app.env.metadata.get(pagename, {}).get("explorables"):

@@ -1,8 +1,8 @@
 """Show every SVG figure of a notebook in the colours of the theme, light or dark.
 
-The notebook draws it once, in the light colours of :mod:`adam_tutorial.plotting`. Here a second
-file is made in which each light colour is replaced by its dark partner, and the page gets both;
-the theme hides one of them.
+The notebook draws it once, in the light colours of :mod:`adam_tutorial.study.plotting`.
+Here a second file is made in which each light colour is replaced by its dark partner,
+and the page gets both; the theme hides one of them.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from pathlib import Path
 from docutils import nodes
 from sphinx.application import Sphinx
 
-from adam_tutorial.plotting import DARK
+from adam_tutorial.study.plotting import DARK
 
 # Figures with two panels; on a phone they get more width than others, and scroll.
 WIDE_POINTS = 520
@@ -55,6 +55,7 @@ def add_dark_figures(app: Sphinx, doctree: nodes.document) -> None:
 
 def setup(app: Sphinx) -> dict[str, bool]:
     """Register with Sphinx."""
-    # Before Sphinx collects the images (priority 500), so that it collects the copies too.
+    # Before Sphinx collects the images (priority 500), so that it collects the copies
+    # too.
     app.connect("doctree-read", add_dark_figures, priority=100)
     return {"parallel_read_safe": True, "parallel_write_safe": True}

@@ -1,7 +1,8 @@
 """What every page loads comes from the site itself: math, fonts, and nothing that is not used.
 
-KaTeX's style sheet and the text fonts lie in ``.venv/web/node_modules``, where ``make`` puts them.
-They are copied into the site's ``_static``; the style sheets ask for the woff2 files only.
+KaTeX's style sheet and the text fonts lie in ``.venv/web/node_modules``, where ``make``
+puts them. They are copied into the site's ``_static``; the style sheets ask for the
+woff2 files only.
 """
 
 from __future__ import annotations
@@ -25,13 +26,15 @@ def start_formula_server(
 ) -> tuple[subprocess.Popen[bytes], socket.socket]:
     """Start the node process that renders formulas, and connect to its unix socket.
 
-    The library connects as soon as the socket's file is there, which is now and then before the
-    server listens, and the build dies. (Its network variant tries again, but waits 40 ms for each
-    formula, because of the way small packets are sent.)
+    The library connects as soon as the socket's file is there, which is now and then
+    before the server listens, and the build dies. (Its network variant tries again, but
+    waits 40 ms for each formula, because of the way small packets are sent.)
     """
     address = folder / "katex.sock"
     command = katex.KaTeXServer.build_command(socket=address)
-    process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, cwd=folder)
+    process = subprocess.Popen(
+        command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, cwd=folder
+    )
     deadline = time.monotonic() + timeout
     while True:
         connection = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
@@ -59,8 +62,8 @@ FONTS = {
     "source-code-pro": ("normal",),
 }
 
-# The theme loads 1.5 MB of Font Awesome as a script, although the same icons are in its fonts, and
-# the scripts of a live-code service that this book does not use.
+# The theme loads 1.5 MB of Font Awesome as a script, although the same icons are in its
+# fonts, and the scripts of a live-code service that this book does not use.
 UNUSED_IN_PAGE = re.compile(
     r"\s*<script[^>]*fontawesome\.js[^>]*></script>"
     r"|\s*<script>const THEBE_JS_URL.*?</script>"
@@ -68,8 +71,8 @@ UNUSED_IN_PAGE = re.compile(
     r"|\s*<link[^>]*sphinx-thebe\.css[^>]*/?>",
     re.DOTALL,
 )
-# What a screen reader would stumble over: a role that was withdrawn from the standard, and a label
-# that says something else than the words one sees.
+# What a screen reader would stumble over: a role that was withdrawn from the standard,
+# and a label that says something else than the words one sees.
 REPLACED_IN_PAGE = {
     ' role="doc-biblioentry"': ' role="listitem"',
     '<summary aria-label="Toggle hidden content">': "<summary>",
@@ -90,14 +93,17 @@ def copy_assets(app: Sphinx, config: Config) -> None:
     """Put KaTeX's style sheet and the fonts into a folder, and that folder on the static path."""
     modules = node_modules(Path(app.srcdir))
     if not modules.is_dir():
-        raise ExtensionError(f"{modules} is missing: build with `make book`, which installs it")
+        raise ExtensionError(
+            f"{modules} is missing: build with `make book`, which installs it"
+        )
     assets = Path(app.srcdir) / "_build/assets"
     shutil.rmtree(assets, ignore_errors=True)
     fonts = assets / "katex/fonts"
     fonts.mkdir(parents=True)
 
     style = (modules / "katex/dist/katex.min.css").read_text(encoding="utf-8")
-    # Browsers that know neither woff2 nor this site exist no more; the other formats are not kept.
+    # Browsers that know neither woff2 nor this site exist no more; the other formats
+    # are not kept.
     style = re.sub(r',url\(fonts/[^)]*\.(?:woff|ttf)\) format\("[a-z]*"\)', "", style)
     (assets / "katex/katex.min.css").write_text(style, encoding="utf-8")
     for font in sorted((modules / "katex/dist/fonts").glob("*.woff2")):

@@ -29,9 +29,13 @@ BUILD = ROOT / "_build"
 SITE = BUILD / "html"
 PAGES_TIMEOUT_SECONDS = 600
 
-# What the outputs of a chapter depend on, beside its own code. jupyter-cache knows only the code:
-# without this, a figure would survive a change of the package that draws it.
-INPUTS = ("adam_tutorial/**/*.py", "book/results/*.json", "constraints.txt")
+# What the outputs of a chapter depend on, beside its own code. jupyter-cache knows only
+# the code: without this, a figure would survive a change of the package that draws it.
+INPUTS = (
+    "adam_tutorial/**/*.py",
+    "adam_tutorial/study/results/*.json",
+    "constraints.txt",
+)
 # What the pages depend on, beside their own text.
 PAGE_INPUTS = (
     *INPUTS,
@@ -109,8 +113,9 @@ def write_pages(cache: Path, *, everything: bool) -> int:
     environment = dict(os.environ, BOOK_EXECUTION_CACHE=str(cache))
     log = BUILD / "pages.log"
     with log.open("w", encoding="utf-8") as output:
-        # Into a file, in a session of its own: now and then the node process that renders the
-        # formulas outlives the build. It would keep a pipe open, and us waiting at its end.
+        # Into a file, in a session of its own: now and then the node process that
+        # renders the formulas outlives the build. It would keep a pipe open, and us
+        # waiting at its end.
         build = subprocess.Popen(
             command,
             cwd=ROOT,
@@ -122,7 +127,10 @@ def write_pages(cache: Path, *, everything: bool) -> int:
         try:
             status = build.wait(timeout=PAGES_TIMEOUT_SECONDS)
         except subprocess.TimeoutExpired:
-            print(f"writing the pages took over {PAGES_TIMEOUT_SECONDS} s", file=sys.stderr)
+            print(
+                f"writing the pages took over {PAGES_TIMEOUT_SECONDS} s",
+                file=sys.stderr,
+            )
             status = 1
         finally:
             with contextlib.suppress(ProcessLookupError):
@@ -130,7 +138,9 @@ def write_pages(cache: Path, *, everything: bool) -> int:
     if status != 0:
         lines = plain(log.read_text(encoding="utf-8")).splitlines()
         marks = re.compile(r"WARNING|ERROR|CRITICAL|[Ee]rror:|Exception")
-        said = [line for line in lines if marks.search(line) and "IPKernelApp" not in line]
+        said = [
+            line for line in lines if marks.search(line) and "IPKernelApp" not in line
+        ]
         print("\n".join(said or lines[-30:]), file=sys.stderr)
         print("The book was not built: mend what is listed above.", file=sys.stderr)
     return status
@@ -138,8 +148,8 @@ def write_pages(cache: Path, *, everything: bool) -> int:
 
 def main() -> int:
     """Build, and say where the site is."""
-    # Read by the chapters' kernels: figures as SVG, for both themes, and one thread, so that
-    # sums are added in the same order everywhere.
+    # Read by the chapters' kernels: figures as SVG, for both themes, and one thread, so
+    # that sums are added in the same order everywhere.
     os.environ["ADAM_TUTORIAL_FIGURES"] = "svg"
     for variable in (
         "OMP_NUM_THREADS",
@@ -148,7 +158,9 @@ def main() -> int:
     ):
         os.environ[variable] = "1"
     # node, npm and the kernels are those of this environment.
-    os.environ["PATH"] = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
+    os.environ["PATH"] = (
+        f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
+    )
 
     caches = BUILD / "executed"
     cache = caches / digest(INPUTS)

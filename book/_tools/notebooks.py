@@ -19,7 +19,8 @@ from nbclient import NotebookClient
 IMAGES = ("image/png", "image/jpeg", "image/svg+xml", "application/pdf")
 TIMEOUT_SECONDS = 600
 IGNORE = "nbval-ignore-output"
-# Home folders, temporary folders, drives, and addresses in memory change from machine to machine.
+# Home folders, temporary folders, drives, and addresses in memory change from machine
+# to machine.
 MACHINE = re.compile(
     r"/(?:home|root|Users|tmp|work|usr|opt|var)/\w|\b[A-Z]:\\\w|\bat 0x[0-9a-f]{6,}"
 )
@@ -68,19 +69,32 @@ def clean(notebook: Any) -> None:
 
 def problems(notebook: Any) -> Iterator[str]:
     """Yield every reason why the stored outputs of a notebook prove less than they seem to."""
-    code = [(index, cell) for index, cell in enumerate(notebook.cells) if cell.cell_type == "code"]
+    code = [
+        (index, cell)
+        for index, cell in enumerate(notebook.cells)
+        if cell.cell_type == "code"
+    ]
     full = [(index, cell) for index, cell in code if cell.source.strip()]
     for expected, (index, cell) in enumerate(full, start=1):
         if cell.execution_count is None:
-            yield f"cell {index}: was not executed (nbval compares nothing then); run the notebook"
+            yield (
+                f"cell {index}: was not executed (nbval compares nothing then); run the"
+                " notebook"
+            )
         elif cell.execution_count != expected:
-            yield f"cell {index}: has execution count {cell.execution_count}, expected {expected}"
+            yield (
+                f"cell {index}: has execution count {cell.execution_count}, expected"
+                f" {expected}"
+            )
         yield from (f"cell {index}: {what}" for what in output_problems(cell))
     for position, (index, cell) in enumerate(full):
         if IGNORE in cell.metadata.get("tags", []):
             following = full[position + 1][1] if position + 1 < len(full) else None
             if not asserts_something(following):
-                yield f"cell {index}: is tagged {IGNORE}, but the next cell asserts nothing"
+                yield (
+                    f"cell {index}: is tagged {IGNORE}, but the next cell asserts"
+                    " nothing"
+                )
 
 
 def asserts_something(cell: Any) -> bool:
@@ -99,7 +113,10 @@ def output_problems(cell: Any) -> Iterator[str]:
             yield f"an error is stored: {output.ename}: {output.evalue}"
         for kind in IMAGES:
             if kind in output.get("data", {}):
-                yield f"image data is stored ({kind}); run the notebook with `make notebooks`"
+                yield (
+                    f"image data is stored ({kind}); run the notebook with `make"
+                    " notebooks`"
+                )
         text = output.get("text", "") + "".join(
             value for value in output.get("data", {}).values() if isinstance(value, str)
         )

@@ -43,7 +43,8 @@ def pages() -> list[str]:
     return sorted(
         page.relative_to(SITE).as_posix()
         for page in SITE.rglob("*.html")
-        if page != redirect and not {"_static", "_sources"} & set(page.relative_to(SITE).parts)
+        if page != redirect
+        and not {"_static", "_sources"} & set(page.relative_to(SITE).parts)
     )
 
 
@@ -52,7 +53,9 @@ def browser_is_missing() -> bool:
     return find_browser() is None and os.environ.get("BROWSER_TESTS") != "required"
 
 
-def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+def pytest_collection_modifyitems(
+    config: pytest.Config, items: list[pytest.Item]
+) -> None:
     """Leave out what needs a browser where there is none."""
     if browser_is_missing():
         left_out = [item for item in items if item.get_closest_marker("browser")]

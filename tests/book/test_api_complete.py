@@ -19,8 +19,8 @@ def test_the_public_names_are_those_of_the_whole_package() -> None:
         "adam_tutorial.optim.Adam",
         "adam_tutorial.reference.adam",
         "adam_tutorial.theory.step_supremum",
-        "adam_tutorial.experiments.images.SEEDS",
-        "adam_tutorial.conventions.translate",
+        "adam_tutorial.study.experiments.images.SEEDS",
+        "adam_tutorial.libraries.translate",
     ):
         assert name in names
     assert complaints(names) == []
@@ -28,7 +28,9 @@ def test_the_public_names_are_those_of_the_whole_package() -> None:
 
 def test_a_missing_name_is_named() -> None:
     names = set(public_names()) - {"adam_tutorial.optim.Lion"}
-    assert complaints(names) == ["adam_tutorial.optim.Lion is public, but on no page of the API"]
+    assert complaints(names) == [
+        "adam_tutorial.optim.Lion is public, but on no page of the API"
+    ]
 
 
 def test_a_name_that_does_not_exist_is_named() -> None:

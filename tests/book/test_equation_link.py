@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from sphinx.application import Sphinx
 
-from adam_tutorial.plotting import DARK
+from adam_tutorial.study.plotting import DARK
 
 from .conftest import ROOT
 
@@ -66,9 +66,13 @@ def build(folder: Path, page: str, test: str) -> tuple[str, str]:
     return (folder / "out/03_page.html").read_text(), warnings.getvalue()
 
 
-@pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::PendingDeprecationWarning")
+@pytest.mark.filterwarnings(
+    "ignore::DeprecationWarning", "ignore::PendingDeprecationWarning"
+)
 class TestTheTie:
-    def test_a_tested_equation_carries_a_sign_that_leads_to_its_test(self, tmp_path: Path) -> None:
+    def test_a_tested_equation_carries_a_sign_that_leads_to_its_test(
+        self, tmp_path: Path
+    ) -> None:
         page, warnings = build(tmp_path, PAGE, TEST)
         assert warnings == ""
         assert 'href="#equation-test-first"' in page

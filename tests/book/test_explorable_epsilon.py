@@ -28,15 +28,36 @@ def random_settings() -> list[dict[str, Any]]:
     rng = np.random.default_rng(8)
 
     def anywhere() -> dict[str, Any]:
-        logs = {key: float(np.exp(rng.uniform(*np.log(ends)))) for key, ends in LIMITS.items()}
-        decays = {key: float(1 - (1 - end) ** rng.random()) for key, end in SLOWEST.items()}
+        logs = {
+            key: float(np.exp(rng.uniform(*np.log(ends))))
+            for key, ends in LIMITS.items()
+        }
+        decays = {
+            key: float(1 - (1 - end) ** rng.random()) for key, end in SLOWEST.items()
+        }
         t = round(10 ** rng.uniform(0, 4))
         return {**logs, **decays, "t": t, "keep": bool(rng.random() < 0.5)}
 
-    usual = {"eps": 1e-8, "g": 1e-6, "lr": 0.05, "beta1": 0.9, "beta2": 0.999, "t": 1, "keep": True}
-    ends = {**LIMITS, **{key: (0.0, end) for key, end in SLOWEST.items()}, "t": (1, 10_000)}
+    usual = {
+        "eps": 1e-8,
+        "g": 1e-6,
+        "lr": 0.05,
+        "beta1": 0.9,
+        "beta2": 0.999,
+        "t": 1,
+        "keep": True,
+    }
+    ends = {
+        **LIMITS,
+        **{key: (0.0, end) for key, end in SLOWEST.items()},
+        "t": (1, 10_000),
+    }
     edges = [{**usual, key: end} for key, both in ends.items() for end in both]
-    return [usual, {**usual, "eps": 100.0, "keep": False}] + edges + [anywhere() for _ in range(30)]
+    return (
+        [usual, {**usual, "eps": 100.0, "keep": False}]
+        + edges
+        + [anywhere() for _ in range(30)]
+    )
 
 
 def last_update(rule: Any, gradient: Array, t: int, **settings: float) -> Array:
@@ -57,7 +78,9 @@ def averaged_momentum(
 def path_of(rule: Any, **settings: Any) -> NDArray[np.float64]:
     """Both coordinates over 200 steps, NaN after they have gone too far."""
     with np.errstate(all="ignore"):
-        path = reference.trajectory(rule, lambda x: CURVATURES * x, [1.0, 1.0], 200, **settings)
+        path = reference.trajectory(
+            rule, lambda x: CURVATURES * x, [1.0, 1.0], 200, **settings
+        )
         gone = ~(np.abs(path) <= GONE)
     after = np.roll(np.logical_or.accumulate(gone), 1, axis=0)
     after[0] = False
@@ -81,7 +104,9 @@ def expected(setting: dict[str, Any]) -> dict[str, NDArray[np.float64]]:
     path = path_of(reference.adam, lr=rate, eps=eps, **betas)
     return {
         "algorithm": -last_update(reference.adam, sizes, t, lr=1.0, eps=eps, **betas),
-        "hat": -last_update(reference.adam_efficient, sizes, t, lr=1.0, eps_hat=eps, **betas),
+        "hat": -last_update(
+            reference.adam_efficient, sizes, t, lr=1.0, eps_hat=eps, **betas
+        ),
         # Equation (mistakes-eps-inside) of chapter 12.
         "inside": sizes / np.sqrt(sizes**2 + eps),
         "adam": path,
@@ -92,7 +117,10 @@ def expected(setting: dict[str, Any]) -> dict[str, NDArray[np.float64]]:
 
 
 def found(result: dict[str, Any]) -> dict[str, NDArray[np.float64]]:
-    curves = {key: np.append(result["curves"][key], result["at"][key]) for key in result["curves"]}
+    curves = {
+        key: np.append(result["curves"][key], result["at"][key])
+        for key in result["curves"]
+    }
     paths = {key: np.array(result[key], dtype=float) for key in ("adam", "momentum")}
     return {
         **curves,
@@ -155,7 +183,8 @@ def test_momentum_is_drawn_where_it_stays_in_the_plot(
         numbers = found(result)
         gap = np.max(np.abs(numbers["adam"] - numbers["momentum"]))
         assert result["comparable"] == bool(gap <= 10), setting
-        # What the status says of a large eps is of a run beside which momentum is drawn.
+        # What the status says of a large eps is of a run beside which momentum is
+        # drawn.
         assert result["comparable"] or setting["eps"] < 1, setting
     assert not results[0][1]["comparable"]
 
@@ -166,7 +195,9 @@ def test_a_tiny_eps_moves_both_alike_and_a_large_one_is_momentum(
     usual = found(results[0][1])["adam"]
     np.testing.assert_allclose(usual[0, :20], usual[1, :20], rtol=1e-5)
     _, large = next(
-        pair for pair in results if pair[0]["eps"] == 100 and pair[0]["keep"] and pair[0]["t"] == 1
+        pair
+        for pair in results
+        if pair[0]["eps"] == 100 and pair[0]["keep"] and pair[0]["t"] == 1
     )
     assert large["gap"] < 0.02
     assert abs(large["adam"][1][-1]) > 0.9

@@ -38,18 +38,27 @@ def compute(page: Page, **settings: Any) -> dict[str, Any]:
 
 def presets(page: Page) -> dict[str, list[float]]:
     found: dict[str, list[float]] = page.evaluate(
-        "Object.fromEntries(Object.entries(module.PRESETS).map(([key, [, g]]) => [key, g]))"
+        "Object.fromEntries(Object.entries(module.PRESETS).map(([key, [, g]]) => [key,"
+        " g]))"
     )
     return found
 
 
-def expected(gradients: Any, beta1: float, beta2: float, correct: bool) -> dict[str, Any]:
+def expected(
+    gradients: Any, beta1: float, beta2: float, correct: bool
+) -> dict[str, Any]:
     """Follow the reference."""
     state, m, v, steps = None, [], [], []
     with np.errstate(divide="ignore", invalid="ignore"):
         for g in gradients:
             state, update = adam(
-                state, g, lr=1.0, beta1=beta1, beta2=beta2, eps=0.0, correct_bias=correct
+                state,
+                g,
+                lr=1.0,
+                beta1=beta1,
+                beta2=beta2,
+                eps=0.0,
+                correct_bias=correct,
             )
             m.append(float(state.m))
             v.append(float(state.v))
@@ -63,18 +72,26 @@ def expected(gradients: Any, beta1: float, beta2: float, correct: bool) -> dict[
     }  # fmt: skip
 
 
-def assert_agree(page: Page, gradients: Any, beta1: float, beta2: float, correct: bool) -> None:
-    found = compute(page, gradients=list(gradients), beta1=beta1, beta2=beta2, correct=correct)
+def assert_agree(
+    page: Page, gradients: Any, beta1: float, beta2: float, correct: bool
+) -> None:
+    found = compute(
+        page, gradients=list(gradients), beta1=beta1, beta2=beta2, correct=correct
+    )
     wanted = expected(gradients, beta1, beta2, correct)
     assert found.keys() == wanted.keys()
     for name, values in wanted.items():
         # What a sum of numbers of both signs leaves is as exact as its largest term.
         scale = np.max(np.abs(gradients)) if name in ("m", "mHat") else 0.0
-        np.testing.assert_allclose(found[name], values, rtol=1e-9, atol=1e-15 * scale, err_msg=name)
+        np.testing.assert_allclose(
+            found[name], values, rtol=1e-9, atol=1e-15 * scale, err_msg=name
+        )
 
 
 @pytest.mark.parametrize("correct", [True, False])
-def test_numbers_are_those_of_the_reference_for_random_gradients(page: Page, correct: bool) -> None:
+def test_numbers_are_those_of_the_reference_for_random_gradients(
+    page: Page, correct: bool
+) -> None:
     rng = np.random.default_rng(4)
     for _ in range(30):
         gradients = (10 ** rng.uniform(-1, 2) * rng.standard_normal(STEPS)).round(2)
@@ -118,7 +135,10 @@ def test_growing_gradients_come_near_the_longest_step(page: Page) -> None:
 def test_the_chapter_says_what_is_seen(page: Page) -> None:
     examples = presets(page)
     seen = compute(page)
-    assert compute(page, gradients=examples["jump"])["steps"].tolist() == seen["steps"].tolist()
+    assert (
+        compute(page, gradients=examples["jump"])["steps"].tolist()
+        == seen["steps"].tolist()
+    )
     assert seen["steps"][:30] == pytest.approx(1.0)
     # Step 31 is the first after the jump.
     assert seen["steps"][30] == pytest.approx(0.94, abs=0.005)
@@ -130,9 +150,9 @@ def test_the_chapter_says_what_is_seen(page: Page) -> None:
     assert alternating["rootVHat"] == pytest.approx(1.0)
     assert np.abs(alternating["steps"][-20:]).max() < 0.06
     for gradients in examples.values():
-        assert compute(page, gradients=gradients, correct=False)["steps"][0] == pytest.approx(
-            3.16 * np.sign(gradients[0]), abs=0.005
-        )
+        assert compute(page, gradients=gradients, correct=False)["steps"][
+            0
+        ] == pytest.approx(3.16 * np.sign(gradients[0]), abs=0.005)
 
 
 def test_the_same_jump_after_a_long_steady_time_makes_a_longer_step() -> None:
@@ -144,7 +164,9 @@ def test_the_same_jump_after_a_long_steady_time_makes_a_longer_step() -> None:
 
 
 def test_a_finger_scrolls_until_it_is_told_to_draw(browser: Browser, site: str) -> None:
-    context = browser.new_context(viewport={"width": 390, "height": 844}, has_touch=True)
+    context = browser.new_context(
+        viewport={"width": 390, "height": 844}, has_touch=True
+    )
     page = context.new_page()
     page.goto(site + "_static/explorables/index.html?name=moments")
     page.wait_for_selector("[data-ready]")
@@ -164,17 +186,34 @@ def test_a_finger_scrolls_until_it_is_told_to_draw(browser: Browser, site: str) 
     context.close()
 
 
-def test_it_opens_before_the_jump_and_says_each_step_in_words(browser: Browser, site: str) -> None:
+def test_it_opens_before_the_jump_and_says_each_step_in_words(
+    browser: Browser, site: str
+) -> None:
     page = browser.new_page(viewport={"width": 1280, "height": 900})
     for settings, words in (
-        ("", "Step 30: 1 learning rate, against the gradient’s sign. The longest so far: 1."),
+        (
+            "",
+            (
+                "Step 30: 1 learning rate, against the gradient’s sign. The longest so"
+                " far: 1."
+            ),
+        ),
         ("t:31", "Step 31: 0.94 learning rates, against the gradient’s sign."),
-        ("g:" + "_".join(["1"] * 30 + ["-1"] * 30) + ",t:31", "along the gradient’s sign."),
-        ("g:" + "_".join("0" * STEPS) + ",t:5", "Step 5: 0/0; with any ε > 0 the step is 0."),
+        (
+            "g:" + "_".join(["1"] * 30 + ["-1"] * 30) + ",t:31",
+            "along the gradient’s sign.",
+        ),
+        (
+            "g:" + "_".join("0" * STEPS) + ",t:5",
+            "Step 5: 0/0; with any ε > 0 the step is 0.",
+        ),
     ):
-        page.goto(site + f"_static/explorables/index.html?name=moments&moments={settings}")
+        page.goto(
+            site + f"_static/explorables/index.html?name=moments&moments={settings}"
+        )
         page.wait_for_function(
-            "words => document.querySelector('[role=status]')?.textContent.includes(words)",
+            "words =>"
+            " document.querySelector('[role=status]')?.textContent.includes(words)",
             arg=words,
         )
     page.close()

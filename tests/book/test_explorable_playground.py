@@ -12,7 +12,7 @@ import pytest
 from playwright.sync_api import Browser
 
 from adam_tutorial import reference
-from adam_tutorial.objectives import Quadratic, Rosenbrock
+from adam_tutorial.study.objectives import Quadratic, Rosenbrock
 
 from .conftest import SITE
 from .visit import Visit
@@ -67,25 +67,35 @@ def surfaces(angle: float) -> dict[str, Gradient]:
         "noisy": lambda p: p,
         "plateau": lambda p: p * math.exp(-(p @ p) / 2),
         "own": lambda p: np.array(
-            [2 * math.cos(2 * p[0]) * p[1] + p[0] / 2, math.sin(2 * p[0]) - math.exp(-p[1])]
+            [
+                2 * math.cos(2 * p[0]) * p[1] + p[0] / 2,
+                math.sin(2 * p[0]) - math.exp(-p[1]),
+            ]
         ),
     }
 
 
 def follow(
-    kind: str, settings: dict[str, Any], gradient: Gradient, start: list[float], errors: np.ndarray
+    kind: str,
+    settings: dict[str, Any],
+    gradient: Gradient,
+    start: list[float],
+    errors: np.ndarray,
 ) -> np.ndarray:
     rule, fixed = RULES[kind]
     state, theta, points = None, np.array(start), [np.array(start)]
     for error in errors:
         where = {"theta": theta} if kind in NEEDS_THETA else {}
-        state, update = rule(state, gradient(theta) + error, **settings, **fixed, **where)
+        state, update = rule(
+            state, gradient(theta) + error, **settings, **fixed, **where
+        )
         theta = theta + update
         points.append(theta)
     return np.array(points)
 
 
-# Their steps are in proportion to the gradient, which is in the hundreds on some surfaces.
+# Their steps are in proportion to the gradient, which is in the hundreds on some
+# surfaces.
 IN_PROPORTION = ("sgd", "momentum", "nesterov", "radam")
 
 
@@ -115,8 +125,9 @@ def test_paths_are_those_of_the_reference(browser: Browser, site: str) -> None:
     page.goto(site + "book/index.html")
     fields = page.evaluate(
         """async (site) => {
-            const { OPTIMIZERS } = await import(site);
-            return Object.fromEntries(Object.entries(OPTIMIZERS).map(([k, o]) => [k, o.fields]));
+            const { OPTIMIZERS } = await import(site); return
+            Object.fromEntries(Object.entries(OPTIMIZERS).map(([k, o]) => [k,
+            o.fields]));
         }""",
         site + MODULE,
     )
@@ -130,10 +141,10 @@ def test_paths_are_those_of_the_reference(browser: Browser, site: str) -> None:
             cases.append((surface, kind, start, settings, rng.uniform(0, math.pi / 2)))
     found = page.evaluate(
         """async ([site, cases]) => {
-            const { compute, noise } = await import(site);
-            const runs = cases.map(([surface, kind, start, settings, angle]) => compute({
-                surface, start, angle, steps: 40, seed: 3, formula: "sin(2x) y + x^2/4 + exp(-y)",
-                optimizers: [{ kind, ...settings }],
+            const { compute, noise } = await import(site); const runs =
+            cases.map(([surface, kind, start, settings, angle]) => compute({
+                surface, start, angle, steps: 40, seed: 3, formula: "sin(2x) y + x^2/4 +
+                exp(-y)", optimizers: [{ kind, ...settings }],
             })[0]);
             return [runs, noise(3, 40)];
         }""",
@@ -145,9 +156,16 @@ def test_paths_are_those_of_the_reference(browser: Browser, site: str) -> None:
         errors = np.array(noise) if surface == "noisy" else np.zeros((40, 2))
         named = {PYTHON_NAMES.get(key, key): value for key, value in settings.items()}
         wanted = follow(kind, named, surfaces(angle)[surface], start, errors)
-        assert np.allclose(run["points"], wanted, rtol=1e-9, atol=1e-9), (surface, kind, settings)
+        assert np.allclose(run["points"], wanted, rtol=1e-9, atol=1e-9), (
+            surface,
+            kind,
+            settings,
+        )
         moved = np.hypot(*np.diff(wanted, axis=0).T)
-        assert np.allclose(run["lengths"], moved, rtol=1e-6, atol=1e-12), (surface, kind)
+        assert np.allclose(run["lengths"], moved, rtol=1e-6, atol=1e-12), (
+            surface,
+            kind,
+        )
 
 
 def test_the_noise_is_normal_and_the_same_again(browser: Browser, site: str) -> None:
@@ -209,7 +227,10 @@ def test_what_is_no_formula_is_refused(
         ("x / y / 2", lambda x, y: x / y / 2),
         ("x * -y", lambda x, y: -x * y),
         ("2 (x + y)(x - y)", lambda x, y: 2 * (x + y) * (x - y)),
-        ("abs(y)^1.5 + sqrt(x) - log(x)", lambda x, y: abs(y) ** 1.5 + x**0.5 - math.log(x)),
+        (
+            "abs(y)^1.5 + sqrt(x) - log(x)",
+            lambda x, y: abs(y) ** 1.5 + x**0.5 - math.log(x),
+        ),
         (
             "tanh(x) cos(y) e^(-pi x)",
             lambda x, y: math.tanh(x) * math.cos(y) * math.exp(-math.pi * x),
@@ -230,19 +251,29 @@ def test_a_formula_has_its_value_and_its_slopes(
     page.close()
     assert math.isclose(value, meaning(x, y), rel_tol=1e-12)
     assert math.isclose(
-        slope_x, (meaning(x + h, y) - meaning(x - h, y)) / (2 * h), rel_tol=1e-6, abs_tol=1e-8
+        slope_x,
+        (meaning(x + h, y) - meaning(x - h, y)) / (2 * h),
+        rel_tol=1e-6,
+        abs_tol=1e-8,
     )
     assert math.isclose(
-        slope_y, (meaning(x, y + h) - meaning(x, y - h)) / (2 * h), rel_tol=1e-6, abs_tol=1e-8
+        slope_y,
+        (meaning(x, y + h) - meaning(x, y - h)) / (2 * h),
+        rel_tol=1e-6,
+        abs_tol=1e-8,
     )
 
 
-def test_it_weighs_less_than_sixty_kilobytes_with_all_it_loads(browser: Browser, site: str) -> None:
+def test_it_weighs_less_than_sixty_kilobytes_with_all_it_loads(
+    browser: Browser, site: str
+) -> None:
     opened = Visit(browser, site, "book/index.html", "light", 390)
     opened.page.locator("figure[data-explorable]").first.scroll_into_view_if_needed()
     opened.page.wait_for_selector("figure[data-ready]", timeout=20_000)
     own = {
-        url.split("?")[0] for url in opened.requests if "explorables/" in url or "playground" in url
+        url.split("?")[0]
+        for url in opened.requests
+        if "explorables/" in url or "playground" in url
     }
     opened.context.close()
     weights = {

@@ -11,8 +11,8 @@ from numpy.typing import NDArray
 from playwright.sync_api import Browser
 
 from adam_tutorial import theory
-from adam_tutorial.objectives import PeriodicLosses
 from adam_tutorial.reference import linear_trajectory
+from adam_tutorial.study.objectives import PeriodicLosses
 
 pytestmark = pytest.mark.browser
 
@@ -36,7 +36,13 @@ START: Settings = {
     "steps": 200_000,
 }
 RARE = START | {"problem": "rare", "lr": 0.5, "root": True, "steps": 100_000}
-THREE = START | {"problem": "three", "beta1": 0.0, "beta2": 0.1, "lr": 0.1, "steps": 2000}
+THREE = START | {
+    "problem": "three",
+    "beta1": 0.0,
+    "beta2": 0.1,
+    "lr": 0.1,
+    "steps": 2000,
+}
 
 
 def drawn(seed: int) -> Settings:
@@ -55,14 +61,17 @@ def drawn(seed: int) -> Settings:
 
 
 AT_THE_EDGES = [
-    START | {"problem": "own", name: edge} for name, ends in EDGES.items() for edge in ends
+    START | {"problem": "own", name: edge}
+    for name, ends in EDGES.items()
+    for edge in ends
 ]
 CASES = [
     START,
     RARE,
     RARE | {"root": False},
     THREE,
-    # Columns of the linear axis that are narrower than a period, and wider than a third of it.
+    # Columns of the linear axis that are narrower than a period, and wider than a third
+    # of it.
     START | {"period": 400, "steps": 40_000},
     # No gradient outweighs the others; and the best point is the other one.
     START | {"problem": "own", "steep": 2.0, "period": 3},
@@ -157,7 +166,10 @@ def test_the_text_beside_it_is_right() -> None:
     for steep, threshold in ((105, 0.9976), (101, 0.9995)):
         cycle = PeriodicLosses(steep, 1.0, 101).gradients(101)
         assert threshold < theory.critical_beta2(cycle, 0.9) < threshold + 1e-4
-    for settings in (START | {"beta2": 0.998}, START | {"steep": 101.0, "beta2": 0.9999}):
+    for settings in (
+        START | {"beta2": 0.998},
+        START | {"steep": 101.0, "beta2": 0.9999},
+    ):
         # Adam comes down within the steps of the plot, but not before AMSGrad.
         assert first_at(settings, -1) > first_at(settings, -1, keep_maximum=True)
     losses = PeriodicLosses(101.0, 1.0, 101)
@@ -186,7 +198,8 @@ def test_another_problem_brings_its_settings(browser: Browser, site: str) -> Non
     def shown() -> list[str]:
         # It is drawn in the next frame, which may hide controls.
         page.evaluate(
-            "() => new Promise(done => requestAnimationFrame(() => setTimeout(done, 50)))"
+            "() => new Promise(done => requestAnimationFrame(() => setTimeout(done,"
+            " 50)))"
         )
         found: list[str] = page.locator("output").evaluate_all(
             "all => all.filter(one => one.offsetParent).map(one => one.textContent)"
@@ -238,7 +251,8 @@ def test_the_runs_are_those_of_the_reference(found: list[Settings], index: int) 
         for kind, values in (("paths", path), ("regrets", cost)):
             t, y = np.array(result[kind][name]["t"]), result[kind][name]["y"]
             assert y == near(values[t - 1])
-            # Few points, in order, from the first to the last, and none that stands out is missing.
+            # Few points, in order, from the first to the last, and none that stands out
+            # is missing.
             assert len(t) <= 400
             assert np.all(np.diff(t) > 0)
             assert (t[0], t[-1]) == (1, len(values))

@@ -44,7 +44,14 @@ def settings() -> list[dict[str, Any]]:
             for _ in range(20)
         ]
     # The rates on the buttons, and one on the border where the bound ends.
-    rates = ((0.9, 0.95), (0.9, 0.9), (0.95, 0.9), (0.99, 0.9801), (0.99, 0.05), (0.005, 0.9999))
+    rates = (
+        (0.9, 0.95),
+        (0.9, 0.9),
+        (0.95, 0.9),
+        (0.99, 0.9801),
+        (0.99, 0.05),
+        (0.005, 0.9999),
+    )
     found += [{"beta1": b1, "beta2": b2, "t": t} for b1, b2 in rates for t in (2, 1000)]
     return found
 
@@ -57,11 +64,17 @@ def supremum(t: int, beta1: float, beta2: float) -> float:
         return theory.step_supremum(t, beta1, beta2)
     except OverflowError:
         c = mpmath.mpf(beta1) ** 2 / beta2
-        factor = (1 - beta1) / math.sqrt(1 - beta2) * theory.step_size_factor(t, beta1, beta2)
+        factor = (
+            (1 - beta1)
+            / math.sqrt(1 - beta2)
+            * theory.step_size_factor(t, beta1, beta2)
+        )
         return float(factor * mpmath.sqrt((c**t - 1) / (c - 1)))
 
 
-def steps(gradients: Any, state: AdamState | None, beta1: float, beta2: float) -> list[float]:
+def steps(
+    gradients: Any, state: AdamState | None, beta1: float, beta2: float
+) -> list[float]:
     """Return the steps of the reference, 0 until the first gradient that is not 0."""
     found = []
     for g in gradients:
@@ -75,7 +88,12 @@ def steps(gradients: Any, state: AdamState | None, beta1: float, beta2: float) -
 
 def check(given: dict[str, Any], found: dict[str, Any]) -> None:
     """Compare what the module computes with the package."""
-    chosen: dict[str, Any] = {"beta1": 0.9, "beta2": 0.999, "t": 100, "sequence": "grow"} | given
+    chosen: dict[str, Any] = {
+        "beta1": 0.9,
+        "beta2": 0.999,
+        "t": 100,
+        "sequence": "grow",
+    } | given
     beta1, beta2, t = (chosen[key] for key in ("beta1", "beta2", "t"))
     unbounded = beta2 == 0 < beta1
     limit = math.inf if unbounded else theory.step_supremum(None, beta1, beta2)
@@ -83,7 +101,11 @@ def check(given: dict[str, Any], found: dict[str, Any]) -> None:
     assert found["limit"] == pytest.approx(limit, rel=REL)
     assert found["paper"] == pytest.approx(paper, rel=REL)
     assert found["longest"] == max(found["steps"])
-    broken = [k for k, s in zip(found["x"], found["steps"], strict=True) if s > paper * (1 + REL)]
+    broken = [
+        k
+        for k, s in zip(found["x"], found["steps"], strict=True)
+        if s > paper * (1 + REL)
+    ]
     assert found["first"] == (broken[0] if broken else None)
     if broken:
         assert found["breaking"] == found["steps"][found["x"].index(broken[0])]
@@ -121,7 +143,9 @@ def check(given: dict[str, Any], found: dict[str, Any]) -> None:
         assert np.array(found["steps"])[some - 1] == pytest.approx(bounds, rel=REL)
         if abs(decades) < DECADES:
             gradients = theory.step_supremum_gradients(t, beta1, beta2)
-            assert found["gradients"] == pytest.approx(gradients / gradients.max(), rel=REL)
+            assert found["gradients"] == pytest.approx(
+                gradients / gradients.max(), rel=REL
+            )
             middle = 10 ** (decades / 2)
             expected = steps(gradients * middle, None, beta1, beta2)
     if expected is not None:
@@ -131,7 +155,9 @@ def check(given: dict[str, Any], found: dict[str, Any]) -> None:
         assert np.array(found["bound"])[some - 1] == pytest.approx(bounds, rel=REL)
 
 
-def test_the_explorable_computes_what_the_package_computes(browser: Browser, site: str) -> None:
+def test_the_explorable_computes_what_the_package_computes(
+    browser: Browser, site: str
+) -> None:
     given = settings()
     assert len(given) >= 30
     page = browser.new_page()
@@ -149,9 +175,14 @@ def test_the_explorable_computes_what_the_package_computes(browser: Browser, sit
 
 WORDS = {
     "": "The paper’s bound, 3.162, is not broken up to step 100.",
-    "t:300": "The paper’s bound, 3.162, is first broken at step 210; at step 300 by 17\u00a0%.",
+    "t:300": (
+        "The paper’s bound, 3.162, is first broken at step 210; at step 300 by"
+        " 17\u00a0%."
+    ),
     "b2:0.95,t:2": "The paper’s bound, 1, is broken at step 2, by 0.036\u00a0%.",
-    "b1:0.9,b2:0.95,t:2": "Longest step of this sequence: 1.0004 learning rates, at step 2.\n",
+    "b1:0.9,b2:0.95,t:2": (
+        "Longest step of this sequence: 1.0004 learning rates, at step 2.\n"
+    ),
     "seq:jump,r:4": "is first broken",
     "seq:jump,r:3": "is not broken by this sequence; others break it.",
     "seq:spike,t:10000": "The paper’s bound, 3.1623, is not broken by this sequence;",
@@ -165,7 +196,9 @@ def test_the_words_say_when_the_bound_is_broken(
     page = browser.new_page()
     page.goto(site + f"_static/explorables/index.html?name=step&step={settings}")
     page.wait_for_function(
-        "words => document.querySelector('p[role=status]')?.textContent.includes(words)", arg=words
+        "words =>"
+        " document.querySelector('p[role=status]')?.textContent.includes(words)",
+        arg=words,
     )
     # A dot marks the crossing.
     broken = "not broken" not in page.locator("p[role=status]").inner_text()

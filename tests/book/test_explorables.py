@@ -13,11 +13,14 @@ from .conftest import SITE, pages
 from .visit import Visit, violations
 
 CONTROLS = "input, select, button"
-# Where each stands: (page, name), and of each the first place, for what does not depend on it.
+# Where each stands: (page, name), and of each the first place, for what does not depend
+# on it.
 PLACES = [
     (page, name)
     for page in pages()
-    for name in re.findall(r'data-explorable="(\w+)"', (SITE / page).read_text(encoding="utf-8"))
+    for name in re.findall(
+        r'data-explorable="(\w+)"', (SITE / page).read_text(encoding="utf-8")
+    )
 ]
 FIRST = list({name: (page, name) for page, name in reversed(PLACES)}.values())
 
@@ -38,7 +41,9 @@ def ready(page: Page, name: str) -> Locator:
 
 def settle(page: Page) -> None:
     """Wait for the next frames, and for what is said after it has come to rest."""
-    page.evaluate("() => new Promise(done => requestAnimationFrame(() => setTimeout(done, 250)))")
+    page.evaluate(
+        "() => new Promise(done => requestAnimationFrame(() => setTimeout(done, 250)))"
+    )
 
 
 def state(figure: Locator) -> list[str]:
@@ -47,7 +52,9 @@ def state(figure: Locator) -> list[str]:
         *figure.locator("input, select").evaluate_all(
             "all => all.map(e => e.type === 'checkbox' ? String(e.checked) : e.value)"
         ),
-        *figure.locator("output, [role=status]").evaluate_all("all => all.map(o => o.textContent)"),
+        *figure.locator("output, [role=status]").evaluate_all(
+            "all => all.map(o => o.textContent)"
+        ),
     ]
 
 
@@ -65,7 +72,9 @@ class Explorable(NamedTuple):
 
 
 @pytest.fixture
-def one(request: pytest.FixtureRequest, browser: Browser, site: str) -> Iterator[Explorable]:
+def one(
+    request: pytest.FixtureRequest, browser: Browser, site: str
+) -> Iterator[Explorable]:
     address, name = request.param
     opened = Visit(browser, site, address, "dark", 390, touch=True)
     yield Explorable(opened, opened.page, name)
@@ -77,7 +86,13 @@ once_each = pytest.mark.parametrize("one", FIRST, ids="-".join, indirect=True)
 
 
 def test_there_are_explorables() -> None:
-    assert {name for _, name in PLACES} == {"playground", "moments", "step", "reddi", "epsilon"}
+    assert {name for _, name in PLACES} == {
+        "playground",
+        "moments",
+        "step",
+        "reddi",
+        "epsilon",
+    }
 
 
 @once_each
@@ -100,7 +115,8 @@ def test_it_is_quiet_accessible_and_no_wider_than_a_phone(one: Explorable) -> No
     assert width[0] <= width[1], "the page scrolls sideways"
     # WCAG 2.2 asks for targets of 24 pixels.
     small = figure.locator(CONTROLS).evaluate_all(
-        "all => all.filter(one => one.offsetParent && one.offsetHeight < 24).map(o => o.outerHTML)"
+        "all => all.filter(one => one.offsetParent && one.offsetHeight < 24).map(o =>"
+        " o.outerHTML)"
     )
     assert small == []
 
@@ -120,7 +136,9 @@ def test_every_control_obeys_the_keyboard(one: Explorable) -> None:
             at_end = control.evaluate("one => one.value === one.max")
             one.page.keyboard.press("ArrowLeft" if at_end else "ArrowRight")
         elif kind == "select-one":
-            at_end = control.evaluate("one => one.selectedIndex === one.options.length - 1")
+            at_end = control.evaluate(
+                "one => one.selectedIndex === one.options.length - 1"
+            )
             one.page.keyboard.press("ArrowUp" if at_end else "ArrowDown")
         elif kind == "text":
             one.page.keyboard.press("End")
@@ -147,9 +165,13 @@ def test_sliders_and_boxes_obey_a_finger(one: Explorable) -> None:
         control.scroll_into_view_if_needed()
         box = control.bounding_box()
         assert box is not None
-        share = control.evaluate("one => (one.value - one.min) / (one.max - one.min) > 0.5")
+        share = control.evaluate(
+            "one => (one.value - one.min) / (one.max - one.min) > 0.5"
+        )
         before = state(figure)
-        x = box["x"] + box["width"] * (0.5 if kind == "checkbox" else 0.25 if share else 0.75)
+        x = box["x"] + box["width"] * (
+            0.5 if kind == "checkbox" else 0.25 if share else 0.75
+        )
         one.page.touchscreen.tap(x, box["y"] + box["height"] / 2)
         settle(one.page)
         assert state(figure) != before, control.evaluate("one => one.outerHTML")
@@ -160,10 +182,13 @@ def test_sliders_and_boxes_obey_a_finger(one: Explorable) -> None:
 def test_buttons_obey_a_finger(one: Explorable) -> None:
     figure = ready(one.page, one.name)
     for place in range(len(figure.locator("button").all())):
-        buttons = [button for button in figure.locator("button").all() if button.is_visible()]
+        buttons = [
+            button for button in figure.locator("button").all() if button.is_visible()
+        ]
         if place >= len(buttons):
             break  # "remove" has removed the last ones
-        # Some buttons bring settings back: they have something to do when all sliders were moved.
+        # Some buttons bring settings back: they have something to do when all sliders
+        # were moved.
         for control in shown(figure):
             if control.evaluate("e => e.type") == "range":
                 control.focus()

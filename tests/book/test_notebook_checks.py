@@ -15,7 +15,9 @@ from .conftest import ROOT
 
 
 def load(name: str, folder: str) -> ModuleType:
-    spec = importlib.util.spec_from_file_location(name, ROOT / "book" / folder / f"{name}.py")
+    spec = importlib.util.spec_from_file_location(
+        name, ROOT / "book" / folder / f"{name}.py"
+    )
     assert spec is not None
     assert spec.loader is not None
     module = importlib.util.module_from_spec(spec)
@@ -27,7 +29,9 @@ notebooks = load("notebooks", "_tools")
 
 
 def good() -> Any:
-    figure = new_output("display_data", {"text/plain": "<Figure size 640x340 with 1 Axes>"})
+    figure = new_output(
+        "display_data", {"text/plain": "<Figure size 640x340 with 1 Axes>"}
+    )
     cells = [
         new_code_cell("x = 1", execution_count=1),
         new_code_cell(
@@ -36,9 +40,13 @@ def good() -> Any:
             outputs=[figure],
             metadata={"mystnb": {"image": {"alt": "A line that falls."}}},
         ),
-        new_code_cell("time_it()", execution_count=3, metadata={"tags": ["nbval-ignore-output"]}),
+        new_code_cell(
+            "time_it()", execution_count=3, metadata={"tags": ["nbval-ignore-output"]}
+        ),
         new_code_cell("assert fast", execution_count=4),
-        new_code_cell("print(x)", execution_count=5, outputs=[new_output("stream", text="1\n")]),
+        new_code_cell(
+            "print(x)", execution_count=5, outputs=[new_output("stream", text="1\n")]
+        ),
     ]
     return new_notebook(cells=cells)
 
@@ -110,7 +118,9 @@ def test_cleaning_takes_out_images_and_keeps_text() -> None:
     notebook = good()
     store_an_image(notebook)
     notebooks.clean(notebook)
-    assert notebook.cells[1].outputs[0].data == {"text/plain": "<Figure size 640x340 with 1 Axes>"}
+    assert notebook.cells[1].outputs[0].data == {
+        "text/plain": "<Figure size 640x340 with 1 Axes>"
+    }
 
 
 def test_every_chapter_begins_with_the_number_of_its_file() -> None:

@@ -11,7 +11,11 @@ from playwright.sync_api import Browser
 from .conftest import pages
 from .visit import Visit, violations
 
-LOOKS = {f"{width}-{theme}": (theme, width) for width in (1280, 390) for theme in ("light", "dark")}
+LOOKS = {
+    f"{width}-{theme}": (theme, width)
+    for width in (1280, 390)
+    for theme in ("light", "dark")
+}
 
 pytestmark = pytest.mark.browser
 
@@ -21,7 +25,9 @@ pytestmark = pytest.mark.browser
     params=[(page, look) for page in pages() for look in LOOKS],
     ids="-".join,
 )
-def visit(request: pytest.FixtureRequest, browser: Browser, site: str) -> Iterator[Visit]:
+def visit(
+    request: pytest.FixtureRequest, browser: Browser, site: str
+) -> Iterator[Visit]:
     address, look = request.param
     theme, width = LOOKS[look]
     opened = Visit(browser, site, address, theme, width)
@@ -32,7 +38,11 @@ def visit(request: pytest.FixtureRequest, browser: Browser, site: str) -> Iterat
 def test_a_page_is_whole_quiet_and_readable(visit: Visit) -> None:
     """One test for all that is seen in one visit: opening a page is what costs time."""
     page = visit.page
-    outside = [url for url in visit.requests if not url.startswith((visit.site, "data:", "blob:"))]
+    outside = [
+        url
+        for url in visit.requests
+        if not url.startswith((visit.site, "data:", "blob:"))
+    ]
     assert outside == [], "requests that leave the site"
     assert visit.messages == [], "console messages and failed requests"
 
@@ -41,13 +51,17 @@ def test_a_page_is_whole_quiet_and_readable(visit: Visit) -> None:
 
     # Prerendered math has a .katex child; a formula that was left as text has none.
     raw = page.evaluate(
-        "[...document.querySelectorAll('.math')].filter(e => !e.querySelector('.katex'))"
-        ".map(e => e.textContent)"
+        "[...document.querySelectorAll('.math')].filter(e =>"
+        " !e.querySelector('.katex')).map(e => e.textContent)"
     )
     assert raw == [], "formulas that were not rendered"
 
-    shown = "[...document.querySelectorAll('.bd-article img')].filter(i => i.offsetParent)"
-    broken = page.evaluate(f"{shown}.filter(i => !i.complete || !i.naturalWidth).map(i => i.src)")
+    shown = (
+        "[...document.querySelectorAll('.bd-article img')].filter(i => i.offsetParent)"
+    )
+    broken = page.evaluate(
+        f"{shown}.filter(i => !i.complete || !i.naturalWidth).map(i => i.src)"
+    )
     assert broken == [], "figures that did not load"
     # Without a description of ours the file's path or nothing stands there.
     nameless = page.evaluate(
@@ -57,8 +71,9 @@ def test_a_page_is_whole_quiet_and_readable(visit: Visit) -> None:
     assert nameless == [], "figures without alternative text"
 
 
-# What axe finds depends on the theme (contrast) and on the width (targets), and hardly on which
-# goes with which: each stands once, for axe takes longer than everything else here together.
+# What axe finds depends on the theme (contrast) and on the width (targets), and hardly
+# on which goes with which: each stands once, for axe takes longer than everything else
+# here together.
 @pytest.mark.parametrize(
     "visit",
     [(page, look) for page in pages() for look in ("1280-light", "390-dark")],
@@ -90,12 +105,16 @@ def test_the_two_themes_show_different_figures_on_different_paper(
 def test_the_search_finds_a_word(browser: Browser, site: str) -> None:
     opened = Visit(browser, site, "search.html?q=padding", "light", 1280)
     opened.page.wait_for_selector("ul.search li a", timeout=20_000)
-    titles = opened.page.eval_on_selector_all("ul.search li a", "links => links.map(l => l.text)")
+    titles = opened.page.eval_on_selector_all(
+        "ul.search li a", "links => links.map(l => l.text)"
+    )
     assert any("Text" in title for title in titles), titles
     opened.context.close()
 
 
-def test_a_wide_equation_scrolls_inside_its_box_on_a_phone(browser: Browser, site: str) -> None:
+def test_a_wide_equation_scrolls_inside_its_box_on_a_phone(
+    browser: Browser, site: str
+) -> None:
     opened = Visit(browser, site, "book/adam/04_adam_derived.html", "light", 390)
     boxes = opened.page.evaluate(
         "[...document.querySelectorAll('.katex-display')].map(e =>"
@@ -116,7 +135,9 @@ def test_a_page_is_readable_without_scripts(browser: Browser, site: str) -> None
     context.close()
 
 
-def test_a_chapter_offers_its_notebook_and_the_command(browser: Browser, site: str) -> None:
+def test_a_chapter_offers_its_notebook_and_the_command(
+    browser: Browser, site: str
+) -> None:
     opened = Visit(browser, site, "book/adam/04_adam_derived.html", "light", 1280)
     bar = opened.page.locator(".chapter-bar")
     assert "make lab CHAPTER=4" in bar.inner_text()

@@ -11,8 +11,8 @@ import pytest
 
 from .conftest import ROOT, SITE, pages
 
-# As a server sends it, compressed: prerendered math is long and repeats itself. The theme's own
-# styles are 65 kB; its unused icons would be 0.5 MB more.
+# As a server sends it, compressed: prerendered math is long and repeats itself. The
+# theme's own styles are 65 kB; its unused icons would be 0.5 MB more.
 MOST_BYTES = 300_000
 
 
@@ -39,7 +39,9 @@ def parsed() -> dict[Path, Links]:
     return {SITE / page: Links(SITE / page) for page in pages()}
 
 
-def test_every_internal_link_leads_to_a_page_and_a_place_in_it(parsed: dict[Path, Links]) -> None:
+def test_every_internal_link_leads_to_a_page_and_a_place_in_it(
+    parsed: dict[Path, Links],
+) -> None:
     assert len(parsed) >= 10
     bad = []
     for page, links in parsed.items():
@@ -47,7 +49,9 @@ def test_every_internal_link_leads_to_a_page_and_a_place_in_it(parsed: dict[Path
             parts = urlsplit(link)
             if parts.scheme or link.startswith("//"):
                 continue
-            target = (page.parent / unquote(parts.path)).resolve() if parts.path else page
+            target = (
+                (page.parent / unquote(parts.path)).resolve() if parts.path else page
+            )
             where = page.relative_to(SITE)
             if not target.exists():
                 bad.append(f"{where}: {link} does not exist")
@@ -70,7 +74,9 @@ def test_no_page_loads_anything_from_elsewhere(parsed: dict[Path, Links]) -> Non
     assert outside == []
 
 
-def test_no_link_leads_to_a_repository_without_an_address(parsed: dict[Path, Links]) -> None:
+def test_no_link_leads_to_a_repository_without_an_address(
+    parsed: dict[Path, Links],
+) -> None:
     config = (ROOT / "_config.yml").read_text(encoding="utf-8")
     assert 'book_repository_url: ""' in config, "adapt this test to the address"
     text = "".join(page.read_text(encoding="utf-8") for page in parsed)
@@ -79,7 +85,9 @@ def test_no_link_leads_to_a_repository_without_an_address(parsed: dict[Path, Lin
 
 
 def test_every_displayed_equation_has_a_number_and_a_sign() -> None:
-    chapters = [SITE / page for page in pages() if page.rsplit("/", 1)[-1][:2].isdigit()]
+    chapters = [
+        SITE / page for page in pages() if page.rsplit("/", 1)[-1][:2].isdigit()
+    ]
     assert len(chapters) >= 5
     for chapter in chapters:
         text = chapter.read_text(encoding="utf-8")

@@ -16,7 +16,13 @@ class Visit:
     """A page that was opened, and what happened while it loaded."""
 
     def __init__(
-        self, browser: Browser, site: str, address: str, theme: str, width: int, touch: bool = False
+        self,
+        browser: Browser,
+        site: str,
+        address: str,
+        theme: str,
+        width: int,
+        touch: bool = False,
     ) -> None:
         self.site = site
         self.requests: list[str] = []
@@ -25,7 +31,8 @@ class Visit:
             viewport={"width": width, "height": 900}, has_touch=touch
         )
         self.context.add_init_script(
-            f"localStorage.setItem('mode', '{theme}'); localStorage.setItem('theme', '{theme}')"
+            f"localStorage.setItem('mode', '{theme}'); localStorage.setItem('theme',"
+            f" '{theme}')"
         )
         self.page: Page = self.context.new_page()
         self.page.on("request", lambda request: self.requests.append(request.url))
@@ -48,7 +55,9 @@ class Visit:
         )
         self.page.goto(site + address, wait_until="load")
         # Lazy figures load when they come into view.
-        self.page.evaluate("document.querySelectorAll('img').forEach(i => { i.loading = 'eager' })")
+        self.page.evaluate(
+            "document.querySelectorAll('img').forEach(i => { i.loading = 'eager' })"
+        )
         self.page.wait_for_load_state("networkidle")
 
 

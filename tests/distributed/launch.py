@@ -35,7 +35,9 @@ class Outcomes:
         """Return the results of all ranks; fail with the processes' words if there are none."""
         files = [self.folder / f"{scenario}.{rank}.pt" for rank in range(PROCESSES)]
         if not all(file.exists() for file in files):
-            said = "\n".join(f"--- rank {rank}\n{word}" for rank, word in enumerate(self.words))
+            said = "\n".join(
+                f"--- rank {rank}\n{word}" for rank, word in enumerate(self.words)
+            )
             pytest.fail(f"{scenario!r} was not completed\n{said}", pytrace=False)
         return [torch.load(file, weights_only=True) for file in files]
 

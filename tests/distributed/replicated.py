@@ -51,7 +51,10 @@ def zero(name: str, rank: int, folder: Path) -> Any:
     optimizer.consolidate_state_dict(to=0)
     file = folder / f"zero-{name}.checkpoint"
     if rank == 0:
-        saved = {"model": first.module.state_dict(), "optimizer": optimizer.state_dict()}
+        saved = {
+            "model": first.module.state_dict(),
+            "optimizer": optimizer.state_dict(),
+        }
         torch.save(saved, file)
     dist.barrier()
 

@@ -73,7 +73,9 @@ def fsdp(name: str, rank: int, _: Path) -> Any:
         "gathered": gathered["state"],
         "moments": len(moments),
         "sharded moments": sum(isinstance(value, DTensor) for value in moments),
-        "own elements": sum(m.to_local().numel() for m in moments if isinstance(m, DTensor)),
+        "own elements": sum(
+            m.to_local().numel() for m in moments if isinstance(m, DTensor)
+        ),
     }
 
 
@@ -97,12 +99,16 @@ def resumed(first_rule: Any, name: str, rank: int, folder: Path) -> list[Tensor]
     second = sharded(new_model(seed=1))
     optimizer = new_optimizer(getattr(optim, name), second, betas=(0.5, 0.5))
     state = saved_state(second, optimizer)
-    # Torch's groups have no "nonfinite", and no "decoupled_weight_decay" in older versions.
+    # Torch's groups have no "nonfinite", and no "decoupled_weight_decay" in older
+    # versions.
     partial_load = first_rule.__module__.startswith("torch.")
     planner = DefaultLoadPlanner(allow_partial_load=partial_load)
     load(state, checkpoint_id=checkpoint, planner=planner)
     set_state_dict(
-        second, optimizer, model_state_dict=state["model"], optim_state_dict=state["optimizer"]
+        second,
+        optimizer,
+        model_state_dict=state["model"],
+        optim_state_dict=state["optimizer"],
     )
     train(second, optimizer, range(HALFWAY, STEPS), rank=rank)
     return parameters(second)
@@ -145,7 +151,9 @@ def sharded_tensors(nan_on: int | None, rank: int) -> list[Tensor]:
     generator = torch.Generator().manual_seed(0)
     tensors: list[Tensor] = [
         distribute_tensor(
-            torch.randn(shape, generator=generator, dtype=torch.float64), mesh, [Shard(0)]
+            torch.randn(shape, generator=generator, dtype=torch.float64),
+            mesh,
+            [Shard(0)],
         )
         for shape in [(5, 3), (4,)]
     ]
@@ -163,7 +171,9 @@ def shard_skip(nan_on: int, rank: int, _: Path) -> Any:
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
         for where in (None, nan_on, None):
-            for parameter, gradient in zip(theta, sharded_tensors(where, rank), strict=True):
+            for parameter, gradient in zip(
+                theta, sharded_tensors(where, rank), strict=True
+            ):
                 parameter.grad = gradient
             optimizer.step()
     return {
@@ -192,8 +202,14 @@ def shard_raise(nan_on: int, rank: int, _: Path) -> Any:
 
 
 SCENARIOS: dict[str, Scenario] = {
-    **{f"shard-skip-{nan_on}": partial(shard_skip, nan_on) for nan_on in range(PROCESSES)},
-    **{f"shard-raise-{nan_on}": partial(shard_raise, nan_on) for nan_on in range(PROCESSES)},
+    **{
+        f"shard-skip-{nan_on}": partial(shard_skip, nan_on)
+        for nan_on in range(PROCESSES)
+    },
+    **{
+        f"shard-raise-{nan_on}": partial(shard_raise, nan_on)
+        for nan_on in range(PROCESSES)
+    },
 }
 if FULLY_SHARD_RUNS_ON_CPU:
     SCENARIOS |= {
@@ -201,7 +217,10 @@ if FULLY_SHARD_RUNS_ON_CPU:
         **{f"fsdp-resume-{name}": partial(fsdp_resume, name) for name in RULES},
         "fsdp-bfloat16": fsdp_bfloat16,
         "fsdp-skip": fsdp_skip,
-        **{f"fsdp-from-torch-{name}": partial(fsdp_from_torch, name) for name in ("Adam", "AdamW")},
+        **{
+            f"fsdp-from-torch-{name}": partial(fsdp_from_torch, name)
+            for name in ("Adam", "AdamW")
+        },
     }
 
 if __name__ == "__main__":

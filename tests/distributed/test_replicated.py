@@ -40,25 +40,33 @@ def assert_same(actual: list[Tensor], expected: list[Tensor]) -> None:
 
 
 @each_rule
-def test_ddp_trains_as_one_process_on_the_whole_batch_does(outcomes: Outcomes, name: str) -> None:
+def test_ddp_trains_as_one_process_on_the_whole_batch_does(
+    outcomes: Outcomes, name: str
+) -> None:
     for parameters in outcomes(f"ddp-{name}"):
         assert_same(parameters, alone(getattr(optim, name)))
 
 
 @pytest.mark.parametrize("name", ["Adam", "AdamW"])
-def test_ddp_trains_as_the_optimizer_of_torch_does_alone(outcomes: Outcomes, name: str) -> None:
+def test_ddp_trains_as_the_optimizer_of_torch_does_alone(
+    outcomes: Outcomes, name: str
+) -> None:
     for parameters in outcomes(f"ddp-{name}"):
         assert_same(parameters, alone(getattr(torch.optim, name)))
 
 
 @each_rule
-def test_zero_stopped_and_resumed_trains_as_one_process_does(outcomes: Outcomes, name: str) -> None:
+def test_zero_stopped_and_resumed_trains_as_one_process_does(
+    outcomes: Outcomes, name: str
+) -> None:
     for outcome in outcomes(f"zero-{name}"):
         assert_same(outcome["parameters"], alone(getattr(optim, name)))
 
 
 @each_rule
-def test_zero_divides_the_state_among_the_processes(outcomes: Outcomes, name: str) -> None:
+def test_zero_divides_the_state_among_the_processes(
+    outcomes: Outcomes, name: str
+) -> None:
     owned = [outcome["owned"] for outcome in outcomes(f"zero-{name}")]
     assert all(owned)
     assert sum(owned) == sum(p.numel() for p in new_model().parameters())
@@ -78,7 +86,9 @@ def test_one_process_continues_from_the_consolidated_state_of_zero(
     assert_same(list(model.parameters()), alone(getattr(optim, name)))
 
 
-def test_ddp_skips_a_step_in_both_processes_when_one_has_nan(outcomes: Outcomes) -> None:
+def test_ddp_skips_a_step_in_both_processes_when_one_has_nan(
+    outcomes: Outcomes,
+) -> None:
     first, second = outcomes("ddp-skip")
     steps = [step for step in range(STEPS) if step != SPOILED]
     for outcome in (first, second):
@@ -101,6 +111,8 @@ def test_under_zero_only_the_owner_of_a_nan_skips_and_all_processes_agree_on_the
     owner, other = (first, second) if first["owned"][0] else (second, first)
     assert len(owner["warnings"]) == 1
     assert other["warnings"] == []
-    kept = [torch.equal(a, b) for a, b in zip(owner["before"], owner["after"], strict=True)]
+    kept = [
+        torch.equal(a, b) for a, b in zip(owner["before"], owner["after"], strict=True)
+    ]
     assert kept == owner["owned"]
     assert not all(kept)

@@ -24,13 +24,16 @@ from tests.distributed.task import (
 each_rule = pytest.mark.parametrize("name", RULES)
 each_process = pytest.mark.parametrize("nan_on", range(PROCESSES))
 with_fully_shard = pytest.mark.skipif(
-    not FULLY_SHARD_RUNS_ON_CPU, reason="fully_shard of this version of torch needs a GPU"
+    not FULLY_SHARD_RUNS_ON_CPU,
+    reason="fully_shard of this version of torch needs a GPU",
 )
 
 
 @pytest.fixture(scope="module")
 def outcomes(tmp_path_factory: pytest.TempPathFactory) -> Outcomes:
-    return run_in_two_processes("tests.distributed.sharded", tmp_path_factory.mktemp("sharded"))
+    return run_in_two_processes(
+        "tests.distributed.sharded", tmp_path_factory.mktemp("sharded")
+    )
 
 
 def alone(rule: Any, **arguments: Any) -> tuple[nn.Module, Any]:
@@ -72,7 +75,9 @@ def test_every_moment_is_a_dtensor_and_each_element_is_in_one_process(
     results = outcomes(f"fsdp-{name}")
     model, optimizer = alone(getattr(optim, name))
     for outcome in results:
-        assert outcome["moments"] == len(optimizer.moments) * len(list(model.parameters()))
+        assert outcome["moments"] == len(optimizer.moments) * len(
+            list(model.parameters())
+        )
         assert outcome["sharded moments"] == outcome["moments"]
     elements = len(optimizer.moments) * sum(p.numel() for p in model.parameters())
     assert sum(outcome["own elements"] for outcome in results) == elements
@@ -81,7 +86,9 @@ def test_every_moment_is_a_dtensor_and_each_element_is_in_one_process(
 
 @with_fully_shard
 @each_rule
-def test_the_gathered_state_is_that_of_one_process(outcomes: Outcomes, name: str) -> None:
+def test_the_gathered_state_is_that_of_one_process(
+    outcomes: Outcomes, name: str
+) -> None:
     model, optimizer = alone(getattr(optim, name))
     gathered = outcomes(f"fsdp-{name}")[0]["gathered"]
     expected = {key: optimizer.state[p] for key, p in model.named_parameters()}
@@ -107,13 +114,17 @@ def test_a_distributed_checkpoint_of_torch_resumes_to_the_same_parameters(
 
 
 @with_fully_shard
-def test_moments_of_sharded_bfloat16_parameters_are_float32_dtensors(outcomes: Outcomes) -> None:
+def test_moments_of_sharded_bfloat16_parameters_are_float32_dtensors(
+    outcomes: Outcomes,
+) -> None:
     for moments in outcomes("fsdp-bfloat16"):
         assert set(moments) == {("torch.float32", True)}
 
 
 @with_fully_shard
-def test_under_fully_shard_all_processes_skip_a_step_when_one_has_nan(outcomes: Outcomes) -> None:
+def test_under_fully_shard_all_processes_skip_a_step_when_one_has_nan(
+    outcomes: Outcomes,
+) -> None:
     steps = [step for step in range(STEPS) if step != SPOILED]
     for outcome in outcomes("fsdp-skip"):
         assert_same(outcome["parameters"], alone(optim.Adam, steps=steps)[0])
@@ -122,10 +133,13 @@ def test_under_fully_shard_all_processes_skip_a_step_when_one_has_nan(outcomes: 
 
 
 @each_process
-def test_all_processes_skip_when_the_shard_of_one_has_nan(outcomes: Outcomes, nan_on: int) -> None:
+def test_all_processes_skip_when_the_shard_of_one_has_nan(
+    outcomes: Outcomes, nan_on: int
+) -> None:
     generator = torch.Generator().manual_seed(0)
     values = [
-        torch.randn(shape, generator=generator, dtype=torch.float64) for shape in [(5, 3), (4,)]
+        torch.randn(shape, generator=generator, dtype=torch.float64)
+        for shape in [(5, 3), (4,)]
     ]
     theta = [nn.Parameter(value.clone()) for value in values]
     optimizer = optim.Adam(theta, lr=0.1)
@@ -139,14 +153,18 @@ def test_all_processes_skip_when_the_shard_of_one_has_nan(outcomes: Outcomes, na
             outcome["parameters"], [p.detach() for p in theta], rtol=0, atol=1e-12
         )
         assert outcome["warnings"] == [
-            "skipped the step: the gradient of parameter 1 of group 0, of shape (4,) is not finite"
+            "skipped the step: the gradient of parameter 1 of group 0, of shape (4,) is"
+            " not finite"
         ]
 
 
 @each_process
-def test_all_processes_raise_when_the_shard_of_one_has_nan(outcomes: Outcomes, nan_on: int) -> None:
+def test_all_processes_raise_when_the_shard_of_one_has_nan(
+    outcomes: Outcomes, nan_on: int
+) -> None:
     for outcome in outcomes(f"shard-raise-{nan_on}"):
-        assert outcome["message"] == (
-            "the gradient of parameter 1 of group 0, of shape (4,) is not finite"
+        assert (
+            outcome["message"]
+            == "the gradient of parameter 1 of group 0, of shape (4,) is not finite"
         )
         assert all(map(torch.equal, outcome["parameters"], outcome["before"]))

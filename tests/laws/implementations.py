@@ -39,8 +39,9 @@ def whole(_t: int, u: Array, _theta: Array) -> Array:
 class Implementation:
     """A rule by its name, followed along a gradient; ``gradient(t, theta)`` with t from 1.
 
-    The three last fields break it: they distort the gradient before the rule sees it, the update
-    after it, and the settings. A law that a broken rule still obeys says nothing.
+    The three last fields break it: they distort the gradient before the rule sees it,
+    the update after it, and the settings. A law that a broken rule still obeys says
+    nothing.
     """
 
     name: str
@@ -66,12 +67,21 @@ class Implementation:
             stepper.load(resume)
         points, history = [start], []
         for t in range(1, steps + 1):
-            g = np.broadcast_to(np.asarray(gradient(t, points[-1]), dtype=np.float64), start.shape)
+            g = np.broadcast_to(
+                np.asarray(gradient(t, points[-1]), dtype=np.float64), start.shape
+            )
             # A setting may be a schedule: a function of t.
-            now = {key: value(t) if callable(value) else value for key, value in settings.items()}
-            moved = stepper.step(np.asarray(self.distort_gradient(t, g)), points[-1], now)
+            now = {
+                key: value(t) if callable(value) else value
+                for key, value in settings.items()
+            }
+            moved = stepper.step(
+                np.asarray(self.distort_gradient(t, g)), points[-1], now
+            )
             if self.distort_update is not whole:
-                moved = points[-1] + self.distort_update(t, moved - points[-1], points[-1])
+                moved = points[-1] + self.distort_update(
+                    t, moved - points[-1], points[-1]
+                )
             points.append(np.asarray(moved))
             history.append(stepper.moments())
         m, v, v_max = (np.stack(column) for column in zip(*history, strict=True))

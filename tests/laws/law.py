@@ -1,8 +1,8 @@
 """What the tests of the laws share: how a law is broken on purpose, and what is drawn for it.
 
-Each law is proved on the reference and on the optimizer. ``@breaks`` names the way in which a rule
-is broken for the test beside it: ``test_laws_can_fail.py`` runs every law on its broken rule, and
-demands that it fails.
+Each law is proved on the reference and on the optimizer. ``@breaks`` names the way in
+which a rule is broken for the test beside it: ``test_laws_can_fail.py`` runs every law
+on its broken rule, and demands that it fails.
 """
 
 from __future__ import annotations
@@ -37,14 +37,22 @@ def follows(**replaced: Any) -> Callable[[Law], Law]:
     return breaks(replaced=replaced)
 
 
-both = pytest.mark.parametrize("implementation", [REFERENCE, OPTIM], ids=lambda i: i.name)
+both = pytest.mark.parametrize(
+    "implementation", [REFERENCE, OPTIM], ids=lambda i: i.name
+)
 in_optim = pytest.mark.parametrize("implementation", [OPTIM], ids=lambda i: i.name)
-in_reference = pytest.mark.parametrize("implementation", [REFERENCE], ids=lambda i: i.name)
+in_reference = pytest.mark.parametrize(
+    "implementation", [REFERENCE], ids=lambda i: i.name
+)
 
 # Zero is left out: with eps = 0 it gives 0/0, which P17 is about.
 sizes = st.floats(-5, 5).map(lambda exponent: 10.0**exponent)
-numbers = st.tuples(sizes, st.sampled_from([-1.0, 1.0])).map(lambda pair: pair[0] * pair[1])
-tables = arrays(float, st.tuples(st.integers(1, 25), st.integers(2, 4)), elements=numbers)
+numbers = st.tuples(sizes, st.sampled_from([-1.0, 1.0])).map(
+    lambda pair: pair[0] * pair[1]
+)
+tables = arrays(
+    float, st.tuples(st.integers(1, 25), st.integers(2, 4)), elements=numbers
+)
 beta1s, beta2s = st.floats(0, 0.99), st.floats(0.01, 0.9999)
 NO_EPS: dict[str, Any] = {"lr": 0.1, "eps": 0.0}
 

@@ -28,7 +28,9 @@ from tests.laws.law import (
 )
 
 
-@follows(temporal_average=lambda state, theta, beta2=0.999: (state, (1 - beta2) * theta))
+@follows(
+    temporal_average=lambda state, theta, beta2=0.999: (state, (1 - beta2) * theta)
+)
 @given(numbers, beta2s)
 def test_p30_average_of_a_constant_is_the_constant(theta: float, beta2: float) -> None:
     state = None
@@ -44,7 +46,9 @@ def test_p31_mean_of_micro_batches_is_one_step_of_the_whole_batch(
 ) -> None:
     rng = np.random.default_rng(0)
     x, y = rng.standard_normal((12, 3)), rng.standard_normal(12)
-    gradient: Any = lambda theta, rows: 2 * x[rows].T @ (x[rows] @ theta - y[rows]) / len(x[rows])
+    gradient: Any = lambda theta, rows: (
+        2 * x[rows].T @ (x[rows] @ theta - y[rows]) / len(x[rows])
+    )
     whole = implementation.run(
         "adam", lambda _t, theta: gradient(theta, slice(0, 12)), np.ones(3), 5, lr=0.1
     ).theta[-1]
@@ -57,18 +61,32 @@ def test_p31_mean_of_micro_batches_is_one_step_of_the_whole_batch(
         lr=0.1,
     ).theta[-1]
     separate = implementation.run(
-        "adam", lambda t, theta: gradient(theta, parts[(t - 1) % 3]), np.ones(3), 15, lr=0.1
+        "adam",
+        lambda t, theta: gradient(theta, parts[(t - 1) % 3]),
+        np.ones(3),
+        15,
+        lr=0.1,
     ).theta[-1]
     close(accumulated, whole)
     assert np.abs(separate - whole).max() > 0.1
     # One step of a linear rule is the mean of the steps; one of Adam is not.
     first = implementation.run(
-        "adam", lambda _t, theta: gradient(theta, parts[0]), np.ones(3), 1, lr=0.1, eps=0.0
+        "adam",
+        lambda _t, theta: gradient(theta, parts[0]),
+        np.ones(3),
+        1,
+        lr=0.1,
+        eps=0.0,
     ).updates[0]
     close(np.abs(first), [0.1] * 3)
     close(np.abs(whole - 1).max() <= 0.5 + 1e-9, 1)
     linear = implementation.run(
-        "adam", lambda _t, theta: gradient(theta, parts[0]), np.ones(3), 1, lr=1e8, eps=1e9
+        "adam",
+        lambda _t, theta: gradient(theta, parts[0]),
+        np.ones(3),
+        1,
+        lr=1e8,
+        eps=1e9,
     ).updates[0]
     close(linear, -0.1 * gradient(np.ones(3), parts[0]), rtol=1e-6)
 
@@ -91,7 +109,10 @@ def test_p32_maximize_is_the_step_of_the_negative_gradient(
 def test_p33_two_groups_with_equal_settings_are_one_group(
     implementation: Implementation, g: Array
 ) -> None:
-    columns = [torch.nn.Parameter(torch.zeros(1, dtype=torch.float64)) for _ in range(g.shape[1])]
+    columns = [
+        torch.nn.Parameter(torch.zeros(1, dtype=torch.float64))
+        for _ in range(g.shape[1])
+    ]
     groups = [{"params": columns[:1]}, {"params": columns[1:]}]
     optimizer = optim.Adam(groups, lr=0.1)
     for row in g:
@@ -133,7 +154,9 @@ def test_p34_forgetting_t_makes_the_next_step_0_316_times_as_long(
     step = implementation.run(
         "adam", lambda _t, _x: 1.0, warm.theta[-1], 1, resume=forgotten, lr=1.0, eps=0.0
     ).updates[0]
-    expected = theory.bias_correction(0.9, 1) ** -1 * math.sqrt(theory.bias_correction(0.999, 1))
+    expected = theory.bias_correction(0.9, 1) ** -1 * math.sqrt(
+        theory.bias_correction(0.999, 1)
+    )
     assert -step == pytest.approx(expected, rel=1e-6)
     assert expected == pytest.approx(0.316, abs=1e-3)
 
@@ -141,7 +164,9 @@ def test_p34_forgetting_t_makes_the_next_step_0_316_times_as_long(
 @in_optim
 @breaks(distort_gradient=lambda _t, g: g + g[0])
 @given(tables)
-def test_p35_complex_parameter_is_two_real_ones(implementation: Implementation, g: Array) -> None:
+def test_p35_complex_parameter_is_two_real_ones(
+    implementation: Implementation, g: Array
+) -> None:
     g = g[:, :2]
     parameter = torch.nn.Parameter(torch.zeros((), dtype=torch.complex128))
     optimizer = optim.Adam([parameter], lr=0.1)

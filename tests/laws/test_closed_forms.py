@@ -31,7 +31,9 @@ from tests.laws.law import (
 def test_p08_first_step_is_lr_times_gradient_over_its_size_plus_eps(
     implementation: Implementation, g: float, beta1: float, beta2: float, eps: float
 ) -> None:
-    update = implementation.follow([g], lr=0.3, beta1=beta1, beta2=beta2, eps=eps).updates[0]
+    update = implementation.follow(
+        [g], lr=0.3, beta1=beta1, beta2=beta2, eps=eps
+    ).updates[0]
     close(update, -0.3 * g / (abs(g) + eps))
 
 
@@ -57,18 +59,25 @@ def test_p09_constant_gradient_gives_constant_steps(
 def test_p10_geometric_gradients_have_closed_moments(
     implementation: Implementation, ratio: float, t: int, beta1: float, beta2: float
 ) -> None:
-    # Where the ratio is next to a decay rate, the quotient of differences has lost its digits.
+    # Where the ratio is next to a decay rate, the quotient of differences has lost its
+    # digits.
     assume(abs(ratio - beta1) > 1e-3 and abs(ratio**2 - beta2) > 1e-3)
-    run = implementation.follow(2.0 * ratio ** np.arange(1, t + 1), beta1=beta1, beta2=beta2)
+    run = implementation.follow(
+        2.0 * ratio ** np.arange(1, t + 1), beta1=beta1, beta2=beta2
+    )
     m, v = theory.geometric_gradient_moments(2.0, ratio, t, beta1, beta2)
     close([run.m[-1], run.v[-1]], [m, v], atol=0)
 
 
 @both
 @breaks(distort_gradient=lambda t, g: g * (1.01 if t == 2 else 1))
-def test_p10_closed_moments_where_the_ratio_is_a_decay_rate(implementation: Implementation) -> None:
+def test_p10_closed_moments_where_the_ratio_is_a_decay_rate(
+    implementation: Implementation,
+) -> None:
     for ratio in (0.8, math.sqrt(0.9)):
-        run = implementation.follow(2.0 * ratio ** np.arange(1, 21), beta1=0.8, beta2=0.9)
+        run = implementation.follow(
+            2.0 * ratio ** np.arange(1, 21), beta1=0.8, beta2=0.9
+        )
         m, v = theory.geometric_gradient_moments(2.0, ratio, 20, 0.8, 0.9)
         close([run.m[-1], run.v[-1]], [m, v], atol=0)
 
@@ -102,7 +111,10 @@ def test_p11_corrected_moments_stay_between_the_extremes(
     assert np.all(v_hat >= 0)
     assert np.all(v_hat <= (g**2).max(axis=0) * (1 + 1e-9))
     for beta in (beta1, beta2):
-        close(theory.moving_average_weights(beta, t).sum(), theory.bias_correction(beta, t))
+        close(
+            theory.moving_average_weights(beta, t).sum(),
+            theory.bias_correction(beta, t),
+        )
 
 
 @pytest.mark.equation("theory-supremum-gradients")
@@ -117,7 +129,9 @@ def test_p12_no_step_is_longer_than_the_supremum_and_one_sequence_attains_it(
     for t, row in enumerate(steps, start=1):
         assert np.all(row <= theory.step_supremum(t, **betas) * (1 + 1e-9))
     t = len(g)
-    worst = implementation.follow(theory.step_supremum_gradients(t, **betas), **NO_EPS, **betas)
+    worst = implementation.follow(
+        theory.step_supremum_gradients(t, **betas), **NO_EPS, **betas
+    )
     close(abs(worst.updates[-1]) / 0.1, theory.step_supremum(t, **betas), rtol=1e-7)
 
 
@@ -127,12 +141,17 @@ def test_p12_supremum_at_the_defaults_is_7_27_and_1_where_the_betas_are_equal(
     implementation: Implementation,
 ) -> None:
     assert theory.step_supremum() == pytest.approx(7.2703, abs=1e-4)
-    steps = np.abs(implementation.follow(theory.step_supremum_gradients(400), **NO_EPS).updates)
-    # The limit is reached as v forgets its start, which takes longer than these 400 steps.
+    steps = np.abs(
+        implementation.follow(theory.step_supremum_gradients(400), **NO_EPS).updates
+    )
+    # The limit is reached as v forgets its start, which takes longer than these 400
+    # steps.
     assert steps[-1] / 0.1 == pytest.approx(theory.step_supremum(400), rel=1e-6)
     assert theory.step_supremum(50_000) == pytest.approx(7.2703, abs=1e-4)
     g = np.random.default_rng(0).standard_normal((200, 50))
-    equal = np.abs(implementation.follow(g, beta1=0.9, beta2=0.9, **NO_EPS).updates) / 0.1
+    equal = (
+        np.abs(implementation.follow(g, beta1=0.9, beta2=0.9, **NO_EPS).updates) / 0.1
+    )
     assert equal.max() <= 1 + 1e-9
     assert theory.step_supremum(None, 0.9, 0.9) == pytest.approx(1)
 
@@ -153,5 +172,7 @@ def test_p13_adamax_has_its_own_supremum_and_a_decaying_maximum(
     t = len(g)
     maximum = (beta2 ** np.arange(t - 1, -1, -1)[:, None] * np.abs(g)).max(axis=0)
     close(run.v[-1], maximum)
-    worst = implementation.follow(beta2 ** np.arange(1, 301), "adamax", **NO_EPS, **betas)
+    worst = implementation.follow(
+        beta2 ** np.arange(1, 301), "adamax", **NO_EPS, **betas
+    )
     close(abs(worst.updates[-1]), bound, rtol=1e-6)

@@ -27,7 +27,9 @@ from tests.laws.law import (
 @both
 @breaks(distort_update=scaled)
 @given(tables)
-def test_p14_without_memory_adam_is_sign_descent(implementation: Implementation, g: Array) -> None:
+def test_p14_without_memory_adam_is_sign_descent(
+    implementation: Implementation, g: Array
+) -> None:
     updates = implementation.follow(g, beta1=0.0, beta2=0.0, **NO_EPS).updates
     close(updates, -0.1 * np.sign(g))
 
@@ -72,7 +74,11 @@ def test_p14_with_a_large_eps_adam_is_momentum(
     m_hat = run.m[-1] / theory.bias_correction(beta1, t)
     root = np.sqrt(run.v[-1] / theory.bias_correction(beta2, t))
     size = np.abs(g).max()
-    close(run.updates[-1] / size, -0.1 * m_hat * (1 - root / (root + eps)) / size, atol=1e-11)
+    close(
+        run.updates[-1] / size,
+        -0.1 * m_hat * (1 - root / (root + eps)) / size,
+        atol=1e-11,
+    )
 
 
 @both
@@ -98,7 +104,9 @@ def test_p16_efficient_order_is_the_same_with_eps_hat_times_the_root(
     implementation: Implementation, g: Array, beta1: float, beta2: float
 ) -> None:
     g, eps = 1e-4 * g, 1e-3
-    updates = implementation.follow(g, beta1=beta1, beta2=beta2, lr=0.1, eps=eps).updates
+    updates = implementation.follow(
+        g, beta1=beta1, beta2=beta2, lr=0.1, eps=eps
+    ).updates
     state = None
     for t, row in enumerate(g, start=1):
         eps_hat = eps * math.sqrt(theory.bias_correction(beta2, t))
@@ -120,7 +128,9 @@ def test_p16_constant_eps_hat_acts_like_an_eps_31_6_times_larger_at_first(
         factor = 1 / math.sqrt(theory.bias_correction(0.999, t))
         run = implementation.follow([g] * t, eps=1e-8 * factor)
         close(run.updates[-1], constant, atol=0)
-    assert 1 / math.sqrt(theory.bias_correction(0.999, 1)) == pytest.approx(31.6, abs=0.05)
+    assert 1 / math.sqrt(theory.bias_correction(0.999, 1)) == pytest.approx(
+        31.6, abs=0.05
+    )
 
 
 @pytest.mark.equation("theory-lazy")
@@ -130,8 +140,12 @@ def test_p16_constant_eps_hat_acts_like_an_eps_31_6_times_larger_at_first(
 def test_p17_one_gradient_and_then_zeros_goes_on_moving(
     implementation: Implementation, g: float, beta1: float, beta2: float
 ) -> None:
-    steps = implementation.follow([g] + [0.0] * 30, beta1=beta1, beta2=beta2, **NO_EPS).updates
-    expected = [-0.1 * np.sign(g) * theory.lazy_update(k, beta1, beta2) for k in range(31)]
+    steps = implementation.follow(
+        [g] + [0.0] * 30, beta1=beta1, beta2=beta2, **NO_EPS
+    ).updates
+    expected = [
+        -0.1 * np.sign(g) * theory.lazy_update(k, beta1, beta2) for k in range(31)
+    ]
     close(steps, expected)
 
 

@@ -57,7 +57,11 @@ def test_p19_steps_on_noise_have_rms_0_23_whatever_its_size(
 ) -> None:
     rng, sigma = np.random.default_rng(0), np.repeat([1e-3, 1.0, 1e3], 500)
     run = implementation.run(
-        "adam", lambda _t, _x: sigma * rng.standard_normal(1500), np.zeros(1500), 3000, lr=1.0
+        "adam",
+        lambda _t, _x: sigma * rng.standard_normal(1500),
+        np.zeros(1500),
+        3000,
+        lr=1.0,
     )
     for block in np.split(run.updates[2000:], 3, axis=1):
         assert np.sqrt((block**2).mean()) == pytest.approx(0.2294, rel=0.015)
@@ -87,7 +91,11 @@ def test_p20_decay_of_adamw_does_not_enter_the_moments(
 ) -> None:
     runs = [
         implementation.run(
-            "adamw", lambda t, _x: g[t - 1], np.ones(g.shape[1]), len(g), weight_decay=decay
+            "adamw",
+            lambda t, _x: g[t - 1],
+            np.ones(g.shape[1]),
+            len(g),
+            weight_decay=decay,
         )
         for decay in (0.0, weight_decay)
     ]
@@ -132,7 +140,9 @@ def test_p22_decay_keeps_adamw_in_a_box(
         weight_decay=weight_decay,
     )
     longest = max(theory.step_supremum(t) for t in range(1, len(g) + 1))
-    assert np.abs(run.theta).max() <= max(abs(start), longest / weight_decay) * (1 + 1e-9)
+    assert np.abs(run.theta).max() <= max(abs(start), longest / weight_decay) * (
+        1 + 1e-9
+    )
 
 
 @both

@@ -70,7 +70,13 @@ def test_p29_parabola_is_stable_up_to_the_stated_limit(
     def size(factor: float, beta1: float) -> tuple[float, float]:
         lr = factor * theory.stability_limit(beta1)
         run = implementation.run(
-            "adam", lambda _t, x: x, np.array([1.0]), 6000, lr=lr * 1e9, eps=1e9, beta1=beta1
+            "adam",
+            lambda _t, x: x,
+            np.array([1.0]),
+            6000,
+            lr=lr * 1e9,
+            eps=1e9,
+            beta1=beta1,
         )
         return float(np.abs(run.theta[-50:]).max()), float(np.abs(run.theta).max())
 

@@ -46,8 +46,12 @@ def test_p02_scaling_gradient_and_eps_together_leaves_the_path_alone(
     small = 1e-4 * g
     plain = implementation.follow(small, eps=1e-3, **betas).theta
     # A power of two changes no digit.
-    np.testing.assert_array_equal(plain, implementation.follow(8 * small, eps=8e-3, **betas).theta)
-    assert not np.array_equal(plain, implementation.follow(8 * small, eps=1e-3, **betas).theta)
+    np.testing.assert_array_equal(
+        plain, implementation.follow(8 * small, eps=8e-3, **betas).theta
+    )
+    assert not np.array_equal(
+        plain, implementation.follow(8 * small, eps=1e-3, **betas).theta
+    )
 
 
 @both
@@ -70,12 +74,15 @@ def test_p03_stretching_the_parameters_changes_the_path_unless_lr_is_divided(
     d, start = np.array([1.0, 5.0]), np.array([1.0, -1.0])
     bowl: Any = lambda x: 2 * x * np.array([1.0, 3.0])
     run: Any = lambda gradient, x, lr: (
-        implementation.run("adam", lambda _, theta: gradient(theta), x, 30, lr=lr, eps=0.0).theta
+        implementation.run(
+            "adam", lambda _, theta: gradient(theta), x, 30, lr=lr, eps=0.0
+        ).theta
     )
     plain = run(bowl, start, 0.05)
     stretched = run(lambda x: d * bowl(d * x), start / d, 0.05)
     assert np.abs(d * stretched - plain)[:, 1].max() > 0.05
-    # One learning rate for each coordinate, divided by its stretch, walks the same path.
+    # One learning rate for each coordinate, divided by its stretch, walks the same
+    # path.
     for i in range(2):
         slope: Any = lambda _, x, i=i: d[i] * bowl(d[i] * np.repeat(x, 2))[i]
         alone = implementation.run(
@@ -121,7 +128,9 @@ def test_p05_permuting_the_coordinates_permutes_the_path(
 ) -> None:
     order = np.random.default_rng(seed).permutation(g.shape[1])
     assume(not np.array_equal(order, np.arange(g.shape[1])))
-    run: Any = lambda table: implementation.follow(table, beta1=beta1, beta2=beta2).theta
+    run: Any = lambda table: (
+        implementation.follow(table, beta1=beta1, beta2=beta2).theta
+    )
     np.testing.assert_array_equal(run(g)[:, order], run(g[:, order]))
 
 
@@ -132,7 +141,9 @@ def test_p06_flipping_the_sign_of_a_coordinate_flips_its_path(
     implementation: Implementation, g: Array, beta1: float, beta2: float
 ) -> None:
     signs = np.array([-1.0, 1.0, -1.0, 1.0])[: g.shape[1]]
-    run: Any = lambda table: implementation.follow(table, beta1=beta1, beta2=beta2).theta
+    run: Any = lambda table: (
+        implementation.follow(table, beta1=beta1, beta2=beta2).theta
+    )
     np.testing.assert_array_equal(signs * run(g), run(signs * g))
 
 
@@ -144,6 +155,8 @@ def test_p07_turning_the_gradient_does_not_turn_the_step(
 ) -> None:
     straight = implementation.follow([[1.0, 0.0]], lr=0.1).updates[0]
     close(straight, [-0.1, 0.0], rtol=1e-7)
-    turned = implementation.follow([[math.cos(angle), math.sin(angle)]], lr=0.1).updates[0]
+    turned = implementation.follow(
+        [[math.cos(angle), math.sin(angle)]], lr=0.1
+    ).updates[0]
     close(turned, [-0.1, -0.1], rtol=1e-6)
     close(np.linalg.norm(turned), 0.1 * math.sqrt(2), rtol=1e-6)

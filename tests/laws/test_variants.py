@@ -48,9 +48,15 @@ def test_p24_amsgrad_is_adam_while_v_does_not_fall(
     )
 
 
-@follows(radam_rho=lambda t=None, beta2=0.999: 2 / (1 - beta2) - (1 if t is None else 1 + 1 / t))
+@follows(
+    radam_rho=lambda t=None, beta2=0.999: (
+        2 / (1 - beta2) - (1 if t is None else 1 + 1 / t)
+    )
+)
 @given(st.floats(0.7, 0.9999), st.integers(1, 3000))
-def test_p25_rho_rises_from_one_and_the_rectification_is_a_share(beta2: float, t: int) -> None:
+def test_p25_rho_rises_from_one_and_the_rectification_is_a_share(
+    beta2: float, t: int
+) -> None:
     rho_inf, rho = theory.radam_rho(None, beta2), theory.radam_rho(t, beta2)
     assert theory.radam_rho(1, beta2) == pytest.approx(1, abs=1e-6)
     assert rho <= rho_inf * (1 + 1e-9)
@@ -62,12 +68,18 @@ def test_p25_rho_rises_from_one_and_the_rectification_is_a_share(beta2: float, t
 
 @both
 @breaks(distort_update=lambda t, u, _theta: u * (0.5 if t == 6 else 1))
-def test_p25_first_adaptive_step_of_radam_is_the_sixth(implementation: Implementation) -> None:
+def test_p25_first_adaptive_step_of_radam_is_the_sixth(
+    implementation: Implementation,
+) -> None:
     steps = -implementation.follow([7.0] * 2000, "radam", lr=1.0, eps=0.0).updates
     close(steps[:5], [7.0] * 5)
     for t in (6, 100, 1000, 2000):
         close(steps[t - 1], theory.radam_rectification(t))
-    close([steps[i - 1] for i in (6, 100, 1000, 2000)], [0.0258, 0.215, 0.645, 0.828], atol=6e-4)
+    close(
+        [steps[i - 1] for i in (6, 100, 1000, 2000)],
+        [0.0258, 0.215, 0.645, 0.828],
+        atol=6e-4,
+    )
 
 
 @both

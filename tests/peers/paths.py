@@ -14,10 +14,10 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from adam_tutorial import peers
+from adam_tutorial import libraries
 
-# Before the first import of Keras. Its settings must not be read from, or written to, the home
-# folder of whoever runs the tests.
+# Before the first import of Keras. Its settings must not be read from, or written to,
+# the home folder of whoever runs the tests.
 keras_home = tempfile.mkdtemp()
 atexit.register(shutil.rmtree, keras_home, ignore_errors=True)
 os.environ |= {"KERAS_BACKEND": "torch", "KERAS_HOME": keras_home}
@@ -28,10 +28,12 @@ Gradient = Callable[[Array, int], Array]
 
 
 def find(name: str) -> Callable[..., Any]:
-    """Return the optimizer of which ``adam_tutorial.conventions`` gives the full name."""
-    for library in {"optax": ("jax", "optax")}.get(name.split(".")[0], (name.split(".")[0],)):
+    """Return the optimizer of which ``adam_tutorial.libraries`` gives the full name."""
+    for library in {"optax": ("jax", "optax")}.get(
+        name.split(".")[0], (name.split(".")[0],)
+    ):
         pytest.importorskip(library)
-    return peers.find(name)
+    return libraries.find(name)
 
 
 def follow(
@@ -43,21 +45,24 @@ def follow(
     steps: int,
 ) -> Array:
     """Return every point of a library's optimizer, (steps + 1, d)."""
-    return peers.follow(library, make, settings, gradient, start, steps)
+    return libraries.follow(library, make, settings, gradient, start, steps)
 
 
 FOLLOW: dict[str, Callable[..., Array]] = {
-    library: partial(follow, library) for library in peers.LIBRARIES
+    library: partial(follow, library) for library in libraries.LIBRARIES
 }
 
 
 def difference(path: Array, other: Array) -> float:
     """Return the largest distance between two paths at any step, in any coordinate.
 
-    It is relative to what rounding is relative to: the largest size that the coordinate had, or the
-    way that it went if that is longer. A path that is not finite has the distance infinity.
+    It is relative to what rounding is relative to: the largest size that the coordinate
+    had, or the way that it went if that is longer. A path that is not finite has the
+    distance infinity.
     """
     if not (np.isfinite(path).all() and np.isfinite(other).all()):
         return float("inf")
     way = np.abs(np.diff(path, axis=0)).sum(axis=0)
-    return float((np.abs(path - other) / np.maximum(np.abs(path).max(axis=0), way)).max())
+    return float(
+        (np.abs(path - other) / np.maximum(np.abs(path).max(axis=0), way)).max()
+    )

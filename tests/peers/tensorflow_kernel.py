@@ -1,7 +1,7 @@
 """Follow the Adam kernel of TensorFlow, without Keras. Run as a program: FILE.npz PATH.npy.
 
-TensorFlow gets a process of its own: in one process with PyTorch it can crash when Keras, which it
-loads, is told to use PyTorch.
+TensorFlow gets a process of its own: in one process with PyTorch it can crash when
+Keras, which it loads, is told to use PyTorch.
 """
 
 from __future__ import annotations
@@ -18,9 +18,13 @@ def main(problem: str, result: str) -> None:
     given = np.load(problem)
     lr, beta1, beta2 = (given[name] for name in ("lr", "beta1", "beta2"))
     start = given["start"]
-    theta, m, v = (tf.Variable(x, dtype=tf.float64) for x in (start, 0 * start, 0 * start))
+    theta, m, v = (
+        tf.Variable(x, dtype=tf.float64) for x in (start, 0 * start, 0 * start)
+    )
     points = [start]
-    for t, (g, epsilon) in enumerate(zip(given["gradients"], given["epsilon"], strict=True), 1):
+    for t, (g, epsilon) in enumerate(
+        zip(given["gradients"], given["epsilon"], strict=True), 1
+    ):
         tf.raw_ops.ResourceApplyAdam(
             var=theta.handle,
             m=m.handle,

@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 
 from adam_tutorial import reference
-from adam_tutorial.conventions import eps_hat_at
+from adam_tutorial.libraries import eps_hat_at
 from tests.peers.paths import Array, difference
 
 if find_spec("tensorflow") is None:
@@ -31,7 +31,9 @@ def kernel_path(folder: Path, epsilon: list[float]) -> Array:
     problem, result = folder / "problem.npz", folder / "path.npy"
     np.savez(problem, gradients=GRADIENTS, start=START, epsilon=epsilon, **RATES)
     program = Path(__file__).with_name("tensorflow_kernel.py")
-    environment = {key: value for key, value in os.environ.items() if key != "KERAS_BACKEND"}
+    environment = {
+        key: value for key, value in os.environ.items() if key != "KERAS_BACKEND"
+    }
     run = subprocess.run(
         [sys.executable, program, problem, result],
         env=environment,
@@ -46,13 +48,20 @@ def kernel_path(folder: Path, epsilon: list[float]) -> Array:
 
 def reference_path(rule: Any, **settings: Any) -> Array:
     gradients = iter(GRADIENTS)
-    path = reference.trajectory(rule, lambda _: next(gradients), START, STEPS, **RATES, **settings)
+    path = reference.trajectory(
+        rule, lambda _: next(gradients), START, STEPS, **RATES, **settings
+    )
     return path.astype(np.float64, copy=False)
 
 
-def test_kernel_of_tensorflow_is_the_efficient_order_with_eps_hat(tmp_path: Path) -> None:
+def test_kernel_of_tensorflow_is_the_efficient_order_with_eps_hat(
+    tmp_path: Path,
+) -> None:
     theirs = kernel_path(tmp_path, [1e-3] * STEPS)
-    assert difference(reference_path(reference.adam_efficient, eps_hat=1e-3), theirs) < 1e-12
+    assert (
+        difference(reference_path(reference.adam_efficient, eps_hat=1e-3), theirs)
+        < 1e-12
+    )
     assert difference(reference_path(reference.adam, eps=1e-3), theirs) > 1e-9
 
 

@@ -1,7 +1,8 @@
 """A thousand steps of each peer beside ours, over random problems and hyper-parameters.
 
-The arguments of a peer come from ``adam_tutorial.conventions``, so what it says is proved here:
-where it names no difference there must be none, and where it names one it must be there.
+The arguments of a peer come from ``adam_tutorial.libraries``, so what it says is proved
+here: where it names no difference there must be none, and where it names one it must be
+there.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ from hypothesis import Phase, given, settings
 from hypothesis import strategies as st
 
 from adam_tutorial import reference
-from adam_tutorial.conventions import TABLE, translate
+from adam_tutorial.libraries import TABLE, translate
 from adam_tutorial.theory import bias_correction, radam_rectification
 from tests.peers.paths import FOLLOW, Array, Gradient, difference, find
 
@@ -44,7 +45,9 @@ def problem(kind: str, seed: int) -> tuple[Gradient, Array]:
     return (lambda x, t: curvature * (x + 0.3 * noise[t - 1])), start
 
 
-problems = st.builds(problem, st.sampled_from(["wild", "noisy bowl"]), st.integers(0, 10**6))
+problems = st.builds(
+    problem, st.sampled_from(["wild", "noisy bowl"]), st.integers(0, 10**6)
+)
 rates = st.fixed_dictionaries(
     {
         "lr": st.floats(1e-4, 0.1),
@@ -83,15 +86,22 @@ def spelt(settings_: dict[str, Any], **more: Any) -> dict[str, Any]:
 
 
 def peer_path(
-    library: str, optimizer: str, settings_: dict[str, Any], given_: tuple[Gradient, Array]
+    library: str,
+    optimizer: str,
+    settings_: dict[str, Any],
+    given_: tuple[Gradient, Array],
 ) -> tuple[Array, tuple[str, ...]]:
     """The peer's path with our settings translated, and the differences that are named."""
-    moved = translate(settings_, source="adam_tutorial", target=library, optimizer=optimizer)
+    moved = translate(
+        settings_, source="adam_tutorial", target=library, optimizer=optimizer
+    )
     path = FOLLOW[library](find(moved.name), moved.arguments, *given_, STEPS)
     return path, moved.differences
 
 
-def our_path(optimizer: str, settings_: dict[str, Any], given_: tuple[Gradient, Array]) -> Array:
+def our_path(
+    optimizer: str, settings_: dict[str, Any], given_: tuple[Gradient, Array]
+) -> Array:
     return peer_path("adam_tutorial", optimizer, settings_, given_)[0]
 
 
@@ -116,7 +126,8 @@ def test_peer_with_the_same_formula_walks_the_same_thousand_steps(
     if "weight_decay" in TABLE[library][optimizer].arguments:
         chosen["weight_decay"] = decay
     if optimizer.startswith("nadam"):
-        # torch keeps NAdam's product of momenta in the default dtype; ours is always float64.
+        # torch keeps NAdam's product of momenta in the default dtype; ours is always
+        # float64.
         torch.set_default_dtype(torch.float64)
     theirs, differences = peer_path(library, optimizer, chosen, given_)
     assert differences == ()
@@ -136,8 +147,8 @@ def test_peer_with_the_same_formula_walks_the_same_thousand_steps(
 def test_peer_with_the_same_formula_walks_the_same_way_through_the_valley_of_rosenbrock(
     library: str, optimizer: str
 ) -> None:
-    # Each gradient depends on all steps before. The rates are gentle: others make the walk chaotic,
-    # and it multiplies the last digit until nothing is left to compare.
+    # Each gradient depends on all steps before. The rates are gentle: others make the
+    # walk chaotic, and it multiplies the last digit until nothing is left to compare.
     chosen: dict[str, Any] = {"lr": 1e-3, "betas": (0.9, 0.999)}
     if optimizer.startswith("nadam"):
         torch.set_default_dtype(torch.float64)
@@ -180,7 +191,9 @@ CLASSIC: dict[str, tuple[Any, dict[str, Any], str, dict[str, Any]]] = {
 @pytest.mark.parametrize("name", CLASSIC)
 @few
 @given(st.floats(1e-4, 0.01), problems)
-def test_classic_rules_walk_the_steps_of_torch(name: str, lr: float, given_: Any) -> None:
+def test_classic_rules_walk_the_steps_of_torch(
+    name: str, lr: float, given_: Any
+) -> None:
     kind, in_torch, rule, ours = CLASSIC[name]
     theirs = FOLLOW["torch"](kind, {"lr": lr, **in_torch}, *given_, STEPS)
     # v - mean**2 cancels: the centred form keeps fewer digits, in both.
@@ -188,7 +201,8 @@ def test_classic_rules_walk_the_steps_of_torch(name: str, lr: float, given_: Any
     assert difference(numpy_path(rule, given_, lr=lr, **ours), theirs) < limit
 
 
-# Other formulas: the difference is named, it is there, and it is understood to the last digits.
+# Other formulas: the difference is named, it is there, and it is understood to the last
+# digits.
 
 
 @pytest.mark.parametrize("optimizer", ["adam", "adamw", "amsgrad"])
@@ -199,7 +213,9 @@ def test_keras_is_ours_with_an_eps_that_changes_with_t(
 ) -> None:
     chosen = {**rates, "eps": 1e-3}
     theirs, differences = peer_path("keras", optimizer, chosen, given_)
-    assert "adds eps=0.001 to the root of v_hat, keras to the root of v" in differences[0]
+    assert (
+        "adds eps=0.001 to the root of v_hat, keras to the root of v" in differences[0]
+    )
     # AdamW of adam_tutorial has torch's default decay, and so has the reference.
     bridge = numpy_path(optimizer, given_, -0.5, **spelt(chosen))
     assert difference(bridge, theirs) < SAME
@@ -212,10 +228,13 @@ def test_the_two_eps_differ_most_at_the_first_step() -> None:
         np.diff(peer_path(library, "adam", {"lr": 1.0, "eps": 1e-3}, given_)[0][:, 0])
         for library in ("adam_tutorial", "keras")
     )
-    # lr * g / (|g| + eps), for ever; with the eps that eps-hat amounts to, 31.6 eps at first.
+    # lr * g / (|g| + eps), for ever; with the eps that eps-hat amounts to, 31.6 eps at
+    # first.
     assert ours == pytest.approx(-1 / 2, rel=1e-9)
     assert in_keras[0] == pytest.approx(-1 / (1 + math.sqrt(1000)), rel=1e-9)
-    assert in_keras[-1] == pytest.approx(-1 / (1 + 1 / math.sqrt(1 - 0.999**1000)), rel=1e-9)
+    assert in_keras[-1] == pytest.approx(
+        -1 / (1 + 1 / math.sqrt(1 - 0.999**1000)), rel=1e-9
+    )
 
 
 @few
@@ -232,7 +251,9 @@ def test_weight_decay_of_adam_in_keras_is_that_of_our_adamw(
     keras = pytest.importorskip("keras")
 
     theirs = FOLLOW["keras"](keras.optimizers.Adam, in_keras.arguments, *given_, STEPS)
-    bridge = numpy_path("adamw", given_, -0.5, **spelt({**rates, "eps": 1e-9}), weight_decay=0.1)
+    bridge = numpy_path(
+        "adamw", given_, -0.5, **spelt({**rates, "eps": 1e-9}), weight_decay=0.1
+    )
     assert difference(bridge, theirs) < SAME
 
 
@@ -241,15 +262,22 @@ def test_penalty_of_adam_has_the_substitutes_that_are_named() -> None:
     given_ = problem("noisy bowl", 3)
     ours = our_path("adam", {"lr": 0.01, "weight_decay": 0.1}, given_)
     to_optax, to_keras = (
-        translate({"weight_decay": 0.1}, source="torch", target=target, optimizer="adam")
+        translate(
+            {"weight_decay": 0.1}, source="torch", target=target, optimizer="adam"
+        )
         for target in ("optax", "keras")
     )
-    assert "optax.chain(optax.add_decayed_weights(0.1), optax.adam(...))" in to_optax.differences[0]
+    assert (
+        "optax.chain(optax.add_decayed_weights(0.1), optax.adam(...))"
+        in to_optax.differences[0]
+    )
 
     def chained(**settings_: Any) -> Any:
         return optax.chain(optax.add_decayed_weights(0.1), optax.adam(**settings_))
 
-    theirs = FOLLOW["optax"](chained, {**to_optax.arguments, "learning_rate": 0.01}, *given_, STEPS)
+    theirs = FOLLOW["optax"](
+        chained, {**to_optax.arguments, "learning_rate": 0.01}, *given_, STEPS
+    )
     assert difference(ours, theirs) < SAME
     assert "keras.regularizers.L2(0.05) is the penalty" in to_keras.differences[-1]
     # The penalty whose gradient is 0.1 times the parameters.
@@ -261,12 +289,14 @@ def test_penalty_of_adam_has_the_substitutes_that_are_named() -> None:
 
 @few
 @given(rates, problems)
-def test_amsgrad_of_optax_takes_the_maximum_of_v_hat(rates: dict[str, Any], given_: Any) -> None:
+def test_amsgrad_of_optax_takes_the_maximum_of_v_hat(
+    rates: dict[str, Any], given_: Any
+) -> None:
     theirs, differences = peer_path("optax", "amsgrad", rates, given_)
     (said,) = differences
     assert said.startswith(
-        "the maximum is taken of v, corrected afterwards, in adam_tutorial, and of the corrected "
-        "v_hat in optax: they part at t = 2"
+        "the maximum is taken of v, corrected afterwards, in adam_tutorial, and of the"
+        " corrected v_hat in optax: they part at t = 2"
     )
     exact = numpy_path("amsgrad", given_, **spelt(rates), maximum_of="v_hat")
     assert difference(exact, theirs) < SAME
@@ -282,7 +312,9 @@ def test_the_two_amsgrads_part_at_the_second_step_and_come_to_differ_31_times() 
     assert in_torch[0] == in_optax[0] == pytest.approx(-1, rel=1e-12)
     # torch corrects the first v by 1 - beta2**t, Optax for ever by 1 - beta2.
     t = np.arange(1, STEPS + 1)
-    assert in_torch / in_optax == pytest.approx(np.sqrt((1 - 0.999**t) / 1e-3), rel=1e-9)
+    assert in_torch / in_optax == pytest.approx(
+        np.sqrt((1 - 0.999**t) / 1e-3), rel=1e-9
+    )
     _, (said,) = peer_path("optax", "amsgrad", chosen, given_)
     assert said.endswith("come to differ 31.6 times")
 
@@ -302,7 +334,11 @@ def test_amsgrad_of_the_paper_is_in_optax_without_bias_correction(
     assert moved.differences == ()
     theirs = FOLLOW["optax"](find(moved.name), moved.arguments, *given_, STEPS)
     exact = numpy_path(
-        "amsgrad", given_, **spelt({**rates, "eps": 0.0}), maximum_of="v", correct_bias=False
+        "amsgrad",
+        given_,
+        **spelt({**rates, "eps": 0.0}),
+        maximum_of="v",
+        correct_bias=False,
     )
     assert difference(exact, theirs) < SAME
 
@@ -327,19 +363,30 @@ def test_what_a_peer_has_of_nadam_and_adamax_can_be_had_from_ours(
 ) -> None:
     given_ = problem("wild", 2)
     convention = TABLE[library][optimizer]
-    in_peer = {name: convention.defaults[key] for key, name in convention.arguments.items()}
+    in_peer = {
+        name: convention.defaults[key] for key, name in convention.arguments.items()
+    }
     theirs = FOLLOW[library](find(convention.name), in_peer, *given_, STEPS)
     if optimizer == "adamaxw":
-        assert optimizer not in TABLE["torch"]  # torch's Adamax knows no decoupled decay
-        settings_ = {key: convention.defaults[key] for key in ("lr", "beta1", "beta2", "eps")}
+        assert (
+            optimizer not in TABLE["torch"]
+        )  # torch's Adamax knows no decoupled decay
+        settings_ = {
+            key: convention.defaults[key] for key in ("lr", "beta1", "beta2", "eps")
+        }
         share = 1 - settings_["lr"] * convention.defaults["weight_decay"]
         exact = [given_[1]]
         state = None
         for t in range(1, STEPS + 1):
-            state, update = reference.adamax(state, given_[0](exact[-1], t), **settings_)
+            state, update = reference.adamax(
+                state, given_[0](exact[-1], t), **settings_
+            )
             exact.append(share * exact[-1] + update)
-        # Beside a gradient of 1e-6, Keras's eps is not nothing, and it stands elsewhere.
-        assert difference(np.array(exact), theirs) < (SAME if library == "optax" else 1e-2)
+        # Beside a gradient of 1e-6, Keras's eps is not nothing, and it stands
+        # elsewhere.
+        assert difference(np.array(exact), theirs) < (
+            SAME if library == "optax" else 1e-2
+        )
         return
     torch.set_default_dtype(torch.float64)
     for target in ("torch", "adam_tutorial"):
@@ -356,55 +403,76 @@ def test_radam_of_optax_has_eps_beside_the_root_of_v_hat(
 ) -> None:
     chosen = {**rates, "eps": 1e-3}
     theirs, differences = peer_path("optax", "radam", chosen, given_)
-    assert "adds eps=0.001 to the root of v, optax to the root of v_hat" in differences[0]
+    assert (
+        "adds eps=0.001 to the root of v, optax to the root of v_hat" in differences[0]
+    )
     assert difference(numpy_path("radam", given_, 0.5, **spelt(chosen)), theirs) < SAME
 
 
-def test_radam_of_the_paper_adapts_a_step_earlier_than_torch_and_can_be_had_from_optax() -> None:
+def test_radam_of_the_paper_adapts_a_step_earlier_than_torch_and_can_be_had_from_optax() -> (
+    None
+):
     given_ = problem("wild", 4)
     in_optax, in_torch = (
         translate({"alpha": 0.01}, source="paper", target=target, optimizer="radam")
         for target in ("optax", "torch")
     )
     assert in_optax.differences == ()
-    assert "threshold=4.0 has no counterpart: in torch it is always 5.0" in in_torch.differences[0]
+    assert (
+        "threshold=4.0 has no counterpart: in torch it is always 5.0"
+        in in_torch.differences[0]
+    )
     exact = numpy_path("radam", given_, lr=0.01, eps=0.0, threshold=4.0)
     theirs = FOLLOW["optax"](find(in_optax.name), in_optax.arguments, *given_, STEPS)
     assert difference(exact, theirs) < SAME
     ones = (lambda _, __: np.ones(1)), np.zeros(1)
     paper, torchs = (
-        np.diff(FOLLOW[library](find(moved.name), moved.arguments, *ones, 6)[:, 0]) / -0.01
+        np.diff(FOLLOW[library](find(moved.name), moved.arguments, *ones, 6)[:, 0])
+        / -0.01
         for library, moved in (("optax", in_optax), ("torch", in_torch))
     )
     assert paper[:4] == pytest.approx(1)
     assert torchs[:5] == pytest.approx(1)
-    assert paper[4:] == pytest.approx([radam_rectification(t, 0.999) for t in (5, 6)], rel=1e-9)
+    assert paper[4:] == pytest.approx(
+        [radam_rectification(t, 0.999) for t in (5, 6)], rel=1e-9
+    )
     assert torchs[5] == pytest.approx(paper[5], rel=1e-9)
 
 
 @few
 @given(rates, problems)
-def test_adamax_of_keras_adds_eps_to_the_maximum(rates: dict[str, Any], given_: Any) -> None:
+def test_adamax_of_keras_adds_eps_to_the_maximum(
+    rates: dict[str, Any], given_: Any
+) -> None:
     theirs, differences = peer_path("keras", "adamax", {**rates, "eps": 1e-3}, given_)
     assert "to the |g|, keras to the u" in differences[0]
     # With an eps that is nothing beside the gradients, the two are one.
     small, _ = peer_path("keras", "adamax", {**rates, "eps": 1e-30}, given_)
     assert difference(our_path("adamax", {**rates, "eps": 1e-30}, given_), small) < SAME
-    assert difference(our_path("adamax", {**rates, "eps": 1e-3}, given_), theirs) > 1e-12
+    assert (
+        difference(our_path("adamax", {**rates, "eps": 1e-3}, given_), theirs) > 1e-12
+    )
 
 
 def test_paper_form_of_adamw_is_ours_with_lambda_over_lr() -> None:
     given_ = problem("noisy bowl", 0)
     moved = translate(
-        {"alpha": 0.01, "lambda": 2e-3}, source="paper", target="adam_tutorial", optimizer="adamw"
+        {"alpha": 0.01, "lambda": 2e-3},
+        source="paper",
+        target="adam_tutorial",
+        optimizer="adamw",
     )
     assert moved.arguments["weight_decay"] == pytest.approx(0.2)
     ours = FOLLOW["adam_tutorial"](find(moved.name), moved.arguments, *given_, STEPS)
-    exact = numpy_path("adamw", given_, lr=0.01, eps=1e-8, weight_decay=2e-3, decay_times_lr=False)
+    exact = numpy_path(
+        "adamw", given_, lr=0.01, eps=1e-8, weight_decay=2e-3, decay_times_lr=False
+    )
     assert difference(exact, ours) < SAME
 
 
-def test_complex_parameters_are_two_reals_in_torch_and_ours_and_share_v_in_optax() -> None:
+def test_complex_parameters_are_two_reals_in_torch_and_ours_and_share_v_in_optax() -> (
+    None
+):
     jax, optax = pytest.importorskip("jax"), pytest.importorskip("optax")
     z = 3.0 + 0.1j
     steps = []
@@ -434,11 +502,14 @@ def test_power_as_torch_computes_it_costs_up_to_the_ninth_digit_of_a_step() -> N
     assert max(wrong["adam_tutorial", d] for d in (1e-4, 1e-8, 1e-10, 1e-12)) < 1e-12
     assert wrong["torch", 1e-4] < 1e-12
     assert 1e-9 < wrong["torch", 1e-10] < 1e-8
-    # 1 - t*d, the first terms of (1 - d)**t, are kept exactly: a smaller d does less harm again.
+    # 1 - t*d, the first terms of (1 - d)**t, are kept exactly: a smaller d does less
+    # harm again.
     assert wrong["torch", 1e-12] < 1e-9
 
 
-def test_gradient_of_zero_in_float16_gives_nan_in_torch_and_optax_but_not_in_ours() -> None:
+def test_gradient_of_zero_in_float16_gives_nan_in_torch_and_optax_but_not_in_ours() -> (
+    None
+):
     jax, optax = pytest.importorskip("jax"), pytest.importorskip("optax")
     points = []
     for name in ("torch.optim.Adam", "adam_tutorial.optim.Adam"):
@@ -461,4 +532,7 @@ def test_defaults_of_the_table_are_those_of_optax_and_keras() -> None:
             for name, called in convention.arguments.items():
                 default = parameters[called].default
                 if default is not inspect.Parameter.empty:
-                    assert (default or 0.0) == convention.defaults[name], (convention.name, name)
+                    assert (default or 0.0) == convention.defaults[name], (
+                        convention.name,
+                        name,
+                    )

@@ -7,8 +7,8 @@ from pathlib import Path
 import matplotlib.pyplot as plt
 import numpy as np
 
-from adam_tutorial.plotting import label_lines, style_of, use_style
 from adam_tutorial.reference import adam
+from adam_tutorial.study.plotting import label_lines, style_of, use_style
 from adam_tutorial.theory import bias_correction
 
 TARGET = Path(__file__).parents[2] / "_static/explorables/moments.svg"
@@ -31,10 +31,17 @@ def main() -> None:
     use_style()
     plt.rcParams["svg.hashsalt"] = "adam"
     figure, panels = plt.subplots(3, 1, figsize=(6.4, 4.4), sharex=True)
-    raw, corrected, muted = map(style_of, ("without bias correction", "Adam", "baseline"))
+    raw, corrected, muted = map(
+        style_of, ("without bias correction", "Adam", "baseline")
+    )
     for axes, first, second, names in (
         (panels[0], m, m_hat, ("$g$", "$m$", r"$\hat m$")),
-        (panels[1], np.sqrt(v), np.sqrt(v_hat), ("$|g|$", r"$\sqrt{v}$", r"$\sqrt{\hat v}$")),
+        (
+            panels[1],
+            np.sqrt(v),
+            np.sqrt(v_hat),
+            ("$|g|$", r"$\sqrt{v}$", r"$\sqrt{\hat v}$"),
+        ),
     ):
         # One line with gaps weighs a tenth of sixty lines.
         bars = np.column_stack([0 * gradients, gradients, np.full(60, np.nan)])
@@ -44,8 +51,12 @@ def main() -> None:
         axes.plot(t, second, label=names[2], **corrected)
         axes.set(ylim=(0, 11), yticks=(0, 5, 10))
     # What comes after is for the reader to guess.
-    panels[2].plot(t[:chosen], steps[:chosen], label=r"$\hat m\,/\sqrt{\hat v}$", **corrected)
-    panels[2].set(ylim=(0, 1.65), yticks=(0, 0.5, 1, 1.5), xlabel="step t", xticks=(1, *t[9::10]))
+    panels[2].plot(
+        t[:chosen], steps[:chosen], label=r"$\hat m\,/\sqrt{\hat v}$", **corrected
+    )
+    panels[2].set(
+        ylim=(0, 1.65), yticks=(0, 0.5, 1, 1.5), xlabel="step t", xticks=(1, *t[9::10])
+    )
     panels[2].set_ylabel("step (learning\nrates)")
     for axes in panels:
         label_lines(axes)

@@ -9,8 +9,8 @@ import matplotlib.pyplot as plt
 import numpy as np
 
 from adam_tutorial import reference
-from adam_tutorial.objectives import Quadratic
-from adam_tutorial.plotting import paths, style_of, use_style
+from adam_tutorial.study.objectives import Quadratic
+from adam_tutorial.study.plotting import paths, style_of, use_style
 
 TARGET = Path(__file__).parents[2] / "_static/explorables/playground.svg"
 

@@ -14,9 +14,9 @@ import matplotlib.pyplot as plt
 import numpy as np
 from numpy.typing import NDArray
 
-from adam_tutorial.objectives import PeriodicLosses
-from adam_tutorial.plotting import style_of, use_style
 from adam_tutorial.reference import linear_trajectory
+from adam_tutorial.study.objectives import PeriodicLosses
+from adam_tutorial.study.plotting import style_of, use_style
 
 TARGET = Path(__file__).parents[2] / "_static/explorables/reddi.svg"
 LOSSES = PeriodicLosses(105.0, 1.0, 101)
@@ -60,7 +60,9 @@ def shorten(svg: str) -> str:
     decimals = re.compile(r"-?\d+\.\d{2,}")
     return re.sub(
         r'(?<= d=")[^"]*',
-        lambda data: decimals.sub(lambda x: f"{float(x[0]):.1f}", " ".join(data[0].split())),
+        lambda data: decimals.sub(
+            lambda x: f"{float(x[0]):.1f}", " ".join(data[0].split())
+        ),
         re.sub(r"\n +", "\n", svg),
     )
 
@@ -68,7 +70,9 @@ def shorten(svg: str) -> str:
 def draw() -> None:
     """Draw it."""
     use_style()
-    plt.rcParams.update({"svg.hashsalt": "adam", "figure.constrained_layout.w_pad": 0.1})
+    plt.rcParams.update(
+        {"svg.hashsalt": "adam", "figure.constrained_layout.w_pad": 0.1}
+    )
     g = LOSSES.gradients(STEPS)
     figure, panels = plt.subplots(1, 2, figsize=(8.0, 3.2))
     for name, look in LOOKS.items():
@@ -89,7 +93,9 @@ def draw() -> None:
     panels[0].axhline(LOSSES.optimum, **style_of("baseline"))
     panels[0].text(STEPS, -0.93, "best point", va="bottom", ha="right", fontsize=9)
     panels[1].axhline(worst, **style_of("baseline"))
-    panels[1].text(1, 0.85 * worst, f"always at the worst: {worst:.3f}", va="top", fontsize=9)
+    panels[1].text(
+        1, 0.85 * worst, f"always at the worst: {worst:.3f}", va="top", fontsize=9
+    )
     panels[0].set(
         xlabel="step t",
         xticks=(0, STEPS // 2, STEPS),

@@ -11,8 +11,8 @@ import matplotlib.pyplot as plt
 import numpy as np
 
 from adam_tutorial import theory
-from adam_tutorial.plotting import style_of, use_style
 from adam_tutorial.reference import adam
+from adam_tutorial.study.plotting import style_of, use_style
 
 TARGET = Path(__file__).resolve().parents[2] / "_static/explorables/step.svg"
 STEPS = 100

@@ -1,0 +1,28 @@
+"""What other libraries compute: their conventions, their settings, their optimizers."""
+
+from adam_tutorial.libraries.paths import LIBRARIES, find, follow, gap
+from adam_tutorial.libraries.translation import (
+    Convention,
+    Translation,
+    conventions,
+    eps_at,
+    eps_hat_at,
+    eps_hat_lag,
+    largest_eps_hat_lag,
+    translate,
+)
+
+__all__ = [
+    "LIBRARIES",
+    "Convention",
+    "Translation",
+    "conventions",
+    "eps_at",
+    "eps_hat_at",
+    "eps_hat_lag",
+    "find",
+    "follow",
+    "gap",
+    "largest_eps_hat_lag",
+    "translate",
+]

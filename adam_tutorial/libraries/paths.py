@@ -1,0 +1,245 @@
+"""Follow an optimizer of PyTorch, Optax, Keras or this package along gradients, in float64.
+
+What a library computes is best asked by giving it gradients. Together with
+:func:`adam_tutorial.libraries.translate`, which knows what each of them calls its
+arguments, this proves a translation. The libraries are imported when they are needed,
+and only then.
+"""
+
+from __future__ import annotations
+
+import importlib
+import warnings
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import ArrayLike, NDArray
+
+__all__ = ["find", "follow", "gap"]
+
+Array = NDArray[np.float64]
+Gradient = Callable[[Array, int], ArrayLike]
+LIBRARIES = ("torch", "adam_tutorial", "optax", "keras")
+
+
+def find(name: str) -> Callable[..., Any]:
+    """Return what makes an optimizer, from its full name.
+
+    Parameters
+    ----------
+    name : str
+        As :class:`~adam_tutorial.libraries.Translation` gives it, such as
+        ``"optax.adamw"``.
+
+    Raises
+    ------
+    ValueError
+        The name has no dot, or the module has nothing of that name.
+    ImportError
+        The library is not installed.
+
+    Examples
+    --------
+    >>> find("torch.optim.Adam")
+    <class 'torch.optim.adam.Adam'>
+    """
+    module, _, attribute = name.rpartition(".")
+    if not module:
+        raise ValueError(
+            f"name must be a full one such as 'torch.optim.Adam', got {name!r}"
+        )
+    found = getattr(importlib.import_module(module), attribute, None)
+    if found is None:
+        raise ValueError(f"{module} has no {attribute!r}")
+    make: Callable[..., Any] = found
+    return make
+
+
+def follow(
+    library: str,
+    make: str | Callable[..., Any],
+    arguments: Mapping[str, Any],
+    gradient: Gradient,
+    start: ArrayLike,
+    steps: int,
+    *,
+    eps: Callable[[int], float] | None = None,
+) -> Array:
+    """Return every point that a library's optimizer visits.
+
+    Parameters
+    ----------
+    library : {"torch", "adam_tutorial", "optax", "keras"}
+        How the optimizer is driven. Keras must run on PyTorch: set the environment
+        variable
+        ``KERAS_BACKEND`` to ``torch`` before it is imported.
+    make : str or function
+        The optimizer or its full name.
+    arguments : mapping
+        Its arguments, under the library's own names.
+    gradient : function
+        From the point, shape (d,), and the number of the step, from 1, to the gradient
+        there.
+    start : array_like, shape (d,)
+        The first point.
+    steps : int
+        How many steps to take.
+    eps : function, optional
+        From the number of a step to the eps of this step. Optax does not allow that.
+
+    Returns
+    -------
+    ndarray, shape (steps + 1, d)
+
+    Raises
+    ------
+    ValueError
+        The library is unknown, ``steps`` is negative, ``eps`` is given for Optax, or
+        Keras runs on something else than PyTorch.
+    ImportError
+        The library is not installed.
+
+    Examples
+    --------
+    >>> follow("torch", "torch.optim.Adam", {"lr": 0.1}, lambda x, t: 2 * x, [1.0], 2).round(4)
+    array([[1.    ],
+           [0.9   ],
+           [0.8004]])
+    """
+    if library not in LIBRARIES:
+        raise ValueError(f"library must be one of {sorted(LIBRARIES)}, got {library!r}")
+    if steps < 0:
+        raise ValueError(f"steps must not be negative, got {steps!r}")
+    if eps is not None and library == "optax":
+        raise ValueError(
+            "eps must be None for optax: it keeps the eps it was made with"
+        )
+    maker = find(make) if isinstance(make, str) else make
+    first = np.array(start, dtype=np.float64)
+    walk = {"optax": _optax, "keras": _keras}.get(library, _torch)
+    return walk(maker, arguments, gradient, first, steps, eps)
+
+
+def gap(path: ArrayLike, other: ArrayLike, lr: float = 1.0) -> Array:
+    """Return how far two paths are apart after each step, in learning rates.
+
+    Parameters
+    ----------
+    path, other : array_like, shape (steps + 1, d)
+        Points as :func:`follow` returns them.
+    lr : float
+        The learning rate: a gap of 1 is about one step of Adam.
+
+    Returns
+    -------
+    ndarray, shape (steps + 1,)
+        The largest distance in any coordinate.
+
+    Raises
+    ------
+    ValueError
+        The two have different shapes, or ``lr`` is not positive.
+
+    Examples
+    --------
+    >>> gap([[0.0, 0.0], [1.0, 3.0]], [[0.0, 0.0], [1.5, 3.1]], lr=0.1)
+    array([0., 5.])
+    """
+    a, b = np.asarray(path, dtype=np.float64), np.asarray(other, dtype=np.float64)
+    if a.shape != b.shape or a.ndim != 2:
+        raise ValueError(
+            f"paths must be two tables of one shape, got {a.shape} and {b.shape}"
+        )
+    if not lr > 0:
+        raise ValueError(f"lr must be positive, got {lr!r}")
+    largest: Array = np.abs(a - b).max(axis=1) / lr
+    return largest
+
+
+def _torch(
+    make: Callable[..., Any],
+    arguments: Mapping[str, Any],
+    gradient: Gradient,
+    start: Array,
+    steps: int,
+    eps: Callable[[int], float] | None,
+) -> Array:
+    theta = torch.nn.Parameter(torch.from_numpy(start.copy()))
+    optimizer = make([theta], **arguments)
+    points = [start]
+    for t in range(1, steps + 1):
+        if eps is not None:
+            for group in optimizer.param_groups:
+                group["eps"] = eps(t)
+        theta.grad = torch.from_numpy(
+            np.array(gradient(points[-1], t), dtype=np.float64)
+        )
+        optimizer.step()
+        points.append(theta.detach().numpy().copy())
+    return np.array(points)
+
+
+def _optax(
+    make: Callable[..., Any],
+    arguments: Mapping[str, Any],
+    gradient: Gradient,
+    start: Array,
+    steps: int,
+    _: object,
+) -> Array:
+    jax, optax = importlib.import_module("jax"), importlib.import_module("optax")
+    with jax.enable_x64(True):
+        transformation = make(**arguments)
+        theta = jax.numpy.asarray(start)
+        state = transformation.init(theta)
+
+        @jax.jit  # type: ignore[untyped-decorator]
+        def step(g: Any, state: Any, theta: Any) -> tuple[Any, Any]:
+            change, state = transformation.update(g, state, theta)
+            return optax.apply_updates(theta, change), state
+
+        points = [start]
+        for t in range(1, steps + 1):
+            g = np.asarray(gradient(points[-1], t), dtype=np.float64)
+            theta, state = step(g, state, theta)
+            points.append(np.asarray(theta))
+    return np.array(points)
+
+
+def _keras(
+    make: Callable[..., Any],
+    arguments: Mapping[str, Any],
+    gradient: Gradient,
+    start: Array,
+    steps: int,
+    eps: Callable[[int], float] | None,
+) -> Array:
+    keras = importlib.import_module("keras")
+    if keras.config.backend() != "torch":
+        raise ValueError(
+            f"Keras must run on PyTorch, but its backend is {keras.config.backend()!r}:"
+            " set the environment variable KERAS_BACKEND to torch before importing it"
+        )
+    before = keras.config.floatx()
+    keras.config.set_floatx("float64")
+    try:
+        with warnings.catch_warnings():
+            # NumPy 2 warns of the way in which Keras reads its own variables.
+            warnings.filterwarnings(
+                "ignore", "__array__ implementation", DeprecationWarning
+            )
+            theta = keras.Variable(start, dtype="float64")
+            optimizer = make(**arguments)
+            optimizer.build([theta])
+            points = [start]
+            for t in range(1, steps + 1):
+                if eps is not None:
+                    optimizer.epsilon = eps(t)
+                g = np.array(gradient(points[-1], t), dtype=np.float64)
+                optimizer.apply([torch.from_numpy(g)])
+                points.append(theta.value.detach().numpy().copy())
+    finally:
+        keras.config.set_floatx(before)
+    return np.array(points)

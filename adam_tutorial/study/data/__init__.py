@@ -1,0 +1,44 @@
+"""Real data for the chapters: where it comes from, how it is fetched, verified and prepared."""
+
+from adam_tutorial.study.data.augmentation import drop_words, rescale, shear_and_zoom
+from adam_tutorial.study.data.fetch import (
+    DatasetCorrupt,
+    DatasetError,
+    DatasetUnavailable,
+    cache_dir,
+)
+from adam_tutorial.study.data.images import Images, load_digits, load_fashion_mnist
+from adam_tutorial.study.data.sources import DIGITS, FASHION_MNIST, REVIEWS, Source
+from adam_tutorial.study.data.splitting import split
+from adam_tutorial.study.data.text import (
+    PAD,
+    UNKNOWN,
+    Reviews,
+    Vocabulary,
+    load_reviews,
+    tokenize,
+)
+
+__all__ = [
+    "DIGITS",
+    "FASHION_MNIST",
+    "PAD",
+    "REVIEWS",
+    "UNKNOWN",
+    "DatasetCorrupt",
+    "DatasetError",
+    "DatasetUnavailable",
+    "Images",
+    "Reviews",
+    "Source",
+    "Vocabulary",
+    "cache_dir",
+    "drop_words",
+    "load_digits",
+    "load_fashion_mnist",
+    "load_reviews",
+    "rescale",
+    "shear_and_zoom",
+    "split",
+    "tokenize",
+]

@@ -1,0 +1,96 @@
+"""Change training examples a little, so that a network sees more of them than there are."""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+from torch.nn import functional
+
+from adam_tutorial.study.data.text import PAD, UNKNOWN
+
+__all__ = ["drop_words", "rescale", "shear_and_zoom"]
+
+
+def rescale(pixels: NDArray[np.uint8]) -> Tensor:
+    """Turn grey levels 0 ... 255 into numbers 0 ... 1 of torch's default type.
+
+    Parameters
+    ----------
+    pixels : ndarray of uint8, shape (n, 28, 28)
+
+    Returns
+    -------
+    Tensor, shape (n, 1, 28, 28)
+    """
+    return torch.from_numpy(pixels).to(torch.get_default_dtype()).div(255).unsqueeze(1)
+
+
+def shear_and_zoom(
+    images: Tensor, generator: torch.Generator, amount: float = 0.2
+) -> Tensor:
+    """Shear and zoom each image by its own random amount, about its centre.
+
+    Parameters
+    ----------
+    images : Tensor, shape (n, channels, height, width)
+    generator : torch.Generator
+        Source of the random amounts.
+    amount : float
+        Width and height are scaled by factors in [1 - amount, 1 + amount], drawn
+        separately; the horizontal shear (shift per unit of height) is in [-amount,
+        amount].
+
+    Returns
+    -------
+    Tensor, same shape and type
+        What comes in from outside the image is 0.
+
+    Raises
+    ------
+    ValueError
+        ``amount`` is not in [0, 1).
+    """
+    if not 0 <= amount < 1:
+        raise ValueError(f"amount must be in [0, 1), got {amount!r}")
+    # float64 whatever the images are: the draws are then the same for float32 and
+    # float64.
+    drawn = torch.rand((len(images), 3), generator=generator, dtype=torch.float64)
+    width, height, shear = (2 * drawn - 1).mul(amount).to(images.dtype).unbind(dim=1)
+    # The map goes from places in the result to places in the original, hence the
+    # reciprocals.
+    maps = torch.zeros(len(images), 2, 3, dtype=images.dtype)
+    maps[:, 0, 0] = 1 / (1 + width)
+    maps[:, 1, 1] = 1 / (1 + height)
+    maps[:, 0, 1] = shear
+    grid = functional.affine_grid(maps, list(images.shape), align_corners=False)
+    return functional.grid_sample(images, grid, align_corners=False)
+
+
+def drop_words(
+    tokens: Tensor, generator: torch.Generator, share: float = 0.2
+) -> Tensor:
+    """Replace a random share of the words by the unknown word; padding stays.
+
+    Parameters
+    ----------
+    tokens : Tensor of int64, shape (n, length)
+    generator : torch.Generator
+        Source of the choice.
+    share : float
+        Probability for each word, in [0, 1].
+
+    Returns
+    -------
+    Tensor, same shape and type
+
+    Raises
+    ------
+    ValueError
+        ``share`` is not in [0, 1].
+    """
+    if not 0 <= share <= 1:
+        raise ValueError(f"share must be in [0, 1], got {share!r}")
+    drawn = torch.rand(tokens.shape, generator=generator, dtype=torch.float64)
+    return tokens.masked_fill((drawn < share) & (tokens != PAD), UNKNOWN)

@@ -1,0 +1,44 @@
+"""Runs that take longer than a chapter may, with their results written as JSON.
+
+Each module is run as ``python -m adam_tutorial.study.experiments.NAME --out FILE``. All
+training is on one thread with fixed seeds, and in float64, so the same numbers come out
+on another machine. Only the many short runs of ``hyperparameters`` are in float32:
+there, the first digits do.
+"""
+
+from __future__ import annotations
+
+import json
+from importlib.resources import files
+from typing import Any
+
+__all__ = ["stored_runs"]
+
+
+def stored_runs(name: str) -> dict[str, Any]:
+    """Return the stored record of a long run: its results and how they were made.
+
+    Parameters
+    ----------
+    name : {"decay", "hyperparameters", "images", "pains", "text"}
+        The experiment.
+
+    Raises
+    ------
+    ValueError
+        No run of that name is stored.
+
+    Examples
+    --------
+    >>> stored_runs("decay")["command"].split()[:3]
+    ['python', '-m', 'adam_tutorial.study.experiments.decay']
+    """
+    folder = files("adam_tutorial.study") / "results"
+    record = folder / f"{name}.json"
+    if not record.is_file():
+        known = sorted(
+            p.name[:-5] for p in folder.iterdir() if p.name.endswith(".json")
+        )
+        raise ValueError(f"name must be one of {known}, got {name!r}")
+    loaded: dict[str, Any] = json.loads(record.read_text(encoding="utf-8"))
+    return loaded

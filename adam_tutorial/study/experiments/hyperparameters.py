@@ -1,0 +1,483 @@
+"""Which of Adam's numbers matter: maps over them on the digits and on the reviews.
+
+``python -m adam_tutorial.study.experiments.hyperparameters --out adam_tutorial/study/results/hyperparameters.json``
+
+Hundreds of short runs in float32. Each belongs to a *study*: one of three maps,
+schedules, warm-up, batch size, or one of three random searches. All are evaluated on
+the validation and on the test examples; choices are made by the former.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import math
+import os
+import platform
+import sys
+import time
+from collections.abc import Iterable, Iterator
+from dataclasses import asdict, dataclass, replace
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import nn
+from torch.optim.lr_scheduler import LambdaLR
+from tqdm import tqdm
+
+from adam_tutorial import optim
+from adam_tutorial.study.experiments import images, text
+from adam_tutorial.study.experiments.comparison import Task
+from adam_tutorial.study.models import ImageCNN, TextCNN
+from adam_tutorial.study.training import History, evaluate, fit
+from adam_tutorial.theory import (
+    cosine_factor,
+    sde_scaling,
+    untuned_warmup_steps,
+    warmup_factor,
+    wsd_factor,
+)
+
+__all__ = [
+    "BATCH_BASE",
+    "BATCH_EPOCHS",
+    "BATCH_LR",
+    "BATCH_SIZES",
+    "SEEDS",
+    "Setting",
+    "batch_settings",
+    "factor",
+    "losses_by_rate",
+    "main",
+    "map_settings",
+    "random_settings",
+    "schedule_settings",
+    "select",
+    "studies",
+    "tasks",
+    "train",
+    "warmup_settings",
+]
+
+MODULE = "adam_tutorial.study.experiments.hyperparameters"
+SEEDS = (0, 1, 2)
+FIRST_STEPS = 5
+WSD_DECAY = 0.2
+
+# Two values a decade, as in the comparison of optimizers.
+RATES = {
+    "cnn": (1e-3, 3.2e-3, 1e-2, 3.2e-2, 0.1, 0.32),
+    "textcnn": (1e-3, 3.2e-3, 1e-2, 3.2e-2),
+}
+BETA1 = {"cnn": (0.0, 0.5, 0.9, 0.99), "textcnn": (0.0, 0.9, 0.99)}
+BETA2 = {"cnn": (0.9, 0.99, 0.999, 0.9999), "textcnn": (0.9, 0.99, 0.999)}
+# A large eps divides the step, so its rows lie at larger learning rates.
+EPS: dict[str, dict[float, tuple[float, ...]]] = {
+    "cnn": {
+        1e-4: RATES["cnn"],
+        1e-2: (*RATES["cnn"], 1.0),
+        1.0: (1e-2, 3.2e-2, 0.1, 0.32, 1.0, 3.2, 10.0),
+    },
+    "textcnn": {
+        1e-4: (1e-3, 3.2e-3, 1e-2, 3.2e-2, 0.1),
+        1e-2: (3.2e-3, 1e-2, 3.2e-2, 0.1, 0.32),
+    },
+}
+
+# The learning rate that the rules scale is about the best one at the base batch size.
+BATCH_SIZES = (16, 32, 64, 128, 256, 512)
+BATCH_BASE, BATCH_LR, BATCH_EPOCHS = 64, 0.008, 5
+BATCH_GRID = tuple(BATCH_LR * 2.0**k for k in range(-2, 4))
+TRIALS = 100
+
+
+@dataclass(frozen=True)
+class Setting:
+    """All that distinguishes one run from another, but the seed.
+
+    Attributes
+    ----------
+    lr, beta1, beta2, eps : float
+        Adam's four numbers.
+    batch_size, epochs : int
+        How many examples to a step, and how often each of them is seen.
+    schedule : {"cosine", "constant", "wsd"}
+        Course of the learning rate after the warm-up. "wsd" falls on a line over the
+        last fifth.
+    warmup : int
+        Steps of linear warm-up, by which the schedule is multiplied.
+    """
+
+    lr: float
+    beta1: float = 0.9
+    beta2: float = 0.999
+    eps: float = 1e-8
+    batch_size: int = 32
+    epochs: int = 3
+    schedule: str = "cosine"
+    warmup: int = 0
+
+
+def tasks() -> list[Task]:
+    """Return the two tasks: smaller networks and fewer epochs than in the comparisons."""
+    digits = next(task for task in images.tasks() if task.name == "cnn")
+    reviews = text.tasks()[0]
+    embedding = reviews.model().get_parameter("embedding.weight")
+    return [
+        replace(
+            digits,
+            model=partial(ImageCNN, (4, 8, 16), 32),
+            transform=None,
+            epochs=3,
+            batch_size=32,
+        ),
+        replace(
+            reviews,
+            model=partial(TextCNN, len(embedding), 32, 32),
+            epochs=3,
+            batch_size=50,
+            long_epochs=None,
+        ),
+    ]
+
+
+def factor(setting: Setting, t: int, total: int) -> float:
+    """Return by what the learning rate is multiplied at step ``t`` of ``total``.
+
+    Parameters
+    ----------
+    setting : Setting
+        Its schedule and its warm-up.
+    t, total : int
+        Number of the step, from 1, and length of the run.
+
+    Raises
+    ------
+    ValueError
+        The schedule is unknown, or ``t`` is outside of the run.
+    """
+    if setting.schedule == "cosine":
+        decay = cosine_factor(t, total)
+    elif setting.schedule == "constant":
+        decay = 1.0
+    elif setting.schedule == "wsd":
+        decay = wsd_factor(t, total, max(1, round(WSD_DECAY * total)))
+    else:
+        raise ValueError(
+            f"schedule must be 'cosine', 'constant' or 'wsd', got {setting.schedule!r}"
+        )
+    return warmup_factor(t, setting.warmup) * decay
+
+
+def train(
+    task: Task, setting: Setting, seed: int, *, max_steps: int | None = None
+) -> tuple[nn.Module, History]:
+    """Train the task's model with Adam on its training examples.
+
+    Parameters
+    ----------
+    task, setting : Task, Setting
+        What to do. Epochs and batch size are those of the setting.
+    seed : int
+        Of the initial weights and of the order of the examples.
+    max_steps : int, optional
+        Stop early, on the same path.
+    """
+    inputs, labels = task.examples["train"]
+    torch.manual_seed(seed)
+    model = task.model()
+    optimizer = optim.Adam(
+        model.parameters(), setting.lr, (setting.beta1, setting.beta2), setting.eps
+    )
+    total = setting.epochs * (len(labels) // setting.batch_size)
+    # The scheduler counts from 0, and once more after the last step.
+    schedule = LambdaLR(
+        optimizer, lambda step: factor(setting, min(step + 1, total), total)
+    )
+    history = fit(
+        model,
+        optimizer,
+        (inputs, labels),
+        epochs=setting.epochs,
+        batch_size=setting.batch_size,
+        seed=seed,
+        transform=task.transform,
+        scheduler=schedule,
+        max_steps=max_steps,
+        progress=False,
+    )
+    return model, history
+
+
+def map_settings(task: str, batch_size: int) -> dict[str, list[Setting]]:
+    """Return the settings of the three maps: lr with beta1, with beta2, with eps.
+
+    The row with the usual values of the other numbers is part of all three maps, but it
+    is under "base" and not repeated.
+    """
+    base = [Setting(lr, batch_size=batch_size) for lr in RATES[task]]
+    usual = Setting(1.0)
+    return {
+        "base": base,
+        "beta1": [
+            replace(s, beta1=value)
+            for value in BETA1[task]
+            if value != usual.beta1
+            for s in base
+        ],
+        "beta2": [
+            replace(s, beta2=value)
+            for value in BETA2[task]
+            if value != usual.beta2
+            for s in base
+        ],
+        "eps": [
+            Setting(lr, eps=value, batch_size=batch_size)
+            for value, rates in EPS[task].items()
+            for lr in rates
+        ],
+    }
+
+
+def warmup_settings(total: int) -> list[Setting]:
+    """Return runs with a warm-up over a tenth of the run, and over 2/(1 - beta2) steps.
+
+    The former also with beta1 = 0. The latter with beta2 = 0.999, where it is longer
+    than the run and needs larger learning rates, and with beta2 = 0.99, where it ends
+    within the run. The runs without a warm-up are in the maps.
+    """
+    tenth = Setting(1.0, warmup=total // 10)
+    usual = Setting(1.0, warmup=round(untuned_warmup_steps(0.999)))
+    short = Setting(1.0, beta2=0.99, warmup=round(untuned_warmup_steps(0.99)))
+    return [
+        replace(kind, lr=lr)
+        for kind in (tenth, replace(tenth, beta1=0.0), usual, short)
+        for lr in (*RATES["cnn"], *((1.0, 3.2) if kind == usual else ()))
+    ]
+
+
+def schedule_settings() -> list[Setting]:
+    """Return runs with a constant learning rate and with one that is constant until the end."""
+    return [
+        Setting(lr, schedule=name)
+        for name in ("constant", "wsd")
+        for lr in RATES["cnn"]
+    ]
+
+
+def batch_settings() -> dict[str, list[Setting]]:
+    """Return a grid of learning rates at six batch sizes, and the full square-root rule at each.
+
+    The grid holds what the constant and the linear rule make of the learning rate of
+    the base batch size; what the square-root rule makes of it is added where it lies
+    between. The full rule scales both decay rates and eps as well.
+    """
+    grid, full = [], []
+    for size in BATCH_SIZES:
+        kappa = size / BATCH_BASE
+        rates = sorted({*BATCH_GRID, float(f"{BATCH_LR * math.sqrt(kappa):.4g}")})
+        grid += [Setting(lr, batch_size=size, epochs=BATCH_EPOCHS) for lr in rates]
+        if kappa != 1:
+            scaled = sde_scaling(kappa, BATCH_LR)
+            full.append(Setting(*scaled, batch_size=size, epochs=BATCH_EPOCHS))
+    return {"batch": grid, "batch-sde": full}
+
+
+def random_settings() -> dict[str, list[Setting]]:
+    """Return the settings of three random searches, which vary lr, lr and the betas, or all four.
+
+    Everything is drawn with a uniform logarithm: lr from 1e-4 to 1, 1 - beta1 from 0.01
+    to 1, 1 - beta2 from 1e-4 to 0.1, eps from 1e-10 to 1e-2. What two searches both
+    vary is the same in both, trial by trial: they differ by what they vary, not by the
+    luck of their draws.
+    """
+    rng = np.random.default_rng(0)
+
+    def draw(low: float, high: float) -> float:
+        # Three digits are enough to repeat a run, and easy to read.
+        return float(f"{math.exp(rng.uniform(math.log(low), math.log(high))):.3g}")
+
+    found: dict[str, list[Setting]] = {
+        "random: lr": [],
+        "random: lr, betas": [],
+        "random: all": [],
+    }
+    for _ in range(TRIALS):
+        lr = Setting(draw(1e-4, 1))
+        beta1, beta2 = round(1 - draw(0.01, 1), 6), round(1 - draw(1e-4, 0.1), 8)
+        betas = replace(lr, beta1=beta1, beta2=beta2)
+        for rows, setting in zip(
+            found.values(),
+            (lr, betas, replace(betas, eps=draw(1e-10, 1e-2))),
+            strict=True,
+        ):
+            rows.append(setting)
+    return found
+
+
+def studies(tasks: Iterable[Task]) -> Iterator[tuple[str, Task, Setting, int]]:
+    """Yield every run of the experiment: name of its study, task, setting and seed."""
+    by_name = {task.name: task for task in tasks}
+    cnn = by_name["cnn"]
+    total = cnn.epochs * (len(cnn.examples["train"][1]) // cnn.batch_size)
+    maps = [
+        (study, by_name[name], settings)
+        for name in ("cnn", "textcnn")
+        for study, settings in map_settings(name, by_name[name].batch_size).items()
+    ]
+    others = {
+        "schedule": schedule_settings(),
+        "warm-up": warmup_settings(total),
+        **batch_settings(),
+    }
+    for study, task, settings in [
+        *maps,
+        *((name, cnn, rows) for name, rows in others.items()),
+    ]:
+        for setting in settings:
+            for seed in SEEDS:
+                yield study, task, setting, seed
+    for study, settings in random_settings().items():
+        for trial, setting in enumerate(settings):
+            yield study, cnn, setting, 1000 + trial
+
+
+def select(
+    rows: list[dict[str, Any]],
+    studies: str | tuple[str, ...],
+    task: str = "cnn",
+    **values: Any,
+) -> list[dict[str, Any]]:
+    """Return the runs of the named studies of a task whose settings have the given values.
+
+    Parameters
+    ----------
+    rows : list of dict
+        The stored runs.
+    studies : str or tuple of str
+        One study or several.
+    task : str
+        "cnn" or "textcnn".
+    **values
+        Fields of :class:`Setting`, such as ``beta1=0.5``.
+    """
+    names = (studies,) if isinstance(studies, str) else studies
+    return [
+        row
+        for row in rows
+        if row["study"] in names
+        and row["task"] == task
+        and all(row[key] == value for key, value in values.items())
+    ]
+
+
+def losses_by_rate(
+    rows: list[dict[str, Any]], key: str = "validation_loss"
+) -> dict[float, NDArray[np.float64]]:
+    """Return the losses of each learning rate, one per seed; infinite where a run diverged.
+
+    Parameters
+    ----------
+    rows : list of dict
+        Runs that differ in nothing but learning rate and seed.
+    key : str
+        Which loss.
+
+    Raises
+    ------
+    ValueError
+        There are no runs, or they differ in something else.
+    """
+    if not rows:
+        raise ValueError("there are no such runs")
+    fields = [field for field in asdict(Setting(1.0)) if field != "lr"]
+    kinds = {tuple(row[field] for field in ("task", *fields)) for row in rows}
+    if len(kinds) > 1:
+        raise ValueError(
+            f"the runs must differ in lr and seed alone, got {sorted(kinds)}"
+        )
+    found: dict[float, list[float]] = {}
+    for row in sorted(rows, key=lambda row: (row["lr"], row["seed"])):
+        found.setdefault(row["lr"], []).append(
+            math.inf if row[key] is None else row[key]
+        )
+    return {lr: np.array(losses) for lr, losses in found.items()}
+
+
+def main() -> None:
+    """Make all runs from the command line and write them."""
+    parser = argparse.ArgumentParser(prog=f"python -m {MODULE}")
+    parser.add_argument("--out", type=Path, required=True, help="JSON file to write")
+    out = parser.parse_args().out
+    if not out.parent.is_dir():
+        parser.error(f"--out: the folder {out.parent} does not exist")
+
+    torch.set_num_threads(1)
+    torch.set_default_dtype(torch.float32)
+    started = time.process_time()
+    rows: list[dict[str, Any]] = []
+    described = tasks()
+    partial_file = out.with_name(f"{out.stem}.partial{out.suffix}")
+    for study, task, setting, seed in tqdm(list(studies(described)), unit="run"):
+        rows.append(_run(study, task, setting, seed))
+        if len(rows) % 50 == 0:
+            partial_file.write_text(_as_json({"results": rows}), encoding="utf-8")
+    record = {
+        "command": f"python -m {MODULE} --out {out}",
+        "versions": {
+            "python": platform.python_version(),
+            "torch": torch.__version__,
+            "numpy": np.__version__,
+        },
+        "machine": (
+            f"{platform.system()} {platform.machine()}, {os.cpu_count()} CPU cores"
+        ),
+        "minutes": round((time.process_time() - started) / 60, 1),
+        "dtype": "float32",
+        "threads": 1,
+        "results": rows,
+    }
+    partial_file.write_text(_as_json(record), encoding="utf-8")
+    os.replace(partial_file, out)
+    print(f"wrote {out} after {record['minutes']} minutes of one core", file=sys.stderr)
+
+
+def _run(study: str, task: Task, setting: Setting, seed: int) -> dict[str, Any]:
+    model, history = train(task, setting, seed)
+    row: dict[str, Any] = {
+        "study": study,
+        "task": task.name,
+        **asdict(setting),
+        "seed": seed,
+    }
+    row["train_loss"] = _finite(history.train_losses[-1])
+    for part in ("validation", "test"):
+        result = evaluate(model, task.examples[part])
+        row[f"{part}_loss"] = _finite(result.loss)
+        row[f"{part}_accuracy"] = round(result.accuracy, 4)
+    row["first_step_losses"] = [
+        _finite(loss) for loss in history.step_losses[:FIRST_STEPS]
+    ]
+    return row
+
+
+def _finite(loss: float) -> float | None:
+    # JSON has no NaN. float32 has no more than seven digits.
+    return float(f"{loss:.7g}") if math.isfinite(loss) else None
+
+
+def _as_json(record: dict[str, Any]) -> str:
+    # One run a line: a thousand runs stay readable, and a difference is seen.
+    rows = ",\n".join(
+        "  " + json.dumps(row, allow_nan=False) for row in record["results"]
+    )
+    head = json.dumps({**record, "results": []}, indent=1, allow_nan=False)
+    return head.replace('"results": []', f'"results": [\n{rows}\n ]') + "\n"
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,107 @@
+"""Helpers for notebooks: show the code of the package, or break it on purpose."""
+
+from __future__ import annotations
+
+import ast
+import difflib
+import inspect
+import itertools
+import linecache
+import textwrap
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from IPython.display import Markdown
+
+__all__ = ["edited", "show_source", "source"]
+
+_COUNTER = itertools.count(1)
+
+
+def source(thing: Callable[..., Any]) -> str:
+    """Return the source of a function or class without its docstrings.
+
+    Parameters
+    ----------
+    thing : function or class
+
+    Raises
+    ------
+    TypeError, OSError
+        It has no Python source, or none that was saved in a file.
+    """
+    text = textwrap.dedent(inspect.getsource(inspect.unwrap(thing)))
+    lines = text.splitlines()
+    drop: set[int] = set()
+    for node in ast.walk(ast.parse(text)):
+        if (
+            isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef)
+            and ast.get_docstring(node)
+            and len(node.body) > 1  # a docstring alone is the body
+        ):
+            first = node.body[0]
+            drop.update(range(first.lineno, (first.end_lineno or first.lineno) + 1))
+            following = first.end_lineno or first.lineno
+            # The blank line that separates the docstring from the code goes with it.
+            if following < len(lines) and not lines[following].strip():
+                drop.add(following + 1)
+    return "\n".join(
+        line for number, line in enumerate(lines, start=1) if number not in drop
+    )
+
+
+def show_source(thing: Callable[..., Any]) -> Markdown:
+    """Return the source of a function or class as something that a notebook shows highlighted.
+
+    Needs IPython, which every notebook has.
+    """
+    from IPython.display import Markdown
+
+    return Markdown(f"```python\n{source(thing)}\n```")
+
+
+def edited(
+    function: Callable[..., Any], *changes: tuple[str, str]
+) -> Callable[..., Any]:
+    """Return a function with other lines in it, and print these lines before and after.
+
+    Parameters
+    ----------
+    function : function
+        It must not use names of a function around it.
+    *changes : pair of str
+        What stands in its source, exactly once, and what is to stand there.
+
+    Raises
+    ------
+    ValueError
+        What is to be replaced is not there, or is there more than once.
+    TypeError, OSError
+        As for :func:`source`.
+
+    Examples
+    --------
+    >>> from adam_tutorial.checking import plain_adam
+    >>> uphill = edited(plain_adam, ("theta - lr * m_hat", "theta + lr * m_hat"))
+    -         return theta - lr * m_hat / (np.sqrt(v_hat) + eps)
+    +         return theta + lr * m_hat / (np.sqrt(v_hat) + eps)
+    """
+    before = text = source(function)
+    for old, new in changes:
+        if text.count(old) != 1:
+            raise ValueError(
+                f"{old!r} must be in the source of {function.__name__} once, "
+                f"but is there {text.count(old)} times"
+            )
+        text = text.replace(old, new)
+    for line in difflib.ndiff(before.splitlines(), text.splitlines()):
+        if line[0] in "-+":
+            print(line)
+    # Tracebacks, and an edit of what was edited, look for the source under this name.
+    name = f"<edited {function.__name__} {next(_COUNTER)}>"
+    linecache.cache[name] = (len(text), None, text.splitlines(keepends=True), name)
+    namespace = dict(inspect.unwrap(function).__globals__)
+    exec(compile(text, name, "exec"), namespace)  # noqa: S102
+    made: Callable[..., Any] = namespace[function.__name__]
+    return made

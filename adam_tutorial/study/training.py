@@ -1,0 +1,199 @@
+"""A training loop with what every chapter needs and nothing that only one needs."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+from torch.optim import Optimizer
+from torch.optim.lr_scheduler import LRScheduler
+from tqdm import tqdm
+
+__all__ = ["Evaluation", "History", "evaluate", "fit"]
+
+Examples = tuple[Tensor, Tensor]
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """What a model does on a set of examples.
+
+    Attributes
+    ----------
+    loss : float
+        Mean cross-entropy, in nats.
+    accuracy : float
+        Share of right answers.
+    predictions : Tensor of int64, shape (n,)
+        The class with the largest logit.
+    """
+
+    loss: float
+    accuracy: float
+    predictions: Tensor
+
+
+@dataclass
+class History:
+    """What was recorded while training.
+
+    Attributes
+    ----------
+    step_losses : list of float
+        Loss of each mini-batch before its step.
+    train_losses : list of float
+        Mean of the step losses of each epoch.
+    validations : list of Evaluation
+        One per epoch, empty without validation examples.
+    """
+
+    step_losses: list[float] = field(default_factory=list)
+    train_losses: list[float] = field(default_factory=list)
+    validations: list[Evaluation] = field(default_factory=list)
+
+
+def fit(
+    model: nn.Module,
+    optimizer: Optimizer,
+    train: Examples,
+    *,
+    epochs: int,
+    batch_size: int,
+    seed: int,
+    transform: Callable[[Tensor, torch.Generator], Tensor] | None = None,
+    scheduler: LRScheduler | None = None,
+    validation: Examples | None = None,
+    on_epoch: Callable[[int, History], None] | None = None,
+    max_steps: int | None = None,
+    progress: bool | None = None,
+) -> History:
+    """Train a classifier on mini-batches with cross-entropy.
+
+    Parameters
+    ----------
+    model : Module
+        Takes a batch of inputs, returns logits of shape (batch, classes). Changed in
+        place.
+    optimizer : Optimizer
+        Holds the model's parameters.
+    train : pair of Tensor
+        Inputs of shape (n, ...) and labels of shape (n,).
+    epochs, batch_size : int
+        Every epoch visits the examples once in a new random order; a last incomplete
+        batch is left out.
+    seed : int
+        Seed of the order and of ``transform``. Dropout uses torch's global generator.
+    transform : function, optional
+        Applied to each batch of inputs, with a random generator: augmentation.
+    scheduler : LRScheduler, optional
+        Stepped after every optimizer step.
+    validation : pair of Tensor, optional
+        Evaluated after each epoch.
+    on_epoch : function, optional
+        Called after each epoch with its number (from 1) and the history so far.
+    max_steps : int, optional
+        Stop after this many steps: the beginning of a long run, exactly.
+    progress : bool, optional
+        Show a progress bar; by default only when standard error is a terminal.
+
+    Returns
+    -------
+    History
+
+    Raises
+    ------
+    ValueError
+        A count is less than 1, the two tensors differ in length, or there are fewer
+        examples than a batch holds.
+    """
+    inputs, labels = train
+    counts = {"epochs": epochs, "batch_size": batch_size, "max_steps": max_steps}
+    for name, count in counts.items():
+        if count is not None and count < 1:
+            raise ValueError(f"{name} must be at least 1, got {count!r}")
+    if len(inputs) != len(labels):
+        raise ValueError(f"train has {len(inputs)} inputs but {len(labels)} labels")
+    if batch_size > len(labels):
+        raise ValueError(
+            f"batch_size is {batch_size}, but there are {len(labels)} examples"
+        )
+
+    generator = torch.Generator().manual_seed(seed)
+    history = History()
+    batches = len(labels) // batch_size
+    total = min(epochs * batches, max_steps or epochs * batches)
+    hidden = not (sys.stderr.isatty() if progress is None else progress)
+    with tqdm(total=total, disable=hidden, unit="step", leave=False) as bar:
+        for epoch in range(1, epochs + 1):
+            model.train()
+            order = torch.randperm(len(labels), generator=generator)
+            for indices in order[: batches * batch_size].split(batch_size):
+                batch = inputs[indices]
+                if transform is not None:
+                    batch = transform(batch, generator)
+                optimizer.zero_grad()
+                loss = functional.cross_entropy(model(batch), labels[indices])
+                loss.backward()
+                optimizer.step()
+                if scheduler is not None:
+                    scheduler.step()
+                history.step_losses.append(loss.item())
+                bar.update()
+                if len(history.step_losses) == total:
+                    break
+            if len(history.step_losses) < epoch * batches:
+                break  # stopped within the epoch, which then has no mean
+            recent = history.step_losses[-batches:]
+            history.train_losses.append(sum(recent) / batches)
+            if validation is not None:
+                history.validations.append(evaluate(model, validation))
+            if on_epoch is not None:
+                on_epoch(epoch, history)
+            if len(history.step_losses) == total:
+                break
+    return history
+
+
+@torch.no_grad()
+def evaluate(
+    model: nn.Module, examples: Examples, *, batch_size: int = 500
+) -> Evaluation:
+    """Measure loss and accuracy with dropout off, and leave the model in the mode it was in.
+
+    Parameters
+    ----------
+    model : Module
+        Returns logits of shape (batch, classes).
+    examples : pair of Tensor
+        Inputs of shape (n, ...) and labels of shape (n,), n at least 1.
+    batch_size : int
+        Examples per forward pass; does not change the result beyond rounding.
+
+    Raises
+    ------
+    ValueError
+        There are no examples.
+    """
+    inputs, labels = examples
+    if len(labels) == 0:
+        raise ValueError(
+            "examples must not be empty: the mean of nothing is not defined"
+        )
+    # Module by module: a part that was frozen in evaluation mode stays so.
+    modes = {module: module.training for module in model.modules()}
+    model.eval()
+    try:
+        logits = torch.cat([model(batch) for batch in inputs.split(batch_size)])
+    finally:
+        for module, training in modes.items():
+            module.training = training
+    predictions = logits.argmax(dim=1)
+    return Evaluation(
+        loss=functional.cross_entropy(logits, labels).item(),
+        accuracy=(predictions == labels).double().mean().item(),
+        predictions=predictions,
+    )

@@ -1,0 +1,134 @@
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import pytest
+import torch
+import torch._dynamo
+from torch import Tensor, nn
+from torch._dynamo.utils import counters
+
+from adam_tutorial import optim
+
+RULES: list[Any] = [getattr(optim, name) for name in optim.__all__]
+each_rule = pytest.mark.parametrize("rule", RULES, ids=lambda rule: rule.__name__)
+# The last, in float64, is what the compiler of torch 2.13 forgets to write back.
+SHAPES = ((4, 3), ())
+
+# What the compiler warns of is its own affair: parts of torch that are deprecated, slow
+# guards.
+pytestmark = pytest.mark.filterwarnings("ignore")
+
+VERSION = tuple(int(part) for part in torch.__version__.split(".")[:2])
+
+
+@pytest.fixture(autouse=True)
+def _fresh_compiler() -> Iterator[None]:
+    torch._dynamo.reset()
+    counters.clear()
+    yield
+    torch._dynamo.reset()
+    counters.clear()
+
+
+def new_parameters(dtype: torch.dtype = torch.float64) -> list[nn.Parameter]:
+    generator = torch.Generator().manual_seed(0)
+    return [
+        nn.Parameter(torch.randn(shape, generator=generator, dtype=dtype))
+        for shape in SHAPES
+    ]
+
+
+def ten_steps(
+    optimizer: Any,
+    parameters: list[nn.Parameter],
+    step: Callable[[], Any],
+    seed: int = 0,
+) -> None:
+    """Steps with a new learning rate each, as a scheduler would set it."""
+    generator = torch.Generator().manual_seed(seed)
+    for t in range(10):
+        for parameter in parameters:
+            noise = torch.randn(
+                parameter.shape, generator=generator, dtype=torch.float64
+            )
+            parameter.grad = noise.to(parameter.dtype)
+        group = optimizer.param_groups[0]
+        if isinstance(group["lr"], Tensor):
+            group["lr"].fill_(0.1 / (1 + t))
+        else:
+            group["lr"] = 0.1 / (1 + t)
+        step()
+
+
+def compiled_beside_plain(
+    rule: Any, backend: str, dtype: torch.dtype, options: Callable[[], dict[str, Any]]
+) -> None:
+    plain, compiled = new_parameters(dtype), new_parameters(dtype)
+    first, second = rule(plain, **options()), rule(compiled, **options())
+    step = torch.compile(second.step, backend=backend)
+    ten_steps(first, plain, first.step)
+    ten_steps(second, compiled, step)
+    graphs = counters["stats"]["unique_graphs"]
+    # One with the first learning rate as a constant, one with it as an argument. torch
+    # 2.6 compiles some rules anew for each learning rate, unless it is a tensor.
+    assert graphs >= 1
+    assert graphs <= 2 or (
+        VERSION < (2, 13) and not isinstance(second.defaults["lr"], Tensor)
+    )
+    ten_steps(first, plain, first.step, seed=1)
+    ten_steps(second, compiled, step, seed=1)
+    assert counters["stats"]["unique_graphs"] == graphs
+    assert not counters["graph_break"]
+    digits = 50 * torch.finfo(dtype).eps
+    for one, other in zip(plain, compiled, strict=True):
+        torch.testing.assert_close(other, one, rtol=digits, atol=digits)
+        assert second.state[other]["step"] == first.state[one]["step"] == 20
+        for name, value in first.state[one].items():
+            torch.testing.assert_close(
+                second.state[other][name], value, rtol=digits, atol=digits
+            )
+
+
+def float_rate() -> dict[str, Any]:
+    return {"weight_decay": 0.1}
+
+
+def tensor_rate() -> dict[str, Any]:
+    return {"lr": torch.tensor(0.1, dtype=torch.float64), "maximize": True}
+
+
+def capturable() -> dict[str, Any]:
+    return {**tensor_rate(), "capturable": True, "weight_decay": 0.1}
+
+
+@each_rule
+@pytest.mark.parametrize("options", [float_rate, tensor_rate])
+def test_compiled_step_is_one_graph_without_a_break_and_equals_the_plain_one(
+    rule: Any, options: Callable[[], dict[str, Any]]
+) -> None:
+    compiled_beside_plain(rule, "eager", torch.float64, options)
+
+
+@each_rule
+@pytest.mark.parametrize("options", [float_rate, capturable])
+def test_step_whose_graph_changes_nothing_in_place_equals_the_plain_one(
+    rule: Any, options: Callable[[], dict[str, Any]]
+) -> None:
+    compiled_beside_plain(rule, "aot_eager", torch.float64, options)
+
+
+def test_compiled_amsgrad_equals_the_plain_one() -> None:
+    compiled_beside_plain(
+        optim.Adam, "aot_eager", torch.float64, lambda: {"amsgrad": True}
+    )
+
+
+@pytest.mark.skipif(
+    shutil.which("c++") is None and shutil.which("g++") is None,
+    reason="inductor writes C++ and needs a compiler",
+)
+def test_machine_code_of_inductor_equals_the_plain_step() -> None:
+    compiled_beside_plain(optim.Adam, "inductor", torch.float32, float_rate)

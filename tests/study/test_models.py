@@ -1,0 +1,190 @@
+from __future__ import annotations
+
+import math
+from itertools import pairwise
+
+import pytest
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from adam_tutorial.optim import Adam
+from adam_tutorial.study.data import PAD
+from adam_tutorial.study.models import DenseNet, ImageCNN, TextCNN
+
+
+def parameter_count(model: nn.Module) -> int:
+    return sum(parameter.numel() for parameter in model.parameters())
+
+
+def sentence_of(*lengths: int, padded_to: int, words: int = 50) -> Tensor:
+    """Sentences of the given lengths; the words do not depend on the padding."""
+    tokens = torch.full((len(lengths), padded_to), PAD)
+    for row, length in enumerate(lengths):
+        generator = torch.Generator().manual_seed(row)
+        tokens[row, :length] = torch.randint(1, words, (length,), generator=generator)
+    return tokens
+
+
+@pytest.fixture(autouse=True)
+def _same_weights_every_time() -> None:
+    torch.manual_seed(0)
+
+
+# DenseNet
+
+
+def test_default_dense_network_has_the_documented_size() -> None:
+    model = DenseNet()
+    assert parameter_count(model) == 50_890
+    assert model(torch.zeros(3, 1, 28, 28)).shape == (3, 10)
+
+
+@pytest.mark.parametrize("sizes", [(5, 3), (5, 7, 3), (5, 7, 4, 3)])
+def test_dense_network_computes_affine_maps_with_relu_between_them(
+    sizes: tuple[int, ...],
+) -> None:
+    model = DenseNet(sizes)
+    x = torch.randn(6, sizes[0])
+    linear = [layer for layer in model if isinstance(layer, nn.Linear)]
+    assert [tuple(layer.weight.shape) for layer in linear] == [
+        (outputs, inputs) for inputs, outputs in pairwise(sizes)
+    ]
+    expected = x
+    for number, layer in enumerate(linear):
+        expected = expected @ layer.weight.T + layer.bias
+        if number < len(linear) - 1:
+            expected = expected.clamp(min=0)
+    torch.testing.assert_close(model(x), expected)
+
+
+def test_output_of_the_dense_network_is_logits_of_any_sign() -> None:
+    logits = DenseNet((5, 4, 3))(torch.randn(50, 5))
+    assert (logits < 0).any()
+    assert (logits > 0).any()
+
+
+@pytest.mark.parametrize(
+    ("sizes", "shown"),
+    [((), r"\(\)"), ((784,), r"\(784,\)"), ((784, 0, 10), r"\(784, 0, 10\)")],
+)
+def test_dense_network_refuses_sizes_that_make_no_network(
+    sizes: tuple[int, ...], shown: str
+) -> None:
+    with pytest.raises(
+        ValueError, match=f"sizes must be two or more positive numbers, got {shown}"
+    ):
+        DenseNet(sizes)
+
+
+# ImageCNN
+
+
+def test_default_convolutional_network_has_the_documented_size() -> None:
+    model = ImageCNN()
+    assert parameter_count(model) == 60_986
+    assert model(torch.zeros(3, 1, 28, 28)).shape == (3, 10)
+
+
+def test_sizes_of_the_convolutional_network_can_be_chosen() -> None:
+    model = ImageCNN(channels=(2, 3, 4), hidden=5, classes=7, dropout=0.1)
+    assert model(torch.zeros(2, 1, 28, 28)).shape == (2, 7)
+    weights = 9 * (1 * 2 + 2 * 3 + 3 * 4) + 2 * (2 + 3 + 4) + (36 * 5 + 5) + (5 * 7 + 7)
+    assert parameter_count(model) == weights
+    assert [layer.p for layer in model if isinstance(layer, nn.Dropout)] == [0.1, 0.1]
+
+
+def test_dropout_is_active_only_in_training() -> None:
+    model = ImageCNN()
+    images = torch.rand(4, 1, 28, 28)
+    assert not torch.equal(model(images), model(images))
+    model.eval()
+    assert torch.equal(model(images), model(images))
+
+
+# TextCNN
+
+
+@pytest.mark.parametrize("widths", [(3, 4, 5), (1,), (2, 6), (7,)], ids=str)
+def test_logits_do_not_depend_on_the_amount_of_padding(widths: tuple[int, ...]) -> None:
+    model = TextCNN(50, widths=widths).double().eval()
+    with torch.no_grad():
+        for convolution in model.convolutions:
+            # A bias large enough to win the maximum wherever a filter sees only
+            # padding.
+            assert isinstance(convolution.bias, nn.Parameter)
+            convolution.bias.fill_(3)
+    lengths = (1, 2, 3, 7, 19, 20)
+    short = model(sentence_of(*lengths, padded_to=20))
+    long = model(sentence_of(*lengths, padded_to=40))
+    assert short.shape == (6, 2)
+    torch.testing.assert_close(short, long, rtol=1e-12, atol=1e-12)
+
+
+def test_logits_depend_on_every_word_of_a_sentence() -> None:
+    model = TextCNN(50, filters=300).eval()
+    sentence = sentence_of(6, padded_to=10)
+    for position in range(6):
+        other = sentence.clone()
+        other[0, position] = 1 + other[0, position] % 49
+        assert not torch.allclose(model(sentence), model(other))
+
+
+def test_empty_sentence_gets_the_bias_of_the_output() -> None:
+    model = TextCNN(50).eval()
+    logits = model(sentence_of(0, padded_to=10))
+    torch.testing.assert_close(logits[0], model.output.bias)
+
+
+def test_parameters_of_the_text_network_are_those_of_its_layers() -> None:
+    model = TextCNN(100, dimensions=6, filters=5, widths=(2, 3), classes=4)
+    assert parameter_count(model) == 100 * 6 + 5 * (6 * 2 + 1) + 5 * (6 * 3 + 1) + (
+        10 * 4 + 4
+    )
+    assert model(sentence_of(4, 5, padded_to=8)).shape == (2, 4)
+
+
+def loss_of(model: TextCNN) -> Tensor:
+    tokens = sentence_of(3, 9, padded_to=12)
+    return functional.cross_entropy(model(tokens), torch.tensor([0, 1]))
+
+
+def test_embedding_of_padding_is_zero_and_gets_no_gradient() -> None:
+    model = TextCNN(50)
+    assert not model.embedding.weight[PAD].any()
+    torch.autograd.backward(loss_of(model))
+    gradient = model.embedding.weight.grad
+    assert gradient is not None
+    assert not gradient[PAD].any()
+    assert gradient[1:].any()
+
+
+def test_embedding_of_padding_stays_zero_in_training() -> None:
+    model = TextCNN(50)
+    before = model.embedding.weight.detach().clone()
+    optimizer = Adam(model.parameters(), lr=0.1, weight_decay=0.1)
+    for _ in range(3):
+        optimizer.zero_grad()
+        torch.autograd.backward(loss_of(model))
+        optimizer.step()
+    assert not model.embedding.weight[PAD].any()
+    assert not torch.equal(model.embedding.weight, before)
+
+
+@pytest.mark.parametrize("scale", [0.1, 1.0])
+def test_embedding_scale_is_the_standard_deviation_of_the_word_vectors(
+    scale: float,
+) -> None:
+    words = TextCNN(2000, embedding_scale=scale).embedding.weight[1:]
+    assert words.std().item() == pytest.approx(scale, rel=0.02)
+    assert words.mean().item() == pytest.approx(
+        0, abs=4 * scale / math.sqrt(words.numel())
+    )
+
+
+def test_text_network_drops_features_only_in_training() -> None:
+    model = TextCNN(50)
+    tokens = sentence_of(8, padded_to=10)
+    assert not torch.equal(model(tokens), model(tokens))
+    model.eval()
+    assert torch.equal(model(tokens), model(tokens))
