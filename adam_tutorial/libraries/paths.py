@@ -14,7 +14,6 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 import numpy as np
-import torch
 from numpy.typing import ArrayLike, NDArray
 
 __all__ = ["find", "follow", "gap"]
@@ -166,6 +165,8 @@ def _torch(
     steps: int,
     eps: Callable[[int], float] | None,
 ) -> Array:
+    import torch
+
     theta = torch.nn.Parameter(torch.from_numpy(start.copy()))
     optimizer = make([theta], **arguments)
     points = [start]
@@ -216,6 +217,8 @@ def _keras(
     steps: int,
     eps: Callable[[int], float] | None,
 ) -> Array:
+    import torch
+
     keras = importlib.import_module("keras")
     if keras.config.backend() != "torch":
         raise ValueError(

@@ -12,7 +12,6 @@ import torch
 
 from adam_tutorial import optim, reference
 from adam_tutorial.libraries import (
-    TABLE,
     conventions,
     eps_at,
     eps_hat_at,
@@ -20,6 +19,7 @@ from adam_tutorial.libraries import (
     largest_eps_hat_lag,
     translate,
 )
+from adam_tutorial.libraries.translation import TABLE
 from adam_tutorial.theory import nadam_momentum
 
 
