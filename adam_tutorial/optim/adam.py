@@ -1,24 +1,32 @@
-"""Adam and AdamW as PyTorch optimizers, one tensor at a time: the version to read."""
+"""Adam."""
 
 from __future__ import annotations
 
-import torch
+from typing import Unpack
+
 from torch import Tensor
 from torch.optim.optimizer import ParamsT
 
-from adam_tutorial.optim.base import (
-    AdamFamily,
-    Settings,
-    State,
+from adam_tutorial.optim.averages import (
     one_minus_power,
     to_average,
     to_average_of_squares,
 )
+from adam_tutorial.optim.base import BaseOptimizer, Settings, Slot, State
+from adam_tutorial.optim.hyperparameters import (
+    BETAS,
+    COMMON,
+    DECOUPLED,
+    EPS,
+    FusedFlags,
+    Hyperparameter,
+    flag,
+)
 
-__all__ = ["Adam", "AdamW"]
+__all__ = ["Adam"]
 
 
-class Adam(AdamFamily):
+class Adam(BaseOptimizer):
     """Adam as a drop-in for :class:`torch.optim.Adam`.
 
     Parameters
@@ -39,16 +47,18 @@ class Adam(AdamFamily):
     amsgrad : bool
         Divide by the root of the largest v so far (the maximum is taken over the raw v
         and corrected afterwards, as in PyTorch).
-    foreach, fused : bool, optional
-        Accepted as PyTorch does; the same computation is done, one parameter at a time.
-        With
-        ``fused=True``, a GradScaler hands over its scaled gradients, and the step unscales them.
+    foreach : bool, optional
+        Step lists of tensors with PyTorch's multi-tensor operations. The numbers stay
+        the same.
     maximize : bool
         Climb instead of descend.
     capturable : bool
         Keep the step count on the parameter's device and never read it back.
     differentiable : bool
         Let autograd record the step.
+    fused : bool, optional
+        Accepted as PyTorch does; the computation stays the same. With True, a
+        GradScaler hands over its scaled gradients, and the step unscales them.
     decoupled_weight_decay : bool
         True makes this :class:`AdamW`.
     nonfinite : {"pass", "skip", "raise"}
@@ -72,13 +82,18 @@ class Adam(AdamFamily):
 
     Notes
     -----
-    The state of a parameter is that of torch's class, under the same names: ``step``
-    (t),
-    ``exp_avg`` (m), ``exp_avg_sq`` (v), and ``max_exp_avg_sq`` with AMSGrad. A checkpoint of one
-    loads into the other; PyTorch then rounds the moments of float16 and bfloat16
-    parameters to that type. :mod:`torch.distributed.checkpoint` wants every setting in
-    the file, and torch's class has no ``nonfinite``: load its checkpoints with
-    ``DefaultLoadPlanner(allow_partial_load=True)``.
+    The class derives from :class:`torch.optim.Optimizer`, not from
+    :class:`torch.optim.Adam`, and some libraries look for the latter. DeepSpeed's ZeRO
+    wants ``"zero_allow_untested_optimizer": true`` in its configuration.
+    Stable-Baselines3 sets ``eps=1e-5`` for PyTorch's Adam alone: hand it
+    ``optimizer_kwargs={"eps": 1e-5}`` beside ``optimizer_class``.
+
+    The state of a parameter is that of PyTorch's class, under the same names: ``step``
+    (t), ``exp_avg`` (m), ``exp_avg_sq`` (v), and ``max_exp_avg_sq`` with AMSGrad. A
+    checkpoint of one loads into the other; PyTorch then rounds the moments of float16 and
+    bfloat16 parameters to that type. :mod:`torch.distributed.checkpoint` wants every
+    setting in the file, and PyTorch's class has no ``nonfinite``: load its checkpoints
+    with ``DefaultLoadPlanner(allow_partial_load=True)``.
 
     Moments of float16 and bfloat16 parameters are float32, and so is the arithmetic;
     only the parameter is rounded. A complex parameter is treated as its real and
@@ -90,6 +105,7 @@ class Adam(AdamFamily):
 
     Examples
     --------
+    >>> import torch
     >>> theta = torch.nn.Parameter(torch.tensor([1.0, -2.0]))
     >>> optimizer = Adam([theta], lr=0.1)
     >>> (theta**2).sum().backward()
@@ -98,7 +114,25 @@ class Adam(AdamFamily):
     tensor([ 0.9000, -1.9000])
     """
 
-    moments = ("exp_avg", "exp_avg_sq")
+    hyperparameters = COMMON | {
+        "betas": BETAS,
+        "eps": EPS,
+        "amsgrad": Hyperparameter(flag, before=False),
+        "decoupled_weight_decay": DECOUPLED,
+    }
+    flags = (
+        "foreach",
+        "maximize",
+        "capturable",
+        "differentiable",
+        "fused",
+        "nonfinite",
+    )
+    state_slots = (
+        Slot("exp_avg"),
+        Slot("exp_avg_sq"),
+        Slot("max_exp_avg_sq", asked_by="amsgrad"),
+    )
 
     def __init__(
         self,
@@ -109,109 +143,32 @@ class Adam(AdamFamily):
         weight_decay: float = 0,
         amsgrad: bool = False,
         *,
-        foreach: bool | None = None,
-        maximize: bool = False,
-        capturable: bool = False,
-        differentiable: bool = False,
-        fused: bool | None = None,
         decoupled_weight_decay: bool = False,
-        nonfinite: str = "pass",
+        **flags: Unpack[FusedFlags],
     ) -> None:
-        super().__init__(
-            params,
-            {
-                "lr": lr,
-                "betas": betas,
-                "eps": eps,
-                "weight_decay": weight_decay,
-                "amsgrad": amsgrad,
-                "maximize": maximize,
-                "foreach": foreach,
-                "capturable": capturable,
-                "differentiable": differentiable,
-                "fused": fused,
-                "decoupled_weight_decay": decoupled_weight_decay,
-                "nonfinite": nonfinite,
-            },
-        )
+        defaults = {
+            "lr": lr,
+            "betas": betas,
+            "eps": eps,
+            "weight_decay": weight_decay,
+            "amsgrad": amsgrad,
+            "decoupled_weight_decay": decoupled_weight_decay,
+        }
+        super().__init__(params, defaults, flags)
 
-    def _update(self, g: Tensor, state: State, settings: Settings) -> Tensor:
+    def rule(
+        self, theta: Tensor, g: Tensor, state: State, settings: Settings
+    ) -> Tensor:
         t, m, v = state["t"], state["exp_avg"], state["exp_avg_sq"]
         beta1, beta2 = settings["betas"]
         to_average(m, g, beta1)
         to_average_of_squares(v, g, beta2)
         if settings["amsgrad"]:
             v_max = state["max_exp_avg_sq"]
-            # Not torch.maximum: its derivative needs the v_max that is overwritten
-            # here.
-            v = v_max.copy_(torch.where(v_max >= v, v_max, v))
+            # The derivative of the maximum needs the v_max that is overwritten here.
+            before = v_max.clone() if settings["differentiable"] else v_max
+            v = v_max.copy_(before.maximum(v))
         root_of_v_hat = (v / one_minus_power(beta2, t)).sqrt_()
         step_size = settings["lr"] / one_minus_power(beta1, t)
-        return m.div(root_of_v_hat + settings["eps"]).mul_(-step_size)
-
-
-class AdamW(Adam):
-    """Adam with decoupled weight decay, as a drop-in for :class:`torch.optim.AdamW`.
-
-    Before each step a parameter is multiplied by ``1 - lr * weight_decay``; the
-    gradient, and with it m and v, know nothing of the decay.
-
-    Parameters
-    ----------
-    params, lr, betas, eps, amsgrad, maximize, foreach, capturable, differentiable,
-    fused, nonfinite
-        As for :class:`Adam`.
-    weight_decay : float
-        A step takes ``lr * weight_decay`` of the parameter away, as in PyTorch. That
-        product, with the first ``lr`` of a schedule, is the paper's lambda.
-
-    Raises
-    ------
-    ValueError, TypeError
-        As for :class:`Adam`.
-
-    References
-    ----------
-    Loshchilov, Hutter (2019), "Decoupled Weight Decay Regularization", Algorithm 2.
-
-    Examples
-    --------
-    >>> theta = torch.nn.Parameter(torch.tensor([1.0]))
-    >>> optimizer = AdamW([theta], lr=0.1, weight_decay=0.5)
-    >>> theta.grad = torch.zeros(1)
-    >>> optimizer.step()
-    >>> theta.data
-    tensor([0.9500])
-    """
-
-    def __init__(
-        self,
-        params: ParamsT,
-        lr: float | Tensor = 1e-3,
-        betas: tuple[float | Tensor, float | Tensor] = (0.9, 0.999),
-        eps: float = 1e-8,
-        weight_decay: float = 1e-2,
-        amsgrad: bool = False,
-        *,
-        maximize: bool = False,
-        foreach: bool | None = None,
-        capturable: bool = False,
-        differentiable: bool = False,
-        fused: bool | None = None,
-        nonfinite: str = "pass",
-    ) -> None:
-        super().__init__(
-            params,
-            lr,
-            betas,
-            eps,
-            weight_decay,
-            amsgrad,
-            foreach=foreach,
-            maximize=maximize,
-            capturable=capturable,
-            differentiable=differentiable,
-            fused=fused,
-            decoupled_weight_decay=True,
-            nonfinite=nonfinite,
-        )
+        update: Tensor = m.div(root_of_v_hat + settings["eps"]).mul_(-step_size)
+        return update

@@ -1,36 +1,47 @@
-"""What all optimizers of this package share; each adds its update rule and nothing else.
+"""What all optimizers of this package share; each adds its rule and little else.
 
-A subclass says which moments a parameter has and how one step computes its update, in
-the dtype and layout that it is handed. Everything a training script relies on besides
-is here: groups, closures, dtypes, weight decay, non-finite gradients, checkpoints.
+A subclass names its hyper-parameters, describes the state of a parameter, and computes
+an update from a gradient. Everything else that a training script relies on is here:
+groups, closures, dtypes, weight decay, non-finite gradients, checkpoints.
 """
 
 from __future__ import annotations
 
-import math
+import inspect
 import warnings
-from collections.abc import Callable, Iterator
-from typing import Any, overload
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Any, ClassVar, overload
 
 import torch
 from torch import Tensor
 from torch._compile import _disable_dynamo
 from torch.optim.optimizer import Optimizer, ParamsT
 
-from adam_tutorial.optim.checkpoints import checked_state
-from adam_tutorial.optim.checks import as_plain_numbers, check_defaults, check_group
-from adam_tutorial.theory import bias_correction
+from adam_tutorial.optim.backends import foreach, plain
+from adam_tutorial.optim.backends.prepared import Prepared, prepare
+from adam_tutorial.optim.groups import REAL, checked_group, name_of
+from adam_tutorial.optim.hyperparameters import (
+    COMMON,
+    FLAG_DEFAULTS,
+    Hyperparameter,
+    parsed,
+)
+from adam_tutorial.optim.state import (
+    STEP,
+    Slot,
+    State,
+    create,
+    loaded_group,
+    loaded_state,
+)
 
-__all__ = ["AdamFamily", "one_minus_power", "to_average", "to_average_of_squares"]
+__all__ = ["BaseOptimizer", "Settings", "Slot", "State"]
 
-State = dict[str, Tensor]
-Settings = dict[str, Any]
-
-HALF = (torch.float16, torch.bfloat16)
+Settings = Mapping[str, Any]
 
 
-class AdamFamily(Optimizer):
-    """Base of the optimizers: takes care of everything but the update rule.
+class BaseOptimizer(Optimizer):
+    """Base of the optimizers: takes care of everything but the rule.
 
     Parameters
     ----------
@@ -38,6 +49,8 @@ class AdamFamily(Optimizer):
         Parameters, named parameters, or parameter groups.
     defaults : dict
         Hyper-parameters of groups that do not set their own.
+    flags : mapping
+        Those keyword arguments of the user's that are in the class's ``flags``.
 
     Raises
     ------
@@ -46,33 +59,92 @@ class AdamFamily(Optimizer):
 
     Notes
     -----
-    A subclass defines ``moments`` and :meth:`_update`. Its hyper-parameters in
-    ``defaults`` are named as in :mod:`torch.optim`.
+    A subclass defines ``hyperparameters``, ``state_slots`` (or :meth:`slots`) and
+    :meth:`rule`. Its hyper-parameters are named as in :mod:`torch.optim`.
     """
 
-    moments: tuple[str, ...] = ()
-    """Names of the state's tensors of the parameter's shape; they start at zero."""
+    hyperparameters: ClassVar[Mapping[str, Hyperparameter]] = COMMON
+    """What each hyper-parameter may be, by name."""
 
-    scalars: tuple[tuple[str, float], ...] = ()
-    """Names and first values of the state's numbers, beside ``step``."""
+    flags: ClassVar[tuple[str, ...]] = (
+        "foreach",
+        "maximize",
+        "capturable",
+        "differentiable",
+        "nonfinite",
+    )
+    """Names of the common keyword arguments, in the order of PyTorch's signature."""
 
-    decoupled = False
+    state_slots: ClassVar[tuple[Slot, ...]] = ()
+    """What is stored for a parameter, beside the number of its steps."""
+
+    decoupled: ClassVar[bool] = False
     """Whether weight decay shrinks the parameter, where the group does not say."""
 
-    def __init__(self, params: ParamsT, defaults: dict[str, Any]) -> None:
-        check_defaults(defaults)
-        super().__init__(params, as_plain_numbers(defaults))
+    dtypes: ClassVar[tuple[torch.dtype, ...]] = (
+        *REAL,
+        torch.complex64,
+        torch.complex128,
+    )
+    """Which parameters can be optimized."""
 
-    def _update(self, g: Tensor, state: State, settings: Settings) -> Tensor:
-        """Move the state by one gradient, in place, and return what is added to the parameter.
+    elementwise: ClassVar[bool] = True
+    """Whether an element's update depends on that element alone; then :meth:`rule` is
+    also called with lists of tensors."""
 
-        ``g`` and the moments are real and of one dtype, float32 or float64. ``state["t"]`` is the
-        number of the step: an int, or a tensor where a graph is recorded.
+    __signature__: ClassVar[inspect.Signature]
+
+    def __init_subclass__(cls, **options: Any) -> None:
+        super().__init_subclass__(**options)
+        cls.__signature__ = _signature(cls)
+
+    def __init__(
+        self, params: ParamsT, defaults: dict[str, Any], flags: Mapping[str, Any]
+    ) -> None:
+        kind = type(self)
+        for name in flags:
+            if name not in kind.flags:
+                raise TypeError(f"{kind.__name__} has no argument {name!r}")
+        # What a class has no flag for keeps PyTorch's default, and is not in its
+        # groups.
+        given = {name: flags.get(name, FLAG_DEFAULTS[name]) for name in kind.flags}
+        super().__init__(params, parsed({**defaults, **given}, kind.hyperparameters))
+
+    def rule(
+        self, theta: Tensor, g: Tensor, state: State, settings: Settings
+    ) -> Tensor:
+        """Move the state by one gradient, and return what is added to the parameter.
+
+        Parameters
+        ----------
+        theta, g : Tensor
+            Parameter and gradient: real, of one shape and dtype, float32 or float64.
+            The rule changes neither.
+        state : dict
+            ``t``, the number of this step from 1: an int, or a tensor where a graph is
+            recorded. Tensors of the state, to be changed in place. Numbers of the
+            state, to be assigned anew.
+        settings : mapping
+            The group's hyper-parameters, as floats, or as tensors where a graph is
+            recorded.
+
+        Returns
+        -------
+        Tensor
+            The update. Weight decay is not in it.
         """
         raise NotImplementedError
 
+    def slots(self, parameter: Tensor) -> Sequence[Slot]:
+        """Return what is stored for a parameter, beside the number of its steps."""
+        return self.state_slots
+
+    def decouples(self, settings: Settings) -> bool:
+        """Return True if weight decay shrinks the parameter, False for a penalty."""
+        return bool(settings.get("decoupled_weight_decay", self.decoupled))
+
     def add_param_group(self, param_group: dict[str, Any]) -> None:
-        """Add a group of parameters, after checking its hyper-parameters and its tensors.
+        """Add a group of parameters, after checking its settings and its tensors.
 
         Raises
         ------
@@ -87,15 +159,23 @@ class AdamFamily(Optimizer):
                 group["params"]
             )  # the check would use the iterator up
         taken = {id(p) for other in self.param_groups for p in other["params"]}
-        check_group(group, self.defaults, taken=taken, owner=type(self).__name__)
-        super().add_param_group(as_plain_numbers(group))
+        super().add_param_group(
+            checked_group(
+                group,
+                self.defaults,
+                self.hyperparameters,
+                dtypes=self.dtypes,
+                taken=taken,
+                owner=type(self).__name__,
+            )
+        )
 
     @_disable_dynamo
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        """Continue from a checkpoint of this class, or of torch's class of the same name.
+        """Continue from a checkpoint of this class, or of PyTorch's of the same name.
 
         Tensors are copied: the checkpoint, and whoever else loads it, stay independent.
-        Moments of half-precision parameters are float32 whatever the checkpoint holds.
+        The state of half-precision parameters is float32 whatever the checkpoint holds.
 
         Parameters
         ----------
@@ -114,9 +194,56 @@ class AdamFamily(Optimizer):
         state_dict = dict(state_dict)
         for before in self._optimizer_load_state_dict_pre_hooks.values():
             state_dict = before(self, state_dict) or state_dict
-        self.__setstate__(checked_state(self, state_dict))
+        groups = self._loaded_groups(state_dict)
+        state = loaded_state(
+            state_dict,
+            groups,
+            lambda parameter: (STEP, *self.slots(parameter)),
+            type(self).__name__,
+        )
+        self.__setstate__({"state": state, "param_groups": groups})
         for after in self._optimizer_load_state_dict_post_hooks.values():
             after(self)
+
+    def _loaded_groups(self, state_dict: Mapping[str, Any]) -> list[dict[str, Any]]:
+        for key in ("state", "param_groups"):
+            if key not in state_dict:
+                raise ValueError(
+                    f"a state dict needs the key {key!r}, got {sorted(state_dict)}"
+                )
+        saved = state_dict["param_groups"]
+        sizes = [len(group["params"]) for group in saved]
+        ours = [len(group["params"]) for group in self.param_groups]
+        if len(sizes) != len(ours):
+            raise ValueError(
+                "loaded state dict has a different number of parameter groups:"
+                f" {len(sizes)}, but the optimizer has {len(ours)}"
+            )
+        if sizes != ours:
+            raise ValueError(
+                "loaded state dict contains a parameter group that doesn't match the"
+                f" size of optimizer's group: sizes {sizes}, but the optimizer has"
+                f" {ours}"
+            )
+        groups = []
+        for group, new in zip(self.param_groups, saved, strict=True):
+            loaded = loaded_group(group, new, self.defaults, self.hyperparameters)
+            decouples = self.decouples(group)
+            saved_decouples = new.get("decoupled_weight_decay", decouples)
+            if saved_decouples != decouples and loaded["weight_decay"] != 0:
+                kinds = {
+                    True: "AdamW's decay of the weights",
+                    False: "Adam's L2 penalty",
+                }
+                raise ValueError(
+                    f"the checkpoint has decoupled_weight_decay={saved_decouples!r},"
+                    f" {kinds[saved_decouples]}, but the optimizer computes"
+                    f" {kinds[decouples]}"
+                )
+            if "decoupled_weight_decay" in loaded:
+                loaded["decoupled_weight_decay"] = decouples
+            groups.append(loaded)
+        return groups
 
     @overload
     def step(self, closure: None = None) -> None: ...
@@ -158,7 +285,7 @@ class AdamFamily(Optimizer):
 
     @property
     def _step_supports_amp_scaling(self) -> bool:
-        """Whether GradScaler leaves the division by its scale to the step, as with torch's fused.
+        """Whether GradScaler leaves unscaling to the step, as with PyTorch's fused.
 
         It refuses to divide float16 gradients itself.
         """
@@ -170,7 +297,7 @@ class AdamFamily(Optimizer):
         return found_inf is None or found_inf.item() == 0
 
     def _gradients_allow_a_step(self) -> bool:
-        """Raise for gradients that cannot be used; return False for those to be skipped."""
+        """Raise for gradients that cannot be used; return False to skip the step."""
         bad = None
         for index, group in enumerate(self.param_groups):
             for place, parameter in enumerate(group["params"]):
@@ -180,18 +307,18 @@ class AdamFamily(Optimizer):
                 if gradient.layout != torch.strided:
                     raise TypeError(
                         f"{type(self).__name__} needs dense gradients, got one of"
-                        f" layout {gradient.layout} for {_name(group, index, place)};"
+                        f" layout {gradient.layout} for {name_of(group, index, place)};"
                         " use torch.optim.SparseAdam, or Embedding(sparse=False)"
                     )
                 if group.get("nonfinite", "pass") == "pass" or _is_finite(gradient):
                     continue
                 if group["nonfinite"] == "raise":
                     raise FloatingPointError(
-                        f"the gradient of {_name(group, index, place)} is not finite"
+                        f"the gradient of {name_of(group, index, place)} is not finite"
                     )
-                bad = bad or _name(group, index, place)
+                bad = bad or name_of(group, index, place)
         if bad:
-            # Not silent: a run that skips every step would look like one that has
+            # A run that skips every step would otherwise look like one that has
             # converged.
             warnings.warn(
                 f"skipped the step: the gradient of {bad} is not finite",
@@ -200,11 +327,8 @@ class AdamFamily(Optimizer):
             )
         return not bad
 
-    def _moment_names(self, group: Settings) -> tuple[str, ...]:
-        """Return the names of the moments that the group's settings ask for."""
-        return (
-            (*self.moments, "max_exp_avg_sq") if group.get("amsgrad") else self.moments
-        )
+    def _slots_in_use(self, parameter: Tensor, settings: Settings) -> list[Slot]:
+        return [slot for slot in self.slots(parameter) if slot.is_asked_for(settings)]
 
     def _init_group(self, group: Settings) -> None:
         """Give each parameter with a gradient the state that is missing.
@@ -212,117 +336,77 @@ class AdamFamily(Optimizer):
         The name is the one that ``torch.compile`` looks for: it runs this method
         instead of tracing it.
         """
+        capturable = bool(group.get("capturable"))
         for parameter in group["params"]:
             if parameter.grad is None:
                 continue
             state = self.state[parameter]
-            if "step" not in state:
-                # torch keeps counters in float32, which cannot count further than
-                # 2**24.
-                device = parameter.device if group.get("capturable") else "cpu"
-                state["step"] = torch.zeros((), dtype=torch.float64, device=device)
-                for name, value in self.scalars:
-                    state[name] = torch.full(
-                        (), value, dtype=torch.float64, device=device
-                    )
-            for name in self._moment_names(group):
-                if name not in state:
-                    # Also when AMSGrad is switched on in mid-run: its maximum begins at
-                    # zero.
-                    state[name] = torch.zeros_like(
-                        parameter,
-                        dtype=moment_dtype(parameter),
-                        memory_format=torch.preserve_format,
-                        requires_grad=False,
-                    )
+            # Also when AMSGrad is switched on in mid-run: its maximum begins at zero.
+            for slot in (STEP, *self._slots_in_use(parameter, group)):
+                if slot.name not in state:
+                    state[slot.name] = create(slot, parameter, capturable=capturable)
 
     def _step_group(self, group: Settings) -> None:
         recorded = bool(group.get("capturable") or group.get("differentiable"))
-        settings = {**group, **(_as_doubles(group) if recorded else _as_floats(group))}
+        settings = {
+            **FLAG_DEFAULTS,
+            **group,
+            **self._numbers_of(group, recorded=recorded),
+        }
+        # Of numbers that are tensors, each parameter has its own: no list can share
+        # them.
+        backend = foreach if group["foreach"] and not recorded else plain
+        backend.step(self, self._prepared(group, settings, recorded=recorded), settings)
+
+    def _prepared(
+        self, group: Settings, settings: Settings, *, recorded: bool
+    ) -> Iterator[Prepared]:
+        """Yield each parameter with a gradient, prepared when its turn comes.
+
+        All at once would need as much memory as all parameters in float32.
+        """
+        scale = getattr(self, "grad_scale", None)
         for parameter in group["params"]:
             if parameter.grad is not None:
-                self._step_parameter(
-                    parameter, self.state[parameter], settings, recorded
+                yield prepare(
+                    parameter,
+                    self.state[parameter],
+                    self._slots_in_use(parameter, settings),
+                    settings,
+                    scale=scale,
+                    recorded=recorded,
                 )
 
-    def _step_parameter(
-        self, parameter: Tensor, stored: State, settings: Settings, recorded: bool
-    ) -> None:
-        if settings.get("differentiable"):
-            # The graph of the step before still needs the old values.
-            for name in stored:
-                stored[name] = stored[name].clone()
-        stored["step"] += 1
-        # Complex numbers are pairs of real ones, each with its own second moment.
-        target = _as_real(parameter)
-        state: Any = dict(stored)
-        for name in self._moment_names(settings):
-            state[name] = _as_real(stored[name])
-        state["t"] = stored["step"] if recorded else int(stored["step"])
-        g = _as_real(parameter.grad.resolve_conj())  # type: ignore[union-attr]
+    def _numbers_of(self, group: Settings, *, recorded: bool) -> dict[str, Any]:
+        """Return the group's numbers as Python floats; tensors in float64 if recorded.
 
-        # Half precision is the format of the parameter, not of the arithmetic: eps
-        # would be zero in float16, and 1 - beta2 would be lost in bfloat16.
-        theta = target.float() if parameter.dtype in HALF else target
-        g = g.to(theta.dtype)
-        scale = getattr(self, "grad_scale", None)
-        if scale is not None:
-            g = g / scale
-            parameter.grad.div_(scale)  # type: ignore[union-attr]  # torch's fused step does too
-        if settings["maximize"]:
-            g = -g
-        weight_decay = settings["weight_decay"]
-        if weight_decay != 0:
-            if settings.get("decoupled_weight_decay", self.decoupled):
-                theta.mul_(1 - settings["lr"] * weight_decay)
-            else:
-                g = g.add(theta, alpha=weight_decay)
-        theta.add_(self._update(g, state, settings))
-        if theta is not target:
-            target.copy_(theta)
+        ``1 - lr * weight_decay`` keeps its digits then. Reading a tensor waits for it.
+        """
+        convert = _as_double if recorded else _as_float
+        numbers: dict[str, Any] = {}
+        for name in self.hyperparameters:
+            value = group.get(name)
+            if isinstance(value, tuple | list):
+                numbers[name] = tuple(convert(part) for part in value)
+            elif value is not None:
+                numbers[name] = convert(value)
+        return numbers
 
 
-def moment_dtype(parameter: Tensor) -> torch.dtype:
-    """Return the dtype of a parameter's moments: its own, or float32 for half precision."""
-    return torch.float32 if parameter.dtype in HALF else parameter.dtype
+def _as_double(value: Any) -> Any:
+    return value.double() if isinstance(value, Tensor) else value
 
 
-def one_minus_power(beta: float | Tensor, t: int | Tensor) -> Any:
-    """Return ``1 - beta**t`` in all digits, as a number, or as a tensor if ``t`` is one.
-
-    Parameters
-    ----------
-    beta : float or Tensor
-        Decay rate in [0, 1).
-    t : int or Tensor
-        Number of the step, from 1.
-    """
-    if not isinstance(t, Tensor):
-        return bias_correction(float(beta), t)
-    if isinstance(beta, Tensor):
-        return -torch.expm1(t * torch.log(beta.to(t)))
-    return -torch.expm1(t * (math.log(beta) if beta > 0 else -math.inf))
-
-
-def to_average(average: Tensor, value: Tensor, beta: float | Tensor) -> None:
-    """Put ``beta * average + (1 - beta) * value`` into ``average``."""
-    if isinstance(beta, Tensor):
-        average.mul_(beta).add_(value * (1 - beta))
-    else:
-        average.lerp_(value, 1 - beta)
-
-
-def to_average_of_squares(average: Tensor, value: Tensor, beta: float | Tensor) -> None:
-    """Put ``beta * average + (1 - beta) * value**2`` into ``average``."""
-    average.mul_(beta)
-    if isinstance(beta, Tensor):
-        average.add_(value * value * (1 - beta))
-    else:
-        average.addcmul_(value, value, value=1 - beta)
+def _as_float(value: Any) -> Any:
+    # Detached: PyTorch warns of a number taken from a tensor that requires a gradient.
+    if isinstance(value, Tensor):
+        return float(value.detach())
+    is_number = isinstance(value, float | int) and not isinstance(value, bool)
+    return float(value) if is_number else value
 
 
 def _is_finite(gradient: Tensor) -> bool:
-    """Say whether all elements are finite; of a DTensor, also those that other processes hold."""
+    """Return whether all elements are finite; of a DTensor, on all processes."""
     # Counted, since the sum of a DTensor is right in every version of torch: from
     # all(), torch 2.13 reads the own shard only, and the processes would decide
     # differently about one step.
@@ -332,47 +416,23 @@ def _is_finite(gradient: Tensor) -> bool:
     return int(count) == gradient.numel()
 
 
-def _as_real(tensor: Tensor) -> Tensor:
-    """Return a view of the tensor's real numbers, of one dimension at least."""
-    if tensor.is_complex():
-        return torch.view_as_real(tensor)
-    # Compiled by torch 2.13, changes of a float64 tensor without dimensions are lost.
-    return tensor if tensor.ndim else tensor.view(1)
+def _signature(cls: type[BaseOptimizer]) -> inspect.Signature:
+    """Return the constructor's signature with its flags written out.
 
-
-def _as_floats(group: Settings) -> Settings:
-    """Return the group's numbers as Python floats; reading a tensor costs a transfer."""
-    floats: Settings = {
-        name: _as_float(value)
-        for name, value in group.items()
-        if name != "params"
-        and isinstance(value, Tensor | float | int)
-        and not isinstance(value, bool)
-    }
-    floats["betas"] = tuple(_as_float(beta) for beta in group["betas"])
-    return floats
-
-
-def _as_float(value: float | Tensor) -> float:
-    # Detached: torch warns of a number taken from a tensor that requires a gradient.
-    return float(value.detach() if isinstance(value, Tensor) else value)
-
-
-def _as_doubles(group: Settings) -> Settings:
-    """Return the group's tensors in float64, so that ``1 - lr * weight_decay`` keeps its digits."""
-    doubles: Settings = {
-        name: value.double()
-        for name, value in group.items()
-        if isinstance(value, Tensor) and name != "params"
-    }
-    doubles["betas"] = tuple(
-        beta.double() if isinstance(beta, Tensor) else beta for beta in group["betas"]
-    )
-    return doubles
-
-
-def _name(group: Settings, index: int, place: int) -> str:
-    if "param_names" in group:
-        return f"parameter {group['param_names'][place]!r}"
-    shape = tuple(group["params"][place].shape)
-    return f"parameter {place} of group {index}, of shape {shape}"
+    Programs read it to learn what an optimizer takes; ``**flags`` would tell them
+    nothing.
+    """
+    own = list(inspect.signature(cls.__init__).parameters.values())[1:]
+    named = [p for p in own if p.kind is not inspect.Parameter.VAR_KEYWORD]
+    names = {p.name for p in named}
+    flags = [
+        inspect.Parameter(
+            name, inspect.Parameter.KEYWORD_ONLY, default=FLAG_DEFAULTS[name]
+        )
+        for name in cls.flags
+        if name not in names
+    ]
+    by_place = [p for p in named if p.kind is not inspect.Parameter.KEYWORD_ONLY]
+    by_name = [p for p in named if p.kind is inspect.Parameter.KEYWORD_ONLY]
+    # PyTorch's own arguments before the one that only this package has.
+    return inspect.Signature([*by_place, *flags[:-1], *by_name, *flags[-1:]])

@@ -98,7 +98,7 @@ def test_adamw_is_its_formula(
 @pytest.mark.parametrize("decoupled", [False, True])
 @given(history=histories, decay=st.floats(0.01, 0.5))
 def test_decay_is_a_penalty_in_the_gradient_or_a_shrinking_beside_it(
-    kind: type[optim.base.AdamFamily],
+    kind: type[optim.base.BaseOptimizer],
     decoupled: bool,
     history: list[float],
     decay: float,

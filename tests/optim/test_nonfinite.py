@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from adam_tutorial import optim
-from adam_tutorial.optim.base import AdamFamily
+from adam_tutorial.optim.base import BaseOptimizer
 
 every = pytest.mark.parametrize(
     "rule", [getattr(optim, name) for name in optim.__all__]
@@ -241,7 +241,7 @@ def test_finite_gradients_warn_of_nothing() -> None:
 
 
 def scaled_step(
-    optimizer: AdamFamily, weight: nn.Parameter, x: Tensor, scaler: Any
+    optimizer: BaseOptimizer, weight: nn.Parameter, x: Tensor, scaler: Any
 ) -> None:
     optimizer.zero_grad()
     loss = (weight.float() * x).sum()

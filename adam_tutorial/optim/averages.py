@@ -1,0 +1,47 @@
+"""The lines that many rules share. Each works on a tensor or on a list of tensors."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from adam_tutorial.theory import bias_correction
+
+__all__ = ["one_minus_power", "to_average", "to_average_of_squares"]
+
+
+def to_average(average: Tensor, value: Tensor, beta: float | Tensor) -> None:
+    """Put ``beta * average + (1 - beta) * value`` into ``average``."""
+    if isinstance(beta, Tensor):
+        average.mul_(beta).add_(value * (1 - beta))
+    else:
+        average.lerp_(value, 1 - beta)
+
+
+def to_average_of_squares(average: Tensor, value: Tensor, beta: float | Tensor) -> None:
+    """Put ``beta * average + (1 - beta) * value**2`` into ``average``."""
+    average.mul_(beta)
+    if isinstance(beta, Tensor):
+        average.add_(value * value * (1 - beta))
+    else:
+        average.addcmul_(value, value, value=1 - beta)
+
+
+def one_minus_power(beta: float | Tensor, t: int | Tensor) -> Any:
+    """Return ``1 - beta**t`` to full precision: a float, or a tensor if ``t`` is one.
+
+    Parameters
+    ----------
+    beta : float or Tensor
+        Decay rate in [0, 1).
+    t : int or Tensor
+        Number of the step, from 1.
+    """
+    if not isinstance(t, Tensor):
+        return bias_correction(float(beta), t)
+    if isinstance(beta, Tensor):
+        return -torch.expm1(t * torch.log(beta.to(t)))
+    return -torch.expm1(t * (math.log(beta) if beta > 0 else -math.inf))

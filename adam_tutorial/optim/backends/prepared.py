@@ -1,0 +1,131 @@
+"""A step in three parts, for one parameter or for many: prepare, rule, finish.
+
+*Prepare* turns what PyTorch stores into what a formula needs: real numbers, in the
+dtype of the arithmetic, with a gradient that is unscaled and points uphill. The *rule*
+is the optimizer's. *Finish* writes back what the rule cannot reach.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch import Tensor
+
+from adam_tutorial.optim.state import HALF, Slot, State
+
+if TYPE_CHECKING:
+    from adam_tutorial.optim.base import BaseOptimizer
+
+__all__ = ["Prepared", "apply_rule", "finish", "prepare"]
+
+
+@dataclass
+class Prepared:
+    """A parameter that is ready for its rule.
+
+    Parameters
+    ----------
+    stored : dict
+        The optimizer's state of this parameter, as checkpoints hold it.
+    target : Tensor
+        The parameter's real numbers, one dimension at least.
+    theta : Tensor
+        The same in the dtype of the arithmetic: ``target`` itself, or a float32 copy.
+    g : Tensor
+        The gradient, of theta's shape and dtype.
+    state : dict
+        What the rule reads and changes: ``t``, the number of this step; tensors, to be
+        changed in place; numbers, to be assigned anew. Numbers are tensors where a
+        graph is recorded, and Python's otherwise.
+    numbers : tuple of str
+        Names of the numbers in ``state``, without ``t``.
+    """
+
+    stored: State
+    target: Tensor
+    theta: Tensor
+    g: Tensor
+    state: State
+    numbers: tuple[str, ...]
+
+
+def prepare(
+    parameter: Tensor,
+    stored: State,
+    slots: Sequence[Slot],
+    settings: Mapping[str, Any],
+    *,
+    scale: Tensor | None,
+    recorded: bool,
+) -> Prepared:
+    """Count a parameter's step, and make it and its gradient ready for the rule."""
+    if settings["differentiable"]:
+        # The graph of the step before still needs the old values.
+        for name in stored:
+            stored[name] = stored[name].clone()
+    stored["step"] += 1
+    state: State = {"t": stored["step"] if recorded else int(stored["step"])}
+    for slot in slots:
+        value = stored[slot.name]
+        if not slot.number:
+            state[slot.name] = _as_real(value)
+        else:
+            state[slot.name] = value if recorded else float(value)
+
+    target = _as_real(parameter)
+    g = _as_real(parameter.grad.resolve_conj())  # type: ignore[union-attr]
+    # Half precision is the format of the parameter, not of the arithmetic: eps would be
+    # zero in float16, and 1 - beta2 would be lost in bfloat16.
+    theta = target.float() if parameter.dtype in HALF else target
+    g = g.to(theta.dtype)
+    if scale is not None:
+        g = g / scale
+        parameter.grad.div_(scale)  # type: ignore[union-attr]  # as PyTorch's fused step
+    if settings["maximize"]:
+        g = -g
+    numbers = tuple(slot.name for slot in slots if slot.number)
+    return Prepared(stored, target, theta, g, state, numbers)
+
+
+def apply_rule(
+    optimizer: BaseOptimizer,
+    theta: Any,
+    g: Any,
+    state: State,
+    settings: Mapping[str, Any],
+) -> None:
+    """Move theta, a tensor or a list of them, by the rule and the weight decay."""
+    weight_decay = settings["weight_decay"]
+    decoupled = optimizer.decouples(settings)
+    if weight_decay != 0 and not decoupled:
+        g = g.add(theta, alpha=weight_decay)
+    update = optimizer.rule(theta, g, state, settings)
+    if weight_decay != 0 and decoupled:
+        theta.mul_(1 - settings["lr"] * weight_decay)
+    theta.add_(update)
+
+
+def finish(parameter: Prepared) -> None:
+    """Write back the numbers of the state, and a parameter in half precision."""
+    for name in parameter.numbers:
+        value = parameter.state[name]
+        if isinstance(value, Tensor):
+            parameter.stored[name].copy_(value)
+        else:
+            parameter.stored[name].fill_(value)
+    if parameter.theta is not parameter.target:
+        parameter.target.copy_(parameter.theta)
+
+
+def _as_real(tensor: Tensor) -> Tensor:
+    """Return a view of the tensor's real numbers, of one dimension at least.
+
+    A complex number is a pair of real ones, each with a second moment of its own.
+    """
+    if tensor.is_complex():
+        return torch.view_as_real(tensor)
+    # Compiled by torch 2.13, changes of a float64 tensor without dimensions are lost.
+    return tensor if tensor.ndim else tensor.view(1)
