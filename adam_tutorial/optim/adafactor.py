@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import Any, Unpack
 
@@ -15,16 +16,14 @@ from adam_tutorial.optim.hyperparameters import (
     COMMON,
     ForeachFlags,
     Hyperparameter,
-    at_least_zero,
+    number,
 )
 
 __all__ = ["Adafactor"]
 
 # PyTorch's messages begin otherwise here than in its other optimizers.
-_epsilon1 = at_least_zero("epsilon1 should be >= 0 but is")
-_epsilon2 = at_least_zero("epsilon2 should be >= 0 but is")
-_exponent = at_least_zero("beta2_decay should be <= 0 but is")
-_threshold = at_least_zero("Clipping threshold d should be >= 1 but is")
+_epsilon1 = number("epsilon1 should be >= 0 but is")
+_epsilon2 = number("epsilon2 should be >= 0 but is")
 
 
 def _two_eps(name: str, value: Any) -> Any:
@@ -37,19 +36,6 @@ def _two_eps(name: str, value: Any) -> Any:
         None if first is None else _epsilon1(f"{name}[0]", first),
         _epsilon2(f"{name}[1]", second),
     )
-
-
-def _not_positive(name: str, value: Any) -> Any:
-    if isinstance(value, int | float) and value > 0:
-        raise ValueError(f"beta2_decay should be <= 0 but is: {value}")
-    return -_exponent(name, -value)
-
-
-def _at_least_one(name: str, value: Any) -> Any:
-    number = _threshold(name, value)
-    if number < 1:
-        raise ValueError(f"Clipping threshold d should be >= 1 but is: {value}")
-    return number
 
 
 class Adafactor(BaseOptimizer):
@@ -108,13 +94,15 @@ class Adafactor(BaseOptimizer):
     """
 
     hyperparameters = COMMON | {
-        "lr": Hyperparameter(at_least_zero("Learning rate should be >= 0 but is")),
-        "weight_decay": Hyperparameter(
-            at_least_zero("weight_decay should be >= 0 but is")
+        "lr": Hyperparameter(number("Learning rate should be >= 0 but is")),
+        "weight_decay": Hyperparameter(number("weight_decay should be >= 0 but is")),
+        "beta2_decay": Hyperparameter(
+            number("beta2_decay should be <= 0 but is", low=-math.inf, high=0)
         ),
-        "beta2_decay": Hyperparameter(_not_positive),
         "eps": Hyperparameter(_two_eps),
-        "d": Hyperparameter(_at_least_one),
+        "d": Hyperparameter(
+            number("Clipping threshold d should be >= 1 but is", low=1)
+        ),
     }
     flags = ("foreach", "maximize", "nonfinite")
     decoupled = True
@@ -152,6 +140,8 @@ class Adafactor(BaseOptimizer):
     def rule(
         self, theta: Tensor, g: Tensor, state: State, settings: Settings
     ) -> Tensor:
+        if not g.numel():
+            return g  # the mean of no numbers is not a number
         t, (eps1, eps2) = state["t"], settings["eps"]
         eps1 = torch.finfo(theta.dtype).eps if eps1 is None else eps1
         share = t ** settings["beta2_decay"]

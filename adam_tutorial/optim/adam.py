@@ -90,10 +90,10 @@ class Adam(BaseOptimizer):
 
     The state of a parameter is that of PyTorch's class, under the same names: ``step``
     (t), ``exp_avg`` (m), ``exp_avg_sq`` (v), and ``max_exp_avg_sq`` with AMSGrad. A
-    checkpoint of one loads into the other; PyTorch then rounds the moments of float16 and
-    bfloat16 parameters to that type. :mod:`torch.distributed.checkpoint` wants every
-    setting in the file, and PyTorch's class has no ``nonfinite``: load its checkpoints
-    with ``DefaultLoadPlanner(allow_partial_load=True)``.
+    checkpoint of one loads into the other; PyTorch then rounds the moments of float16
+    and bfloat16 parameters to that type. :mod:`torch.distributed.checkpoint` wants
+    every setting in the file, and PyTorch's class has no ``nonfinite``: load its
+    checkpoints with ``DefaultLoadPlanner(allow_partial_load=True)``.
 
     Moments of float16 and bfloat16 parameters are float32, and so is the arithmetic;
     only the parameter is rounded. A complex parameter is treated as its real and

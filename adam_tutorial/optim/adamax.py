@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import Unpack
 
-import torch
 from torch import Tensor
 from torch.optim.optimizer import ParamsT
 
@@ -77,7 +76,7 @@ class Adamax(BaseOptimizer):
         beta1, beta2 = settings["betas"]
         m, u = state["exp_avg"], state["exp_inf"]
         to_average(m, g, beta1)
-        u.copy_(torch.maximum(u * beta2, g.abs() + settings["eps"]))
+        u.copy_((u * beta2).maximum(g.abs() + settings["eps"]))
         update: Tensor = m.div(u).mul_(
             -settings["lr"] / one_minus_power(beta1, state["t"])
         )

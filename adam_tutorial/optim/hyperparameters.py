@@ -26,9 +26,9 @@ __all__ = [
     "FusedFlags",
     "Hyperparameter",
     "Nonfinite",
-    "at_least_zero",
     "decay_rates",
     "flag",
+    "number",
     "parsed",
     "plain",
 ]
@@ -90,17 +90,22 @@ FLAG_DEFAULTS: dict[str, Any] = {
 }
 
 
-def at_least_zero(torch_says: str) -> Parse:
-    """Accept finite numbers from zero; ``torch_says`` begins PyTorch's message.
+def number(torch_says: str, *, low: float = 0, high: float = math.inf) -> Parse:
+    """Accept finite numbers from ``low`` to ``high``.
 
-    A script may look for those words.
+    ``torch_says`` begins the message as PyTorch's begins: a script may look for it.
     """
+    if (low, high) == (0, math.inf):
+        words = "not negative"
+    else:
+        words = f"at least {low:g}" if high == math.inf else f"at most {high:g}"
 
     def parse(name: str, value: Any) -> Any:
+        read = _number(name, value)
         # `not (...)` rather than the reversed comparison, so that NaN is refused too.
-        if not 0 <= _number(name, value) < math.inf:
+        if not (low <= read <= high and math.isfinite(read)):
             raise ValueError(
-                f"{torch_says}: {value}; {name} must be finite and not negative"
+                f"{torch_says}: {value}; {name} must be finite and {words}"
             )
         return plain(value)
 
@@ -152,10 +157,8 @@ def _nonfinite(name: str, value: Any) -> Any:
 # What every optimizer may have. `nonfinite` is not PyTorch's, so no checkpoint of
 # PyTorch says anything about it.
 COMMON: dict[str, Hyperparameter] = {
-    "lr": Hyperparameter(
-        at_least_zero("Invalid learning rate"), tensor_with_foreach=False
-    ),
-    "weight_decay": Hyperparameter(at_least_zero("Invalid weight_decay value")),
+    "lr": Hyperparameter(number("Invalid learning rate"), tensor_with_foreach=False),
+    "weight_decay": Hyperparameter(number("Invalid weight_decay value")),
     "maximize": Hyperparameter(flag, before=False),
     "foreach": Hyperparameter(_optional_flag, before=None),
     "capturable": Hyperparameter(flag, before=False),
@@ -166,7 +169,7 @@ COMMON: dict[str, Hyperparameter] = {
 
 # What several optimizers have beside that.
 BETAS = Hyperparameter(decay_rates(2), tensor_with_foreach=False)
-EPS = Hyperparameter(at_least_zero("Invalid epsilon value"))
+EPS = Hyperparameter(number("Invalid epsilon value"))
 DECOUPLED = Hyperparameter(flag)
 
 

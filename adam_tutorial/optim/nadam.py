@@ -20,7 +20,7 @@ from adam_tutorial.optim.hyperparameters import (
     EPS,
     ForeachFlags,
     Hyperparameter,
-    at_least_zero,
+    number,
 )
 
 __all__ = ["NAdam"]
@@ -65,7 +65,7 @@ class NAdam(BaseOptimizer):
     hyperparameters = COMMON | {
         "betas": BETAS,
         "eps": EPS,
-        "momentum_decay": Hyperparameter(at_least_zero("Invalid momentum_decay value")),
+        "momentum_decay": Hyperparameter(number("Invalid momentum_decay value")),
         "decoupled_weight_decay": DECOUPLED,
     }
     state_slots = (

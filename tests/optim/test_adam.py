@@ -564,7 +564,7 @@ def parameters_of(optimizer: Optimizer) -> list[nn.Parameter]:
     [
         copy.deepcopy,
         lambda optimizer: pickle.loads(pickle.dumps(optimizer)),
-    ],  # noqa: S301
+    ],
     ids=["deepcopy", "pickle"],
 )
 def test_copy_continues_on_the_same_path_and_apart_from_the_original(

@@ -483,7 +483,7 @@ def test_checkpoint_from_before_the_first_step_is_loaded() -> None:
     [
         copy.deepcopy,
         lambda optimizer: pickle.loads(pickle.dumps(optimizer)),
-    ],  # noqa: S301
+    ],
     ids=["deepcopy", "pickle"],
 )
 def test_copy_of_an_optimizer_continues_on_the_same_path_and_apart(

@@ -10,7 +10,9 @@ import pytest
 import torch
 from torch import Tensor
 
-from adam_tutorial.optim.checks import as_plain_numbers, check_defaults, check_group
+from adam_tutorial.optim import Adam, NAdam
+from adam_tutorial.optim.groups import checked_group
+from adam_tutorial.optim.hyperparameters import parsed, plain
 
 DEFAULTS: dict[str, Any] = {
     "lr": 1e-3,
@@ -31,6 +33,13 @@ TORCH_SAYS = {
     "weight_decay": "Invalid weight_decay value",
     "momentum_decay": "Invalid momentum_decay value",
 }
+
+
+def check_group(
+    group: dict[str, Any], defaults: dict[str, Any], **others: Any
+) -> dict[str, Any]:
+    known, dtypes = Adam.hyperparameters, Adam.dtypes
+    return checked_group(group, defaults, known, dtypes=dtypes, **others)
 
 
 def parameters() -> list[Tensor]:
@@ -222,7 +231,7 @@ def test_settings_that_contradict_each_other_are_refused_in_the_words_of_torch(
 ) -> None:
     refused({"params": parameters(), **settings}, ValueError, message)
     with pytest.raises(ValueError, match=re.escape(message)):
-        check_defaults(DEFAULTS | settings)
+        parsed(DEFAULTS | settings, Adam.hyperparameters)
 
 
 def test_contradiction_between_group_and_defaults_is_refused() -> None:
@@ -259,12 +268,12 @@ def test_tensor_is_checked_by_its_value(value: float) -> None:
 def test_momentum_decay_must_be_finite_and_not_negative(value: float) -> None:
     message = f"Invalid momentum_decay value: {value!r}; momentum_decay must be finite"
     with pytest.raises(ValueError, match=re.escape(message)):
-        check_defaults({"lr": 0.1, "momentum_decay": value})
+        parsed({"lr": 0.1, "momentum_decay": value}, NAdam.hyperparameters)
 
 
 def test_defaults_of_an_optimizer_with_few_hyper_parameters_are_accepted() -> None:
-    check_defaults({"lr": 0.1})
-    check_defaults({})
+    parsed({"lr": 0.1}, Adam.hyperparameters)
+    parsed({}, Adam.hyperparameters)
 
 
 @pytest.mark.parametrize(
@@ -284,28 +293,37 @@ def test_defaults_of_an_optimizer_with_few_hyper_parameters_are_accepted() -> No
 def test_number_of_any_kind_becomes_one_of_python(
     given: object, kind: type, expected: object
 ) -> None:
-    plain = as_plain_numbers({"lr": given, "betas": [given, 0.5]})
-    assert plain == {"lr": expected, "betas": (expected, 0.5)}
-    assert type(plain["lr"]) is type(plain["betas"][0]) is kind
-    assert type(plain["betas"]) is tuple
+    assert plain(given) == expected
+    assert type(plain(given)) is kind
+    group = check_group({"params": [], "initial_lr": given}, DEFAULTS)
+    assert type(group["initial_lr"]) is kind
+
+
+@pytest.mark.parametrize("rate", [np.float32(0.5), np.float64(0.5), Fraction(1, 2), 0])
+def test_decay_rates_become_a_tuple_of_numbers_of_python(rate: Any) -> None:
+    betas = check_group({"params": [], "betas": [rate, 0.5]}, DEFAULTS)["betas"]
+    assert betas == (rate, 0.5)
+    assert type(betas) is tuple
+    assert type(betas[0]) in (int, float)
 
 
 def test_tensor_of_one_element_loses_its_dimensions_and_stays_a_tensor() -> None:
     lr = torch.tensor([[0.5]])
-    plain = as_plain_numbers({"lr": lr, "betas": (lr, lr)})
-    for value in (plain["lr"], *plain["betas"]):
+    group = check_group({"params": [], "lr": lr, "betas": (lr, lr)}, DEFAULTS)
+    for value in (group["lr"], *group["betas"]):
         assert isinstance(value, Tensor)
         assert value.shape == ()
         assert value.data_ptr() == lr.data_ptr()
     scalar = torch.tensor(0.5)
-    assert as_plain_numbers({"lr": scalar})["lr"] is scalar
+    assert plain(scalar) is scalar
 
 
 def test_parameters_and_names_pass_as_they_are() -> None:
     params, names = parameters(), ["a", "b"]
-    plain = as_plain_numbers({"params": params, "param_names": names, "lr": 1})
-    assert plain["params"] is params
-    assert plain["param_names"] is names
+    group = {"params": params, "param_names": names, "lr": 1}
+    checked = check_group(group, DEFAULTS)
+    assert checked["params"] is params
+    assert checked["param_names"] is names
 
 
 def test_a_truth_value_is_no_learning_rate() -> None:

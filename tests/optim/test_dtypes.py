@@ -222,7 +222,7 @@ def test_parameters_of_all_dtypes_in_one_group_move_as_each_alone(rule: Any) -> 
 
 
 def test_default_dtype_of_torch_has_no_influence(
-    float64: None,  # noqa: ARG001
+    float64: None,
 ) -> None:
     weight = nn.Parameter(torch.ones(3, dtype=torch.float32))
     weight.grad = torch.ones(3, dtype=torch.float32)

@@ -255,7 +255,7 @@ def test_group_with_its_own_weight_decay_and_learning_rate(name: str) -> None:
             {"params": parameters[1:], "weight_decay": 0.5},
         ]
         optimizer = kind(groups, lr=1e-3, weight_decay=0)
-        train(optimizer, lambda: sum(p.square().sum() for p in parameters), 20)  # noqa: B023
+        train(optimizer, lambda: sum(p.square().sum() for p in parameters), 20)
         results.append(torch.cat([p.detach() for p in parameters]))
     torch.testing.assert_close(*results, rtol=1e-12, atol=1e-14)
     assert not math.isclose(results[0][0].item(), results[0][3].item())
