@@ -11,6 +11,7 @@ import pytest
 import torch
 from hypothesis import assume, given
 from hypothesis import strategies as st
+from hypothesis.extra.numpy import arrays
 
 from adam_tutorial import optim, reference, theory
 
@@ -447,3 +448,32 @@ def test_travel_is_what_adam_moves_in_all_after_one_gradient(
         ):  # v would underflow; what is left of the way is far smaller
             break
     assert -position == pytest.approx(total, rel=1e-6)
+
+
+@pytest.mark.equation("optim-adafactor")
+@given(
+    arrays(
+        float,
+        (6, 3, 4),
+        elements=st.floats(0.1, 4).map(lambda x: (-1) ** int(10 * x) * x),
+    ),
+    st.floats(-1, 0),
+    st.floats(1, 2),
+)
+def test_adafactor_is_its_formula(history: Any, tau: float, d: float) -> None:
+    theta = torch.nn.Parameter(torch.full((3, 4), 0.5, dtype=torch.float64))
+    settings: dict[str, Any] = {"lr": 0.5, "beta2_decay": tau, "d": d}
+    optimizer = optim.Adafactor([theta], eps=(1e-2, 1e-1), **settings)
+    rows, columns = np.zeros((3, 1)), np.zeros((1, 4))
+    for t, g in enumerate(history, start=1):
+        before = theta.detach().numpy().copy()
+        theta.grad = torch.tensor(g)
+        optimizer.step()
+        gamma = t**tau
+        rows = (1 - gamma) * rows + gamma * (g * g).mean(axis=1, keepdims=True)
+        columns = (1 - gamma) * columns + gamma * (g * g).mean(axis=0, keepdims=True)
+        v = rows @ columns / max(rows.mean(), 1e-2)
+        u = g / np.sqrt(np.maximum(v, 1e-4))
+        length = min(0.5, 1 / math.sqrt(t)) * max(0.1, np.sqrt((before**2).mean()))
+        clipped = max(1, np.sqrt((u**2).mean()) / d)
+        close(theta.detach().numpy() - before, -length * u / clipped)

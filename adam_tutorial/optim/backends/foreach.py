@@ -8,16 +8,13 @@ call for a list where the plain backend makes one for each tensor.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import torch
 from torch import Tensor
 
 from adam_tutorial.optim.backends import plain
-from adam_tutorial.optim.backends.prepared import Prepared, apply_rule, finish
-
-if TYPE_CHECKING:
-    from adam_tutorial.optim.base import BaseOptimizer
+from adam_tutorial.optim.backends.prepared import Prepared, Rule, apply_rule, finish
 
 __all__ = ["Tensors", "step"]
 
@@ -28,7 +25,7 @@ ELEMENTS = 2**24
 
 
 def step(
-    optimizer: BaseOptimizer,
+    optimizer: Rule,
     parameters: Iterable[Prepared],
     settings: Mapping[str, Any],
 ) -> None:
@@ -55,7 +52,7 @@ def step(
 
 
 def _step_list(
-    optimizer: BaseOptimizer, together: list[Prepared], settings: Mapping[str, Any]
+    optimizer: Rule, together: list[Prepared], settings: Mapping[str, Any]
 ) -> None:
     state = {
         name: (

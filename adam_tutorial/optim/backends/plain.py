@@ -3,18 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from adam_tutorial.optim.backends.prepared import Prepared, apply_rule, finish
-
-if TYPE_CHECKING:
-    from adam_tutorial.optim.base import BaseOptimizer
+from adam_tutorial.optim.backends.prepared import Prepared, Rule, apply_rule, finish
 
 __all__ = ["step"]
 
 
 def step(
-    optimizer: BaseOptimizer,
+    optimizer: Rule,
     parameters: Iterable[Prepared],
     settings: Mapping[str, Any],
 ) -> None:

@@ -9,17 +9,30 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any, ClassVar, Protocol
 
 import torch
 from torch import Tensor
 
 from adam_tutorial.optim.state import HALF, Slot, State
 
-if TYPE_CHECKING:
-    from adam_tutorial.optim.base import BaseOptimizer
+__all__ = ["Prepared", "Rule", "apply_rule", "finish", "prepare"]
 
-__all__ = ["Prepared", "apply_rule", "finish", "prepare"]
+
+class Rule(Protocol):
+    """What a backend needs of an optimizer."""
+
+    elementwise: ClassVar[bool]
+
+    def rule(
+        self, theta: Tensor, g: Tensor, state: State, settings: Mapping[str, Any]
+    ) -> Tensor:
+        """Move the state and return what is added to theta."""
+        ...
+
+    def decouples(self, settings: Mapping[str, Any]) -> bool:
+        """Return True if weight decay shrinks the parameter, False for a penalty."""
+        ...
 
 
 @dataclass
@@ -91,7 +104,7 @@ def prepare(
 
 
 def apply_rule(
-    optimizer: BaseOptimizer,
+    optimizer: Rule,
     theta: Any,
     g: Any,
     state: State,
