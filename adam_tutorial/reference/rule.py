@@ -50,8 +50,7 @@ def rule(function: Callable[P, R]) -> Callable[P, R]:
     Traceback (most recent call last):
     ValueError: lr must be finite and not negative, got -0.1
     """
-    # The first two are the state and the gradient.
-    known = frozenset(list(inspect.signature(function).parameters)[2:])
+    known = _settings(function)
 
     @functools.wraps(function)
     def checked(state: Any, gradient: ArrayLike, **hyperparameters: Any) -> Any:
@@ -97,7 +96,12 @@ def _checked(name: str, value: Any) -> Any:
 
 def takes_theta(rule: Callable[..., Any]) -> bool:
     """Return whether a rule needs the parameters, as one with weight decay does."""
-    return "theta" in inspect.signature(rule).parameters
+    return "theta" in _settings(rule)
+
+
+def _settings(rule: Callable[..., Any]) -> frozenset[str]:
+    """Return the names of what a rule takes after its state and its gradient."""
+    return frozenset(list(inspect.signature(rule).parameters)[2:])
 
 
 def as_float(values: ArrayLike) -> Array:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -94,41 +94,10 @@ def walk(
     >>> walk(adam, [5.0, 5.0, -5.0], lr=0.1).updates.round(4).tolist()
     [-0.1, -0.1, -0.0262]
     """
-    start = as_float(theta)
-    if not callable(gradient):
-        given = as_float(gradient)
-        if given.ndim == 0:
-            raise TypeError("gradient must be a function, or one gradient per step")
-        steps = len(given) if steps is None else steps
-        check_between("steps", steps, 0, len(given))
-        if start.ndim == 0:
-            start = np.broadcast_to(start, given.shape[1:])
-        if start.shape != given.shape[1:]:
-            raise ValueError(
-                f"theta has the shape {start.shape}, but a gradient has"
-                f" {given.shape[1:]}"
-            )
-    elif steps is None:
-        raise TypeError("steps must be given where gradient is a function")
-    check_at_least("steps", steps, 0)
-    if box is not None and not np.all(np.asarray(box[0]) <= np.asarray(box[1])):
-        raise ValueError(f"box must be (lowest, highest), got {box!r}")
-    points, updates, states = [start], [], []
-    needs_theta = takes_theta(rule)
-    for t in range(steps):
-        point = points[-1]
-        g = gradient(point) if callable(gradient) else given[t]
-        now: dict[str, Any] = {"theta": point} if needs_theta else {}
-        state, update = rule(state, g, **now, **hyperparameters)
-        moved = point + update
-        points.append(moved if box is None else np.clip(moved, *box))
-        updates.append(update)
-        states.append(state)
-    return Walk(
-        np.stack(points),
-        np.stack(updates) if updates else np.empty((0, *start.shape), start.dtype),
-        states,
-    )
+    seen = _follow(rule, gradient, theta, steps, box, state, hyperparameters)
+    points, updates, states = (list(column) for column in zip(*seen, strict=True))
+    # At the start there is no update yet, and the state is the one that was given.
+    return Walk(np.stack(points), np.stack(updates)[1:], states[1:])
 
 
 def trajectory(
@@ -165,4 +134,46 @@ def trajectory(
     >>> trajectory(adam, lambda x: 2 * x, [1.0], 3, lr=0.1).round(3).ravel().tolist()
     [1.0, 0.9, 0.8, 0.702]
     """
-    return walk(rule, gradient, theta, steps, box=box, **hyperparameters).points
+    # Not walk(...).points: the states alone take twice the memory of the points.
+    seen = _follow(rule, gradient, theta, steps, box, None, hyperparameters)
+    return np.stack([point for point, _, _ in seen])
+
+
+def _follow(
+    rule: Rule,
+    gradient: Callable[[Array], ArrayLike] | ArrayLike,
+    theta: ArrayLike,
+    steps: int | None,
+    box: tuple[ArrayLike, ArrayLike] | None,
+    state: Any,
+    hyperparameters: dict[str, Any],
+) -> Iterator[tuple[Array, Array, Any]]:
+    """Yield point, update and state: of the start (update 0), and after each step."""
+    point = as_float(theta)
+    if not callable(gradient):
+        gradients = as_float(gradient)
+        if gradients.ndim == 0:
+            raise TypeError("gradient must be a function, or one gradient per step")
+        steps = len(gradients) if steps is None else steps
+        check_between("steps", steps, 0, len(gradients))
+        shape = gradients.shape[1:]
+        if point.ndim == 0:
+            point = np.full(shape, point, dtype=gradients.dtype)
+        if point.shape != shape:
+            raise ValueError(
+                f"theta has the shape {point.shape}, but a gradient has {shape}"
+            )
+    elif steps is None:
+        raise TypeError("steps must be given where gradient is a function")
+    check_at_least("steps", steps, 0)
+    if box is not None and not np.all(np.asarray(box[0]) <= np.asarray(box[1])):
+        raise ValueError(f"box must be (lowest, highest), got {box!r}")
+    needs_theta = takes_theta(rule)
+    yield point, np.zeros_like(point), state
+    for t in range(steps):
+        g = gradient(point) if callable(gradient) else gradients[t]
+        now: dict[str, Any] = {"theta": point} if needs_theta else {}
+        state, update = rule(state, g, **now, **hyperparameters)
+        moved = point + update
+        point = moved if box is None else np.clip(moved, *box)
+        yield point, update, state

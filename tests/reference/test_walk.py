@@ -70,8 +70,9 @@ def test_a_walk_of_no_steps_has_one_point() -> None:
 
 def test_a_walk_keeps_float32() -> None:
     history = np.ones((2, 3), dtype=np.float32)
-    walked = reference.walk(reference.adam, history, np.zeros(3, dtype=np.float32))
-    assert walked.points.dtype == walked.updates.dtype == np.float32
+    for theta in (0.5, np.zeros(3, dtype=np.float32)):
+        walked = reference.walk(reference.adam, history, theta)
+        assert walked.points.dtype == walked.updates.dtype == np.float32
 
 
 def test_a_walk_refuses_a_number_of_steps_that_does_not_fit() -> None:
