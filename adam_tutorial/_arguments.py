@@ -20,6 +20,7 @@ __all__ = [
     "check_finite",
     "check_in",
     "check_not_negative",
+    "check_not_positive",
     "check_positive",
     "check_step",
 ]
@@ -101,6 +102,12 @@ def check_not_negative(name: str, value: float) -> None:
     """Raise ValueError unless ``0 <= value < inf``."""
     if not 0 <= value < math.inf:
         raise ValueError(f"{name} must be finite and not negative, got {value!r}")
+
+
+def check_not_positive(name: str, value: float) -> None:
+    """Raise ValueError unless ``-inf < value <= 0``."""
+    if not -math.inf < value <= 0:
+        raise ValueError(f"{name} must be finite and not positive, got {value!r}")
 
 
 def check_at_least(name: str, value: float, least: float) -> None:

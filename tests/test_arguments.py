@@ -66,6 +66,12 @@ CASES: dict[
         (-1e-300, math.inf),
         "finite and not negative",
     ),
+    "not positive": (
+        lambda x: arguments.check_not_positive("x", x),
+        (0, -0.8, -1e308),
+        (1e-300, -math.inf),
+        "finite and not positive",
+    ),
     "at least 4": (
         lambda x: arguments.check_at_least("x", x, 4),
         (4, 5, math.inf),

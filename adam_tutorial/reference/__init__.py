@@ -21,6 +21,7 @@ losses.
 
 from adam_tutorial.reference.adabelief import adabelief
 from adam_tutorial.reference.adadelta import AdaDeltaState, adadelta
+from adam_tutorial.reference.adafactor import AdafactorState, adafactor
 from adam_tutorial.reference.adagrad import AdaGradState, adagrad
 from adam_tutorial.reference.adam import AdamState, adam
 from adam_tutorial.reference.adam_efficient import adam_efficient
@@ -45,6 +46,7 @@ __all__ = [
     "AdaDeltaState",
     "AdaGradState",
     "AdaMaxState",
+    "AdafactorState",
     "AdamState",
     "AverageState",
     "LionState",
@@ -54,6 +56,7 @@ __all__ = [
     "Walk",
     "adabelief",
     "adadelta",
+    "adafactor",
     "adagrad",
     "adam",
     "adam_efficient",

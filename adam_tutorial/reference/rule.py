@@ -10,7 +10,11 @@ from typing import Any, ParamSpec, TypeVar, cast
 import numpy as np
 from numpy.typing import ArrayLike
 
-from adam_tutorial._arguments import check_decay_rate, check_not_negative
+from adam_tutorial._arguments import (
+    check_decay_rate,
+    check_not_negative,
+    check_not_positive,
+)
 from adam_tutorial._types import Array
 
 __all__ = ["as_float", "rule", "takes_theta"]
@@ -19,14 +23,17 @@ P = ParamSpec("P")
 R = TypeVar("R")
 
 DECAY_RATES = frozenset({"beta", "beta1", "beta2", "rho"})
+EXPONENTS = frozenset({"beta2_decay"})
 
 
 def rule(function: Callable[P, R]) -> Callable[P, R]:
-    """Check what a rule is given before it computes, so that its lines are formulas only.
+    """Check the arguments of a rule, so that its own lines are formulas only.
 
     Numbers must be finite and not negative; those called ``beta``, ``beta1``, ``beta2``
-    or ``rho`` must be in [0, 1). A state is None or a named tuple, made for gradients
-    of the same shape.
+    or ``rho`` must be in [0, 1), and ``beta2_decay`` must not be positive. A state is
+    None or a named tuple whose arrays have the shape of the gradient. If they have
+    other shapes, the tuple has a method ``shapes`` that takes the gradient's shape and
+    returns theirs by name, None for an array that is not used.
 
     Parameters
     ----------
@@ -60,13 +67,8 @@ def rule(function: Callable[P, R]) -> Callable[P, R]:
                 f"state must be None or what {function.__name__} returned, "
                 f"got a {type(state).__name__}"
             )
-        for name, value in () if state is None else state._asdict().items():
-            # NumPy would stretch one to the other in silence. Counters have no shape.
-            if hasattr(value, "shape") and value.shape != shape:
-                raise ValueError(
-                    f"state.{name} has the shape {value.shape}, but the gradient has"
-                    f" {shape}"
-                )
+        if state is not None:
+            _check_shapes(state, shape)
         given = {
             name: _checked(name, value) if name in known else value
             for name, value in hyperparameters.items()
@@ -83,12 +85,34 @@ def rule(function: Callable[P, R]) -> Callable[P, R]:
     return cast(Callable[P, R], checked)
 
 
+def _check_shapes(state: Any, shape: tuple[int, ...]) -> None:
+    """Raise ValueError for a state whose arrays NumPy would have to stretch."""
+    found = {
+        name: getattr(value, "shape", None) for name, value in state._asdict().items()
+    }
+    # A counter has no shape.
+    needed = {name: shape for name in found if found[name] is not None}
+    if hasattr(state, "shapes"):
+        needed = state.shapes(shape)
+    for name in needed:
+        if found[name] != needed[name]:
+            raise ValueError(
+                f"state.{name} has the shape {found[name]}, but the gradient has"
+                f" {shape}"
+                + (f" and needs {needed[name]}" if needed[name] != shape else "")
+            )
+
+
 def _checked(name: str, value: Any) -> Any:
-    """Return the value as a Python number: a NumPy one would turn float32 into float64."""
+    """Return a Python number: a NumPy one would turn float32 into float64."""
     if isinstance(value, bool | str) or name == "theta":
         return value
+    if isinstance(value, tuple):
+        return tuple(part if part is None else _checked(name, part) for part in value)
     if name in DECAY_RATES:
         check_decay_rate(name, value)
+    elif name in EXPONENTS:
+        check_not_positive(name, value)
     else:
         check_not_negative(name, value)
     return float(value)

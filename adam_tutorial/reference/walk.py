@@ -38,7 +38,7 @@ def walk(
     *,
     box: tuple[ArrayLike, ArrayLike] | None = None,
     state: Any = None,
-    **hyperparameters: float | bool | str,
+    **hyperparameters: Any,
 ) -> Walk:
     """Follow a rule from a starting point and keep all that it returns.
 
@@ -107,7 +107,7 @@ def trajectory(
     steps: int,
     *,
     box: tuple[ArrayLike, ArrayLike] | None = None,
-    **hyperparameters: float | bool | str,
+    **hyperparameters: Any,
 ) -> Array:
     """Follow a rule from a starting point and return every point on the way.
 

@@ -16,7 +16,7 @@ Rule = Callable[..., tuple[Any, Array]]
 NAMES = (
     *("gradient_descent", "momentum", "adagrad", "rmsprop", "adadelta"),
     *("adam", "adam_efficient", "adam_regret", "adamax", "amsgrad", "nadam", "radam"),
-    *("adam_l2", "adamw", "adabelief", "lion"),
+    *("adam_l2", "adamw", "adabelief", "lion", "adafactor"),
 )
 WITH_THETA = [name for name in NAMES if takes_theta(getattr(reference, name))]
 

@@ -156,6 +156,18 @@ def lion() -> Iterator[float]:
         yield update
 
 
+def adafactor() -> Iterator[float]:
+    """A vector of one coordinate: theta and u are their own root mean squares."""
+    theta, v = 2.0, 0.0
+    for t, g in enumerate(HISTORY, start=1):
+        v += t**-0.7 * (g * g - v)
+        u = g / max(math.sqrt(v), EPS)
+        alpha = max(0.5, abs(theta)) * min(LR, 1 / math.sqrt(t))
+        update = -LR * DECAY * theta - alpha * u / max(1, abs(u) / 1.25)
+        theta += update
+        yield update
+
+
 BETAS = {"beta1": B1, "beta2": B2}
 ADAM = {"lr": LR, **BETAS, "eps": EPS}
 CASES: dict[str, tuple[str, dict[str, Any], Callable[[], Iterator[float]]]] = {
@@ -215,11 +227,23 @@ CASES: dict[str, tuple[str, dict[str, Any], Callable[[], Iterator[float]]]] = {
         lambda: decayed("paper"),
     ),
     "lion": ("lion", {"lr": LR, **BETAS, "weight_decay": DECAY}, lion),
+    "adafactor": (
+        "adafactor",
+        {
+            "lr": LR,
+            "beta2_decay": -0.7,
+            "eps": (EPS, 0.5),
+            "d": 1.25,
+            "weight_decay": DECAY,
+        },
+        adafactor,
+    ),
 }
 
 
 def follow(name: str, settings: dict[str, Any]) -> reference.Walk:
-    return reference.walk(getattr(reference, name), HISTORY, 2.0, **settings)
+    rule = getattr(reference, name)
+    return reference.walk(rule, HISTORY, 2.0, **settings)
 
 
 @pytest.mark.parametrize("case", CASES)

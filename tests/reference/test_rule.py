@@ -163,7 +163,7 @@ def test_rule_checks_what_somebody_elses_rule_is_given() -> None:
 
 
 def test_rules_with_weight_decay_are_those_that_take_theta() -> None:
-    assert WITH_THETA == ["adam_l2", "adamw", "lion"]
+    assert WITH_THETA == ["adam_l2", "adamw", "lion", "adafactor"]
     assert not takes_theta(lambda state, gradient: (state, gradient))
     # What it averages is called theta; it stands where a rule has its gradient.
     assert not takes_theta(reference.temporal_average)
