@@ -1,4 +1,4 @@
-"""The equation of Adafactor."""
+"""The equation of Adafactor, with weight decay, against the rule."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def root_mean_square(x: Float64Array) -> float:
     return float(np.linalg.norm(x)) / math.sqrt(x.size)
 
 
-@pytest.mark.equation("rule-adafactor")
+@pytest.mark.equation("optim-adafactor")
 @given(
     arrays(
         float, st.tuples(st.integers(1, 6), st.just(3), st.just(2)), elements=numbers
