@@ -1,4 +1,4 @@
-"""What all update rules share: their checks, and a loop that follows one."""
+"""What all update rules share: the checks of their arguments."""
 
 from __future__ import annotations
 
@@ -8,26 +8,32 @@ from collections.abc import Callable
 from typing import Any, ParamSpec, TypeVar, cast
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 
-from adam_tutorial.theory import check_decay_rate
+from adam_tutorial._arguments import (
+    check_decay_rate,
+    check_not_negative,
+    check_not_positive,
+)
+from adam_tutorial._types import Array
 
-__all__ = ["Array", "as_float", "rule", "trajectory"]
-
-Array = NDArray[np.floating[Any]]
+__all__ = ["as_float", "rule", "takes_theta"]
 
 P = ParamSpec("P")
 R = TypeVar("R")
 
 DECAY_RATES = frozenset({"beta", "beta1", "beta2", "rho"})
+EXPONENTS = frozenset({"beta2_decay"})
 
 
 def rule(function: Callable[P, R]) -> Callable[P, R]:
-    """Check what a rule is given before it computes, so that its lines are formulas only.
+    """Check the arguments of a rule, so that its own lines are formulas only.
 
     Numbers must be finite and not negative; those called ``beta``, ``beta1``, ``beta2``
-    or ``rho`` must be in [0, 1). A state is None or a named tuple, made for gradients
-    of the same shape.
+    or ``rho`` must be in [0, 1), and ``beta2_decay`` must not be positive. A state is
+    None or a named tuple whose arrays have the shape of the gradient. If they have
+    other shapes, the tuple has a method ``shapes`` that takes the gradient's shape and
+    returns theirs by name, None for an array that is not used.
 
     Parameters
     ----------
@@ -51,8 +57,7 @@ def rule(function: Callable[P, R]) -> Callable[P, R]:
     Traceback (most recent call last):
     ValueError: lr must be finite and not negative, got -0.1
     """
-    # The first two are the state and the gradient.
-    known = frozenset(list(inspect.signature(function).parameters)[2:])
+    known = _settings(function)
 
     @functools.wraps(function)
     def checked(state: Any, gradient: ArrayLike, **hyperparameters: Any) -> Any:
@@ -62,13 +67,8 @@ def rule(function: Callable[P, R]) -> Callable[P, R]:
                 f"state must be None or what {function.__name__} returned, "
                 f"got a {type(state).__name__}"
             )
-        for name, value in () if state is None else state._asdict().items():
-            # NumPy would stretch one to the other in silence. Counters have no shape.
-            if hasattr(value, "shape") and value.shape != shape:
-                raise ValueError(
-                    f"state.{name} has the shape {value.shape}, but the gradient has"
-                    f" {shape}"
-                )
+        if state is not None:
+            _check_shapes(state, shape)
         given = {
             name: _checked(name, value) if name in known else value
             for name, value in hyperparameters.items()
@@ -85,78 +85,47 @@ def rule(function: Callable[P, R]) -> Callable[P, R]:
     return cast(Callable[P, R], checked)
 
 
+def _check_shapes(state: Any, shape: tuple[int, ...]) -> None:
+    """Raise ValueError for a state whose arrays NumPy would have to stretch."""
+    found = {
+        name: getattr(value, "shape", None) for name, value in state._asdict().items()
+    }
+    # A counter has no shape.
+    needed = {name: shape for name in found if found[name] is not None}
+    if hasattr(state, "shapes"):
+        needed = state.shapes(shape)
+    for name in needed:
+        if found[name] != needed[name]:
+            raise ValueError(
+                f"state.{name} has the shape {found[name]}, but the gradient has"
+                f" {shape}"
+                + (f" and needs {needed[name]}" if needed[name] != shape else "")
+            )
+
+
 def _checked(name: str, value: Any) -> Any:
-    """Return the value as a Python number: a NumPy one would turn float32 into float64."""
+    """Return a Python number: a NumPy one would turn float32 into float64."""
     if isinstance(value, bool | str) or name == "theta":
         return value
+    if isinstance(value, tuple):
+        return tuple(part if part is None else _checked(name, part) for part in value)
     if name in DECAY_RATES:
         check_decay_rate(name, value)
-    elif not 0 <= value < np.inf:
-        raise ValueError(f"{name} must be finite and not negative, got {value!r}")
+    elif name in EXPONENTS:
+        check_not_positive(name, value)
+    else:
+        check_not_negative(name, value)
     return float(value)
 
 
-def trajectory(
-    rule: Callable[..., tuple[Any, Array]],
-    gradient: Callable[[Array], ArrayLike],
-    theta: ArrayLike,
-    steps: int,
-    *,
-    box: tuple[ArrayLike, ArrayLike] | None = None,
-    **hyperparameters: float | bool | str,
-) -> Array:
-    """Follow a rule from a starting point and return every point on the way.
+def takes_theta(rule: Callable[..., Any]) -> bool:
+    """Return whether a rule needs the parameters, as one with weight decay does."""
+    return "theta" in _settings(rule)
 
-    Parameters
-    ----------
-    rule : function
-        One of this module's rules. A rule that takes ``theta`` is given the current
-        point.
-    gradient : function
-        Takes parameters, returns their gradient.
-    theta : array_like
-        Starting point.
-    steps : int
-        Number of steps.
-    box : pair of array_like, optional
-        Lowest and highest allowed parameters. After each step a point outside is moved
-        to the nearest point inside. In a box, this is also the projection in the norm
-        that Adam's denominator defines, which the regret theorems use: that norm weighs
-        coordinates, and each coordinate is clipped for itself.
-    **hyperparameters
-        Passed on to the rule.
 
-    Returns
-    -------
-    ndarray, shape (steps + 1, *shape of theta)
-        The starting point first.
-
-    Raises
-    ------
-    ValueError
-        ``steps`` is negative, the box is empty, or the rule refuses a hyper-parameter.
-
-    Examples
-    --------
-    Three steps of Adam on ``x**2``, from 1:
-
-    >>> from adam_tutorial.reference import adam
-    >>> trajectory(adam, lambda x: 2 * x, [1.0], 3, lr=0.1).round(3).ravel().tolist()
-    [1.0, 0.9, 0.8, 0.702]
-    """
-    if steps < 0:
-        raise ValueError(f"steps must not be negative, got {steps!r}")
-    if box is not None and not np.all(np.asarray(box[0]) <= np.asarray(box[1])):
-        raise ValueError(f"box must be (lowest, highest), got {box!r}")
-    needs_theta = "theta" in inspect.signature(rule).parameters
-    points = [as_float(theta)]
-    state = None
-    for _ in range(steps):
-        now: dict[str, Any] = {"theta": points[-1]} if needs_theta else {}
-        state, update = rule(state, gradient(points[-1]), **now, **hyperparameters)
-        moved = points[-1] + update
-        points.append(moved if box is None else np.clip(moved, *box))
-    return np.stack(points)
+def _settings(rule: Callable[..., Any]) -> frozenset[str]:
+    """Return the names of what a rule takes after its state and its gradient."""
+    return frozenset(list(inspect.signature(rule).parameters)[2:])
 
 
 def as_float(values: ArrayLike) -> Array:

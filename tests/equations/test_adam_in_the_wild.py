@@ -23,11 +23,8 @@ ratios = st.floats(-2, 8).map(lambda exponent: 10.0**exponent)
 
 def lengths(rule: Any, gradients: list[float], **settings_: Any) -> list[float]:
     """The length of each step, in learning rates."""
-    state, found = None, []
-    for g in gradients:
-        state, update = rule(state, g, lr=1.0, **settings_)
-        found.append(abs(float(update)))
-    return found
+    updates = reference.walk(rule, gradients, lr=1.0, **settings_).updates
+    return [float(length) for length in np.abs(updates)]
 
 
 @pytest.mark.equation("wild-eps")
@@ -121,15 +118,11 @@ def test_half_of_a_parameter_is_left_after_the_half_life_of_its_decay(
     lr: float, decay: float
 ) -> None:
     half_life = math.log(2) / -math.log(1 - lr * decay)
-    theta, state, size = np.array(1.0), None, [1.0]
-    for _ in range(math.ceil(min(half_life, 500))):
-        state, update = reference.adamw(
-            state, 0.0, theta=theta, lr=lr, weight_decay=decay
-        )
-        theta = theta + update
-        size.append(float(theta))
     # On the way to one half, equal shares are lost in equal times.
-    whole = len(size) - 1
+    whole = math.ceil(min(half_life, 500))
+    size = reference.trajectory(
+        reference.adamw, lambda _: 0.0, 1.0, whole, lr=lr, weight_decay=decay
+    )
     assert size[whole] == pytest.approx(0.5 ** (whole / half_life), rel=1e-9)
     assert half_life == pytest.approx(math.log(2) / (lr * decay), rel=lr * decay)
 

@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
 from adam_tutorial import optim, reference, theory
+from adam_tutorial._types import Array
 
 rates = st.floats(0.01, 0.99)
 histories = st.lists(
@@ -53,12 +54,8 @@ def optim_updates(
     return updates, before
 
 
-def reference_updates(rule: str, history: list[float], **settings: Any) -> list[float]:
-    state, updates = None, []
-    for g in history:
-        state, update = getattr(reference, rule)(state, g, **settings)
-        updates.append(float(update))
-    return updates
+def reference_updates(rule: str, history: list[float], **settings: Any) -> Array:
+    return reference.walk(getattr(reference, rule), history, **settings).updates
 
 
 @pytest.mark.equation("optim-adam")
@@ -340,22 +337,20 @@ def test_l2_adds_the_penalty_to_the_gradient(
 def test_decay_of_the_paper_is_not_multiplied_by_lr(
     history: list[float], b1: float, b2: float, decay: float
 ) -> None:
-    state, theta = None, 2.0
-    for t, g, m, v in averages(history, b1, b2):
-        state, update = reference.adamw(
-            state,
-            g,
-            theta=theta,
-            lr=0.1,
-            beta1=b1,
-            beta2=b2,
-            eps=1e-3,
-            weight_decay=decay,
-            decay_times_lr=False,
-        )
+    theta, updates, _ = reference.walk(
+        reference.adamw,
+        history,
+        2.0,
+        lr=0.1,
+        beta1=b1,
+        beta2=b2,
+        eps=1e-3,
+        weight_decay=decay,
+        decay_times_lr=False,
+    )
+    for t, _, m, v in averages(history, b1, b2):
         step = 0.1 * m / (1 - b1**t) / (math.sqrt(v / (1 - b2**t)) + 1e-3)
-        close(update, -decay * theta - step)
-        theta += float(update)
+        close(updates[t - 1], -decay * theta[t - 1] - step)
 
 
 # Closed forms

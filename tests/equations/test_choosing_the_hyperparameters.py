@@ -22,14 +22,12 @@ sizes = st.floats(-6, 3).map(lambda exponent: 10.0**exponent)
 def test_eps_shortens_a_step_by_one_over_one_plus_eps_over_root_v(
     history: list[float], eps: float
 ) -> None:
-    state = None
-    for g in history:
-        state, with_eps = reference.adam(state, np.array(g), lr=0.1, eps=eps)
-    assert state is not None
+    _, updates, states = reference.walk(reference.adam, history, lr=0.1, eps=eps)
+    state = states[-1]
     m_hat = state.m / (1 - 0.9**state.t)
     v_hat = state.v / (1 - 0.999**state.t)
     expected = -0.1 * m_hat / np.sqrt(v_hat) * 1 / (1 + eps / np.sqrt(v_hat))
-    np.testing.assert_allclose(with_eps, expected, rtol=1e-9)
+    np.testing.assert_allclose(updates[-1], expected, rtol=1e-9)
 
 
 @pytest.mark.equation("hyper-eps-limit")
@@ -38,12 +36,9 @@ def test_adam_with_a_huge_eps_is_corrected_momentum_with_lr_over_eps(
     history: list[float],
 ) -> None:
     eps = 1e10
-    state = None
-    for g in history:
-        state, update = reference.adam(state, np.array(g), lr=0.1 * eps, eps=eps)
-    assert state is not None
-    m_hat = state.m / (1 - 0.9**state.t)
-    np.testing.assert_allclose(update, -(0.1 * eps / eps) * m_hat, rtol=1e-6)
+    _, updates, states = reference.walk(reference.adam, history, lr=0.1 * eps, eps=eps)
+    m_hat = states[-1].m / (1 - 0.9 ** len(history))
+    np.testing.assert_allclose(updates[-1], -(0.1 * eps / eps) * m_hat, rtol=1e-6)
 
 
 @pytest.mark.equation("hyper-warmup")
@@ -115,14 +110,11 @@ def test_mean_of_the_cosine_is_half_a_learning_rate_and_half_a_step_more(
 def mean_step(mean: float, noise: float, batch: int) -> float:
     """Adam's mean step in learning rates, measured on many coordinates."""
     rng = np.random.default_rng(batch)
-    state, taken = None, []
-    for _ in range(60):
-        g = mean + noise / math.sqrt(batch) * rng.standard_normal(40_000)
-        state, update = reference.adam(
-            state, g, lr=1.0, beta1=0.9, beta2=0.9999, eps=0.0
-        )
-        taken.append(-update.mean())
-    return float(np.mean(taken[-20:]))
+    gradients = mean + noise / math.sqrt(batch) * rng.standard_normal((60, 40_000))
+    updates = reference.walk(
+        reference.adam, gradients, lr=1.0, beta1=0.9, beta2=0.9999, eps=0.0
+    ).updates
+    return -float(updates[-20:].mean())
 
 
 @pytest.mark.equation("hyper-drift")
@@ -199,13 +191,10 @@ def updates(
     gradients: NDArray[np.float64], beta1: float, beta2: float
 ) -> NDArray[np.float64]:
     """Adam's last step in learning rates; one row of gradients per step."""
-    state, taken = None, []
-    for g in gradients:
-        state, update = reference.adam(
-            state, g, lr=1.0, beta1=beta1, beta2=beta2, eps=0.0
-        )
-        taken.append(update)
-    return np.asarray(taken[-1])
+    walked = reference.walk(
+        reference.adam, gradients, lr=1.0, beta1=beta1, beta2=beta2, eps=0.0
+    )
+    return np.asarray(walked.updates[-1])
 
 
 @pytest.mark.equation("hyper-ratio")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 import pytest
@@ -21,11 +22,8 @@ numbers = st.tuples(sizes, st.sampled_from([-1.0, 1.0])).map(
 histories = st.lists(numbers, min_size=1, max_size=30)
 
 
-def last_update(history: list[float], **settings: float) -> float:
-    state = None
-    for g in history:
-        state, update = reference.adam(state, np.array(g), **settings)  # type: ignore[arg-type]
-    return float(update)
+def last_update(history: list[float], **settings: Any) -> float:
+    return float(reference.walk(reference.adam, history, **settings).updates[-1])
 
 
 def averages(history: list[float], beta1: float, beta2: float) -> tuple[float, float]:
@@ -146,11 +144,8 @@ def test_v_hat_estimates_variance_plus_squared_mean(
     g = mean + sigma * sample / sample.std()
     assert (g**2).mean() == pytest.approx(sigma**2 + mean**2, rel=1e-9)
     rounds = np.stack([np.roll(g, k) for k in range(20)])
-    state = None
-    for gradients in rounds:
-        state, _ = reference.adam(state, gradients)
-    assert state is not None
-    v_hat = state.v / theory.bias_correction(0.999, state.t)
+    state = reference.walk(reference.adam, rounds).states[-1]
+    v_hat = state.v / theory.bias_correction(0.999, len(rounds))
     assert v_hat.mean() == pytest.approx(sigma**2 + mean**2, rel=1e-9)
 
 

@@ -11,12 +11,10 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from numpy.typing import NDArray
 
 from adam_tutorial import reference, theory
+from adam_tutorial._types import Array
 from adam_tutorial.reference import adagrad, momentum, rmsprop, trajectory
-
-Array = NDArray[np.float64]
 
 decay_rates = st.floats(0, 0.99)
 curvatures = st.floats(0.1, 10)
@@ -30,11 +28,7 @@ histories = st.lists(signed, min_size=1, max_size=25)
 
 
 def updates(rule: Callable[..., Any], history: list[float], **settings: Any) -> Array:
-    state, found = None, []
-    for g in history:
-        state, update = rule(state, g, **settings)
-        found.append(float(update))
-    return np.array(found)
+    return reference.walk(rule, history, **settings).updates
 
 
 def close(actual: Any, expected: Any) -> None:
@@ -392,14 +386,13 @@ def test_steps_of_rmsprop_under_a_constant_gradient_are_too_long(
 def test_half_a_learning_rate_from_the_minimum_rmsprop_jumps_to_and_fro(
     h: float, beta: float, lr: float
 ) -> None:
-    theta = np.array(lr / 2)
     v = (h * lr / 2) ** 2
-    state = reference.RMSPropState(np.array(v), np.array(0.0))
-    for t in range(1, 6):
-        state, update = rmsprop(state, h * theta, lr=lr, beta=beta, eps=0.0)
-        theta = theta + update
-        assert float(theta) == pytest.approx((-1) ** t * lr / 2, rel=1e-9)
-        assert float(state.v) == pytest.approx(v, rel=1e-9)
+    start = reference.RMSPropState(np.array(v), np.array(0.0))
+    points, _, states = reference.walk(
+        rmsprop, lambda x: h * x, lr / 2, 5, state=start, lr=lr, beta=beta, eps=0.0
+    )
+    np.testing.assert_allclose(points, lr / 2 * (-1.0) ** np.arange(6), rtol=1e-9)
+    np.testing.assert_allclose([state.v for state in states], v, rtol=1e-9)
     assert theory.rmsprop_cycle(lr) == lr / 2
 
 
@@ -463,11 +456,10 @@ def test_floor_of_rmsprop_is_in_proportion_to_the_noise(h: float, sigma: float) 
 def test_adam_is_corrected_momentum_over_the_corrected_root_of_rmsprop(
     history: list[float], beta1: float, beta2: float, eps: float
 ) -> None:
-    ball = squares = None
+    balls = reference.walk(momentum, history, beta=beta1).states
+    averages = reference.walk(rmsprop, history, beta=beta2).states
     expected = []
-    for t, g in enumerate(history, start=1):
-        ball, _ = momentum(ball, g, beta=beta1)
-        squares, _ = rmsprop(squares, g, beta=beta2)
+    for t, (ball, squares) in enumerate(zip(balls, averages, strict=True), start=1):
         m_hat = (1 - beta1) * float(ball.b) / (1 - beta1**t)
         v_hat = float(squares.v) / (1 - beta2**t)
         expected.append(-0.001 * m_hat / (math.sqrt(v_hat) + eps))

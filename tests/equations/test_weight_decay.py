@@ -16,34 +16,23 @@ import torch
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
-from numpy.typing import NDArray
 
 from adam_tutorial import theory
+from adam_tutorial._types import Array, Float64Array
 from adam_tutorial.optim import AdamW
-from adam_tutorial.reference import adam, adam_l2, adamw, gradient_descent, trajectory
+from adam_tutorial.reference import (
+    adam,
+    adam_l2,
+    adamw,
+    gradient_descent,
+    trajectory,
+    walk,
+)
 from adam_tutorial.study.networks import finite_difference
-
-Array = NDArray[np.float64]
 
 numbers = st.floats(-10, 10)
 positive = st.floats(1e-3, 10)
 shares = st.floats(1e-4, 0.5)
-
-
-def run(
-    rule: Callable[..., tuple[Any, Any]],
-    gradient: Callable[[int, Array], Array],
-    theta: Array,
-    steps: int,
-    **hyperparameters: float,
-) -> Array:
-    """Return the points of a rule that takes theta, the gradient being given the step too."""
-    state, points = None, [theta]
-    for t in range(1, steps + 1):
-        g = gradient(t, points[-1])
-        state, update = rule(state, g, theta=points[-1], **hyperparameters)
-        points.append(points[-1] + update)
-    return np.array(points)
 
 
 # Why weights are shrunk
@@ -52,7 +41,7 @@ def run(
 @pytest.mark.equation("decay-penalised")
 @given(numbers, positive)
 def test_penalised_guess_has_the_least_loss(y: float, penalty: float) -> None:
-    def loss(theta: Array) -> float:
+    def loss(theta: Float64Array) -> float:
         return float(0.5 * (theta - y) ** 2 + penalty / 2 * theta**2)
 
     guess = np.array(y / (1 + penalty))
@@ -65,7 +54,7 @@ def test_penalised_guess_has_the_least_loss(y: float, penalty: float) -> None:
 def test_best_factor_has_the_least_expected_error(w: float, sigma: float) -> None:
     # With z = 1 and z = -1, each with probability one half, the expectation is a mean
     # of two.
-    def error(c: Array) -> float:
+    def error(c: Float64Array) -> float:
         return float(np.mean([(c * (w + sigma * z) - w) ** 2 for z in (-1, 1)]))
 
     for c in np.linspace(0, 1.5, 7):
@@ -110,9 +99,9 @@ factors = arrays(float, 4, elements=st.floats(0.01, 10))
 @pytest.mark.equation("decay-l2-share")
 @given(vectors, vectors, factors, st.floats(1e-3, 0.1), st.floats(1e-3, 1))
 def test_penalty_takes_a_share_in_proportion_to_the_factor_of_the_coordinate(
-    theta: Array, g: Array, p: Array, lr: float, penalty: float
+    theta: Float64Array, g: Float64Array, p: Float64Array, lr: float, penalty: float
 ) -> None:
-    def loss(x: Array) -> float:
+    def loss(x: Float64Array) -> float:
         return float(g @ x + penalty / 2 * (x**2).sum())
 
     moved = theta - lr * p * finite_difference(loss, theta)
@@ -123,9 +112,9 @@ def test_penalty_takes_a_share_in_proportion_to_the_factor_of_the_coordinate(
 @pytest.mark.equation("decay-scaled-penalty")
 @given(vectors, vectors, factors, st.floats(1e-2, 0.1), st.floats(1e-3, 0.1))
 def test_scaled_penalty_is_the_decay(
-    theta: Array, g: Array, p: Array, lr: float, share: float
+    theta: Float64Array, g: Float64Array, p: Float64Array, lr: float, share: float
 ) -> None:
-    def loss(x: Array) -> float:
+    def loss(x: Float64Array) -> float:
         return float(g @ x + share / (2 * lr) * (x**2 / p).sum())
 
     moved = theta - lr * p * finite_difference(loss, theta)
@@ -139,11 +128,13 @@ def test_penalty_decays_slowly_where_gradients_are_large_and_decay_does_not_care
 ) -> None:
     rng, steps, lr, penalty, decay = np.random.default_rng(0), 1000, 0.01, 0.02, 0.1
 
-    def noise(_t: int, theta: Array) -> Array:
+    def noise(theta: Array) -> Array:
         return sigma * rng.standard_normal(theta.shape)
 
-    l2 = run(adam_l2, noise, np.ones(4000), steps, lr=lr, weight_decay=penalty)
-    decoupled = run(adamw, noise, np.ones(4000), steps, lr=lr, weight_decay=decay)
+    l2 = trajectory(adam_l2, noise, np.ones(4000), steps, lr=lr, weight_decay=penalty)
+    decoupled = trajectory(
+        adamw, noise, np.ones(4000), steps, lr=lr, weight_decay=decay
+    )
     assert l2[-1].mean() == pytest.approx(
         (1 - lr * penalty / sigma) ** steps, abs=0.015
     )
@@ -218,18 +209,8 @@ def test_a_weight_is_the_moving_average_of_the_steps_divided_by_the_decay(
     seed: int, lr: float, decay: float, start: float
 ) -> None:
     gradients = np.random.default_rng(seed).standard_normal(12)
-    path = run(
-        adamw,
-        lambda t, _: gradients[t - 1],
-        np.array(start),
-        12,
-        lr=lr,
-        weight_decay=decay,
-    )
-    state, steps = None, []
-    for g in gradients:
-        state, update = adam(state, g, lr=1.0)
-        steps.append(float(update))
+    path = walk(adamw, gradients, start, lr=lr, weight_decay=decay).points
+    steps = walk(adam, gradients, lr=1.0).updates
     kept = 1 - lr * decay
     average = kept**12 * start + lr * decay * sum(
         kept ** (12 - i) * u / decay for i, u in enumerate(steps, start=1)
@@ -246,15 +227,7 @@ def test_a_weight_stays_in_the_box(
 ) -> None:
     rng = np.random.default_rng(seed)
     gradients = rng.standard_normal(40) * 10 ** rng.uniform(-3, 3, 40)
-    path = run(
-        adamw,
-        lambda t, _: gradients[t - 1],
-        np.array(start),
-        40,
-        lr=lr,
-        weight_decay=decay,
-        eps=0.0,
-    )
+    path = walk(adamw, gradients, start, lr=lr, weight_decay=decay, eps=0.0).points
     longest = max(theory.step_supremum(t) for t in range(1, 41))
     assert np.abs(path).max() <= max(abs(start), longest / decay) * (1 + 1e-9)
 
@@ -262,17 +235,15 @@ def test_a_weight_stays_in_the_box(
 def test_growing_gradients_fill_the_box_and_leave_a_box_of_one_over_lambda() -> None:
     # The supremum of a step is approached after some 1/(1 - beta2) steps.
     beta1, beta2, decay = 0.9, 0.99, 0.5
-    path = run(
+    path = walk(
         adamw,
-        lambda t, _: np.array(1e-60 * (beta2 / beta1) ** t),
-        np.array(0.0),
-        2000,
+        1e-60 * (beta2 / beta1) ** np.arange(1, 2001),
         lr=0.1,
         beta1=beta1,
         beta2=beta2,
         weight_decay=decay,
         eps=0.0,
-    )
+    ).points
     box = theory.step_supremum(None, beta1, beta2) / decay
     assert abs(path[-1]) == pytest.approx(box, rel=1e-6)
     assert abs(path[-1]) > 2 / decay
@@ -288,13 +259,13 @@ def settled(
     start: float = 0.0,
     size: int = 3000,
     rule: Callable[..., tuple[Any, Any]] = adamw,
-    **hyperparameters: float,
+    **hyperparameters: Any,
 ) -> Array:
     """Return the points of many weights over the second half of a run on noise."""
     rng = np.random.default_rng(0)
-    path = run(
+    path = trajectory(
         rule,
-        lambda _t, theta: gradient(theta, rng.standard_normal(size)),
+        lambda theta: gradient(theta, rng.standard_normal(size)),
         np.full(size, start),
         steps,
         **hyperparameters,
@@ -312,9 +283,9 @@ def test_the_mean_square_approaches_its_equilibrium_by_the_square_of_the_share_l
     start: float,
 ) -> None:
     rng, lr, decay = np.random.default_rng(0), 0.005, 0.2
-    path = run(
+    path = trajectory(
         adamw,
-        lambda _t, theta: 7 * rng.standard_normal(theta.shape),
+        lambda theta: 7 * rng.standard_normal(theta.shape),
         np.full(4000, start),
         1500,
         lr=lr,
@@ -411,11 +382,11 @@ def test_penalty_comes_to_a_size_that_grows_with_the_root_of_the_noise() -> None
 @pytest.mark.equation("decay-orthogonal")
 @given(vectors.filter(lambda w: np.abs(w).max() > 0.1), st.integers(0, 10_000))
 def test_gradient_of_a_loss_that_does_not_see_the_length_is_at_a_right_angle(
-    w: Array, seed: int
+    w: Float64Array, seed: int
 ) -> None:
     a, b = np.random.default_rng(seed).standard_normal((2, 4))
 
-    def loss(x: Array) -> float:
+    def loss(x: Float64Array) -> float:
         direction = x / np.linalg.norm(x)
         return float(np.sin(a @ direction) + (b @ direction) ** 2)
 
@@ -428,9 +399,9 @@ def test_gradient_of_a_loss_that_does_not_see_the_length_is_at_a_right_angle(
 def test_angle_of_a_step_at_equilibrium_is_the_root_of_twice_the_product() -> None:
     rng, beta1 = np.random.default_rng(0), 0.9
     for lr, decay in ((0.01, 0.2), (0.04, 0.05)):
-        path = run(
+        path = trajectory(
             adamw,
-            lambda _t, theta: rng.standard_normal(theta.shape),
+            lambda theta: rng.standard_normal(theta.shape),
             math.sqrt(lr / (2 * decay)) * rng.standard_normal(3000),
             2500,
             lr=lr,
@@ -446,9 +417,9 @@ def test_angle_of_a_step_at_equilibrium_is_the_root_of_twice_the_product() -> No
 
 def test_angle_of_many_steps_is_longer_than_a_random_walk_of_single_ones() -> None:
     rng, lr, decay, steps = np.random.default_rng(0), 0.01, 0.02, 300
-    path = run(
+    path = trajectory(
         adamw,
-        lambda _t, theta: rng.standard_normal(theta.shape),
+        lambda theta: rng.standard_normal(theta.shape),
         math.sqrt(lr / (2 * decay)) * rng.standard_normal(3000),
         3000,
         lr=lr,
@@ -543,6 +514,6 @@ def test_decay_rate_of_the_equilibrium_is_checked() -> None:
 
 
 def test_steps_to_the_equilibrium_are_not_negative() -> None:
-    with pytest.raises(ValueError, match="steps must not be negative, got -1"):
+    with pytest.raises(ValueError, match="steps must be at least 0, got -1"):
         theory.rms_after(-1, 0.1, 0.1)
     assert theory.rms_after(0, 0.1, 0.1, 3.0) == 3.0

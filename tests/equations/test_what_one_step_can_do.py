@@ -14,11 +14,10 @@ import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 
 from adam_tutorial import reference, theory
-
-Array = NDArray[np.float64]
+from adam_tutorial._types import Array
 
 beta1s = st.floats(0.01, 0.98)
 beta2s = st.floats(0.02, 0.9995)
@@ -39,11 +38,8 @@ def lengths(
     **betas: float,
 ) -> Array:
     """Return minus each update, in learning rates."""
-    steps = []
-    for g in history:
-        state, update = rule(state, g, lr=1.0, eps=eps, **betas)
-        steps.append(-np.asarray(update))
-    return np.array(steps)
+    settings: dict[str, Any] = {"lr": 1.0, "eps": eps, **betas}
+    return -reference.walk(rule, history, state=state, **settings).updates
 
 
 def settled(m: ArrayLike, v: ArrayLike) -> reference.AdamState:
@@ -65,9 +61,10 @@ def weights(beta: float, t: int) -> Array:
 def test_update_without_eps_is_minus_lr_times_mean_over_root_of_mean_square(
     history: list[float], b1: float, b2: float, lr: float
 ) -> None:
-    state = None
-    for t, g in enumerate(history, start=1):
-        state, update = reference.adam(state, g, lr=lr, beta1=b1, beta2=b2, eps=0.0)
+    _, updates, states = reference.walk(
+        reference.adam, history, lr=lr, beta1=b1, beta2=b2, eps=0.0
+    )
+    for t, (update, state) in enumerate(zip(updates, states, strict=True), start=1):
         m_hat = float(state.m) / (1 - b1**t)
         v_hat = float(state.v) / (1 - b2**t)
         assert float(update) == pytest.approx(-lr * m_hat / math.sqrt(v_hat), rel=1e-7)
@@ -169,25 +166,10 @@ def test_the_whole_way_is_at_most_the_sum_of_the_suprema_and_growing_gradients_w
 ) -> None:
     assume(0.5 < b2 / b1 < 2)
     bound = sum(theory.step_supremum(t, b1, b2) for t in range(1, len(history) + 1))
-    path = reference.trajectory(
-        reference.adam,
-        iter_gradients(history),
-        0.0,
-        len(history),
-        lr=0.1,
-        beta1=b1,
-        beta2=b2,
-        eps=0.0,
-    )
-    assert abs(path[-1]) <= 0.1 * bound * (1 + 1e-9)
+    travelled = lengths(history, beta1=b1, beta2=b2).sum()
+    assert abs(travelled) <= bound * (1 + 1e-9)
     growing = [(b2 / b1) ** i for i in range(1, len(history) + 1)]
     assert lengths(growing, beta1=b1, beta2=b2).sum() == pytest.approx(bound, rel=1e-7)
-
-
-def iter_gradients(history: list[float]) -> Callable[[Any], float]:
-    """Return a gradient that does not look at the parameters."""
-    rest = iter(history)
-    return lambda _: next(rest)
 
 
 @pytest.mark.equation("step-chi")
@@ -393,13 +375,17 @@ def near_a_minimum(lr: float, sigma: float, h: float, count: int = 4000) -> Arra
     """Return many parameters of a noisy parabola, started on the floor, after some steps."""
     rng = np.random.default_rng(1)
     floor = math.sqrt(lr * sigma / (2 * h))
-    theta = floor * rng.standard_normal(count)
-    state = settled(np.zeros(count), np.full(count, sigma**2))
-    for _ in range(int(4 * sigma / (lr * h))):
-        g = h * theta + sigma * rng.standard_normal(count)
-        state, update = reference.adam(state, g, lr=lr, beta2=0.9999, eps=0.0)
-        theta = theta + update
-    return theta
+    walked = reference.walk(
+        reference.adam,
+        lambda theta: h * theta + sigma * rng.standard_normal(count),
+        floor * rng.standard_normal(count),
+        int(4 * sigma / (lr * h)),
+        state=settled(np.zeros(count), np.full(count, sigma**2)),
+        lr=lr,
+        beta2=0.9999,
+        eps=0.0,
+    )
+    return np.asarray(walked.points[-1])
 
 
 @pytest.mark.equation("step-floor")
@@ -501,14 +487,18 @@ def average_bound(
 def test_mean_square_step_is_at_most_its_bound(
     history: list[float], m0: float, v0: float, b1: float, b2: float
 ) -> None:
-    state: Any = settled(m0, v0)
-    squares = []
-    for g in history:
-        state, update = reference.adam(state, g, lr=1.0, beta1=b1, beta2=b2, eps=0.0)
-        squares.append(float(update) ** 2)
-    arguments = (len(history), float(state.v) / v0)
+    _, updates, states = reference.walk(
+        reference.adam,
+        history,
+        state=settled(m0, v0),
+        lr=1.0,
+        beta1=b1,
+        beta2=b2,
+        eps=0.0,
+    )
+    arguments = (len(history), float(states[-1].v) / v0)
     bound = average_bound(*arguments, m0 / math.sqrt(v0), b1, b2)
-    assert np.mean(squares) <= bound * (1 + 1e-9) + 1e-12
+    assert np.mean(updates**2) <= bound * (1 + 1e-9) + 1e-12
     computed = theory.mean_square_step_bound(*arguments, b1, b2, m0 / math.sqrt(v0))
     assert computed == pytest.approx(bound, rel=1e-9)
 

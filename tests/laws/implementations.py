@@ -8,11 +8,12 @@ from typing import Any, ClassVar
 
 import numpy as np
 import torch
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 
 from adam_tutorial import optim, reference
+from adam_tutorial._types import Array
+from adam_tutorial.reference.rule import takes_theta
 
-Array = NDArray[np.float64]
 Gradient = Callable[[int, Array], ArrayLike]
 
 
@@ -97,7 +98,7 @@ class Implementation:
 class _Reference:
     def __init__(self, rule: str, _start: Array, _settings: Mapping[str, Any]) -> None:
         self.rule: Callable[..., Any] = getattr(reference, rule)
-        self.takes_theta = rule in ("adamw", "adam_l2", "lion")
+        self.takes_theta = takes_theta(self.rule)
         self.state: Any = None
 
     def step(self, g: Array, theta: Array, settings: Mapping[str, Any]) -> Array:
