@@ -1,4 +1,4 @@
-"""Every displayed equation of the book, in the order of the chapters.
+"""The equations of Adam, derived, and of chapters without a file of their own.
 
 Each test computes both sides independently: one with the package, the other written out
 here.
@@ -46,7 +46,7 @@ def run_adam(
     return states, updates
 
 
-# 1. What an optimizer does
+# What an optimizer does
 
 
 @pytest.mark.equation("softmax")
@@ -147,7 +147,7 @@ def test_variance_two_over_inputs_keeps_the_mean_square_of_the_features() -> Non
     assert (out**2).mean() == pytest.approx((h**2).mean(), rel=0.02)
 
 
-# 4. Adam, derived
+# Adam, derived
 
 
 @pytest.mark.equation("adam-moments")
@@ -355,7 +355,7 @@ def test_constant_eps_hat_acts_like_an_eps_31_6_times_larger_at_the_first_step()
     assert float(same_number) / float(constant) == pytest.approx(16.3, abs=0.1)
 
 
-# 10. Adam in PyTorch
+# Adam in PyTorch
 
 
 @pytest.mark.equation("lerp")
@@ -415,7 +415,7 @@ def test_adamw_with_zero_gradient_shrinks_by_one_minus_lr_times_decay(
     )
 
 
-# 13. Images
+# Images
 
 
 @pytest.mark.equation("shear-zoom")
@@ -445,7 +445,7 @@ def test_measured_accuracy_varies_by_the_standard_error(a: float, n: int) -> Non
     assert measured.std() == pytest.approx(np.sqrt(a * (1 - a) / n), rel=0.01)
 
 
-# 14. Text
+# Text
 
 
 @pytest.mark.equation("lone-gradient")
