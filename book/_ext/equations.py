@@ -1,11 +1,10 @@
 """Tie every displayed equation of the book to the test that proves it.
 
-A test says what it proves: ``@pytest.mark.equation("adam-update")``. An equation with
-the label
-``adam-update`` then carries a sign that leads to the test. The build fails for an equation without
-a label, for a label without a test, and for a mark without an equation. A label that
-begins with
-``def-`` belongs to a definition: it states nothing that could be wrong, and carries that word.
+A test says what it proves: ``@pytest.mark.equation("adam-update")``. The equation with
+the label ``adam-update`` then carries a sign that leads to the test. The build fails
+for an equation without a label, for a label without a test, and for a mark without an
+equation. A label that begins with ``def-`` belongs to a definition: it states nothing
+that could be wrong, and carries that word.
 """
 
 from __future__ import annotations
@@ -15,7 +14,6 @@ import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from docutils import nodes
 from sphinx.application import Sphinx
@@ -85,7 +83,7 @@ def _labels(decorators: Iterable[ast.expr]) -> Iterable[str]:
 
 
 class EquationIndex(SphinxDirective):
-    """Place the list of all equations and their tests; filled when all pages are read."""
+    """Place the list of all equations and tests; filled when all pages are read."""
 
     def run(self) -> list[nodes.Node]:
         """Return a placeholder."""
@@ -101,24 +99,32 @@ def collect_tests(app: Sphinx) -> None:
     app.env.book_tests = tests  # type: ignore[attr-defined]
 
 
-def chapter_number(docname: str) -> str | None:
-    """Return the number at the beginning of a chapter's file name, without leading zeros."""
-    match = re.match(r"(\d+)_", docname.rsplit("/", 1)[-1])
-    return str(int(match.group(1))) if match else None
+def equations_of(env: BuildEnvironment) -> dict[str, tuple[str, str]]:
+    """Return page and number of every equation, by its label."""
+    equations: dict[str, tuple[str, str]] = env.get_domain("math").equations  # type: ignore[attr-defined]
+    return equations
 
 
-def prefix_of_equations(docname: str) -> str | None:
-    """Return what stands before the dot: a chapter's number, or the initial of an API page."""
+def chapter_number(env: BuildEnvironment, docname: str) -> str | None:
+    """Return the number that Sphinx gave a chapter for its place in ``_toc.yml``."""
+    number = env.toc_secnumbers.get(docname, {}).get("")
+    return ".".join(map(str, number)) if number else None
+
+
+def prefix_of_equations(env: BuildEnvironment, docname: str) -> str | None:
+    """Return what goes before the dot: chapter number, or initial of an API page."""
     folder, _, name = docname.rpartition("/")
     initial = name[0].upper() if folder.endswith("api") else None
-    return chapter_number(docname) or initial
+    return chapter_number(env, docname) or initial
 
 
-def number_equations(app: Sphinx, doctree: nodes.document) -> None:
-    """Give the equations of a chapter their numbers, and complain of one without a label."""
+def count_equations(app: Sphinx, doctree: nodes.document) -> None:
+    """Count the equations of a page, and complain of one without a label.
+
+    The chapter has no number yet: Sphinx counts the chapters when all pages are read.
+    """
     docname = app.env.docname
-    prefix = prefix_of_equations(docname)
-    equations: dict[str, tuple[str, Any]] = app.env.get_domain("math").equations  # type: ignore[attr-defined]
+    equations = equations_of(app.env)
     count = 0
     for block in doctree.findall(nodes.math_block):
         label = block.get("label")
@@ -130,15 +136,30 @@ def number_equations(app: Sphinx, doctree: nodes.document) -> None:
             )
             continue
         count += 1
-        number = f"{prefix}.{count}" if prefix else str(count)
-        block["number"] = number
-        equations[label] = (docname, number)
+        equations[label] = (docname, str(count))
 
 
-def check_consistency(app: Sphinx, env: BuildEnvironment) -> None:
+def number_equations(_app: Sphinx, env: BuildEnvironment) -> list[str]:
+    """Put the chapter's number before the place of each equation in its chapter.
+
+    Returns every page if a number changed: any page may refer to it.
+    """
+    equations = equations_of(env)
+    for label, (docname, number) in equations.items():
+        # Pages that were not read anew still have the number of the last build.
+        place = number.rpartition(".")[2]
+        prefix = prefix_of_equations(env, docname)
+        equations[label] = (docname, f"{prefix}.{place}" if prefix else place)
+    numbers = {label: number for label, (_, number) in equations.items()}
+    changed = numbers != getattr(env, "book_equation_numbers", None)
+    env.book_equation_numbers = numbers  # type: ignore[attr-defined]
+    return sorted(env.found_docs) if changed else []
+
+
+def check_consistency(_app: Sphinx, env: BuildEnvironment) -> None:
     """Complain of labels without tests, and of marks without equations."""
     tests: dict[str, list[MarkedTest]] = env.book_tests  # type: ignore[attr-defined]
-    equations = app.env.get_domain("math").equations  # type: ignore[attr-defined]
+    equations = equations_of(env)
     for label, (docname, number) in sorted(equations.items()):
         if label.startswith(DEFINITION):
             if label in tests:
@@ -176,13 +197,14 @@ def rewrite_index(_app: Sphinx, env: BuildEnvironment) -> list[str]:
 
 
 def add_signs(app: Sphinx, doctree: nodes.document, docname: str) -> None:
-    """Put the sign behind each equation, and fill the list on its page."""
+    """Put number and sign beside each equation, and fill the list on its page."""
     env = app.env
     tests: dict[str, list[MarkedTest]] = env.book_tests  # type: ignore[attr-defined]
     page: str = getattr(env, "book_equation_page", "")
     for block in list(doctree.findall(nodes.math_block)):
         label = block.get("label")
         if label:
+            block["number"] = equations_of(env)[label][1]
             sign = _sign(app, docname, page, label, tests.get(label, []))
             block.parent.insert(block.parent.index(block) + 1, sign)
     for placeholder in doctree.findall(nodes.container):
@@ -203,7 +225,7 @@ def _sign(
     elif page:
         text = "tested" if len(tests) == 1 else f"{len(tests)} tests"
         uri = app.builder.get_relative_uri(docname, page) + f"#equation-test-{label}"
-        number = app.env.get_domain("math").equations[label][1]  # type: ignore[attr-defined]
+        number = equations_of(app.env)[label][1]
         line += nodes.reference(
             "",
             "",
@@ -218,7 +240,7 @@ def _sign(
 def _index(
     app: Sphinx, docname: str, tests: dict[str, list[MarkedTest]]
 ) -> list[nodes.Node]:
-    equations: dict[str, tuple[str, str]] = app.env.get_domain("math").equations  # type: ignore[attr-defined]
+    equations = equations_of(app.env)
     order = {name: place for place, name in enumerate(_reading_order(app.env))}
     shown = sorted(
         equations.items(),
@@ -273,9 +295,9 @@ def setup(app: Sphinx) -> dict[str, bool]:
     """Register with Sphinx."""
     app.add_directive("equation-index", EquationIndex)
     app.connect("builder-inited", collect_tests)
-    # Before the math domain's own look at the page is over and before references are
-    # resolved.
-    app.connect("doctree-read", number_equations, priority=100)
+    app.connect("doctree-read", count_equations)
+    # After Sphinx has numbered the chapters, before references are resolved.
+    app.connect("env-get-updated", number_equations, priority=900)
     app.connect("env-check-consistency", check_consistency)
     app.connect("env-updated", rewrite_index)
     app.connect("doctree-resolved", add_signs)

@@ -1,4 +1,4 @@
-"""Place an explorable: a figure that a script brings to life, and that is a picture without it.
+"""Place an explorable: a figure that a script animates, and a picture without it.
 
 ::
 
@@ -93,7 +93,7 @@ def load_scripts(
     _context: dict[str, Any],
     _doctree: object,
 ) -> None:
-    """Load the starter and the style sheet on pages that have an explorable, and on no other."""
+    """Load starter and style sheet on pages with an explorable, and on no others."""
     if app.env.metadata.get(pagename, {}).get("explorables"):
         app.add_js_file("explorables/load.mjs", type="module")
         app.add_css_file("explorables/explorables.css")

@@ -1,4 +1,4 @@
-"""What every page loads comes from the site itself: math, fonts, and nothing that is not used.
+"""What every page loads comes from the site itself: math, fonts, nothing unused.
 
 KaTeX's style sheet and the text fonts lie in ``.venv/web/node_modules``, where ``make``
 puts them. They are copied into the site's ``_static``; the style sheets ask for the
@@ -90,7 +90,7 @@ def node_modules(srcdir: Path) -> Path:
 
 
 def copy_assets(app: Sphinx, config: Config) -> None:
-    """Put KaTeX's style sheet and the fonts into a folder, and that folder on the static path."""
+    """Put KaTeX's style sheet and the fonts into a folder on the static path."""
     modules = node_modules(Path(app.srcdir))
     if not modules.is_dir():
         raise ExtensionError(
@@ -125,7 +125,7 @@ def copy_assets(app: Sphinx, config: Config) -> None:
 
 
 def link_repository(_app: Sphinx, config: Config) -> None:
-    """Show buttons that lead to the repository, if it has an address, and none otherwise."""
+    """Show buttons that lead to the repository, if it has an address."""
     url = config.book_repository_url
     options = config.html_theme_options
     options["repository_url"] = url

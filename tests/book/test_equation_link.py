@@ -1,10 +1,14 @@
-"""The tie between equations and tests, on a book of one page."""
+"""The tie between equations and tests, and the numbers of chapters, on small books."""
 
 from __future__ import annotations
 
 import io
+import re
+import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
 from sphinx.application import Sphinx
@@ -42,7 +46,7 @@ def build(folder: Path, page: str, test: str) -> tuple[str, str]:
     """Build a book of one page, return it and the warnings."""
     (folder / "tests").mkdir()
     (folder / "conf.py").write_text("")
-    (folder / "03_page.md").write_text(page)
+    (folder / "page.md").write_text(page)
     (folder / "tests/test_it.py").write_text(test)
     warnings = io.StringIO()
     app = Sphinx(
@@ -54,7 +58,7 @@ def build(folder: Path, page: str, test: str) -> tuple[str, str]:
         confoverrides={
             "extensions": ["myst_parser", "equations"],
             "myst_enable_extensions": ["dollarmath"],
-            "root_doc": "03_page",
+            "root_doc": "page",
             "exclude_patterns": ["tests", "out"],
             "math_numfig": False,
         },
@@ -63,7 +67,7 @@ def build(folder: Path, page: str, test: str) -> tuple[str, str]:
         freshenv=True,
     )
     app.build()
-    return (folder / "out/03_page.html").read_text(), warnings.getvalue()
+    return (folder / "out/page.html").read_text(), warnings.getvalue()
 
 
 @pytest.mark.filterwarnings(
@@ -79,7 +83,7 @@ class TestTheTie:
         assert 'id="equation-test-first"' in page
         assert "a is b" in page
         assert "tests/test_it.py:6" in page
-        assert "(3.1)" in page
+        assert "(1)" in page
         assert "definition" in page
 
     @pytest.mark.parametrize(
@@ -104,16 +108,98 @@ class TestTheTie:
         assert message in warnings
 
 
-def test_a_chapter_has_the_number_of_its_file() -> None:
-    assert chapter_number("book/adam/04_adam_derived") == "4"
-    assert chapter_number("book/index") is None
+def test_a_chapter_has_the_number_that_sphinx_counted() -> None:
+    # Below the depth that is numbered Sphinx notes None.
+    env: Any = SimpleNamespace(toc_secnumbers={"book/four": {"": (4,), "#more": None}})
+    assert chapter_number(env, "book/four") == "4"
+    assert chapter_number(env, "book/index") is None
 
 
 def test_equations_of_an_api_page_are_told_from_those_of_another() -> None:
-    assert prefix_of_equations("book/adam/04_adam_derived") == "4"
-    assert prefix_of_equations("book/api/optim") == "O"
-    assert prefix_of_equations("book/api/theory") == "T"
-    assert prefix_of_equations("book/appendix/notation") is None
+    env: Any = SimpleNamespace(toc_secnumbers={"book/adam/four": {"": (4,)}})
+    assert prefix_of_equations(env, "book/adam/four") == "4"
+    assert prefix_of_equations(env, "book/reference/api/optim") == "O"
+    assert prefix_of_equations(env, "book/reference/api/theory") == "T"
+    assert prefix_of_equations(env, "book/reference/notation") is None
+
+
+class Book:
+    """Three numbered chapters in two parts, and one page that has no number."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        (folder / "tests").mkdir()
+        extensions = ["sphinx_external_toc", "myst_parser", "equations"]
+        (folder / "conf.py").write_text(
+            f"import sys\n"
+            f"sys.path.insert(0, {str(ROOT / 'book/_ext')!r})\n"
+            f"extensions = {extensions}\n"
+            f"myst_enable_extensions = ['dollarmath']\n"
+            f"exclude_patterns = ['out', 'tests']\n"
+            f"html_theme = 'basic'\n"
+        )
+        (folder / "index.md").write_text("# A book\n")
+        for name in ("cat", "dog", "eel", "notes"):
+            (folder / f"{name}.md").write_text(
+                f"# The {name}\n\n## More\n\n"
+                f"$$ a $$ (def-young-{name})\n\n$$ b $$ (def-{name})\n"
+            )
+        with (folder / "notes.md").open("a") as notes:
+            notes.write("\nSee {eq}`def-dog`.\n")
+
+    def build(self, *chapters: str) -> None:
+        """Write the pages, with the chapters in this order, two in the first part."""
+
+        def files(*names: str) -> str:
+            return "[" + ", ".join(f"{{file: {name}}}" for name in names) + "]"
+
+        (self.folder / "_toc.yml").write_text(
+            "format: jb-book\n"
+            "root: index\n"
+            "parts:\n"
+            f"  - {{caption: One, numbered: 1, chapters: {files(*chapters[:2])}}}\n"
+            f"  - {{caption: Two, numbered: 1, chapters: {files(*chapters[2:])}}}\n"
+            f"  - {{caption: Three, chapters: {files('notes')}}}\n"
+        )
+        subprocess.run(
+            [sys.executable, "-m", "sphinx", "-q", "-W", ".", "out"],
+            cwd=self.folder,
+            check=True,
+        )
+
+    def page(self, name: str) -> str:
+        return (self.folder / f"out/{name}.html").read_text()
+
+    def headings(self, name: str) -> list[str]:
+        """Return the headings of a page as one reads them."""
+        found = re.findall(r"<h[12]>(.*?)<a class=\"headerlink", self.page(name))
+        return [re.sub("<.*?>", "", heading) for heading in found]
+
+    def equations(self, name: str) -> list[str]:
+        """Return the numbers beside the equations of a page."""
+        return re.findall(r'class="eqno">\((.*?)\)', self.page(name))
+
+
+def test_chapters_and_their_equations_are_numbered_by_the_table_of_contents(
+    tmp_path: Path,
+) -> None:
+    book = Book(tmp_path)
+    book.build("cat", "dog", "eel")
+    assert book.headings("dog") == ["2. The dog", "More"]
+    assert book.equations("dog") == ["2.1", "2.2"]
+    assert book.headings("eel") == ["3. The eel", "More"]
+    assert book.equations("eel") == ["3.1", "3.2"]
+    assert book.headings("notes") == ["The notes", "More"]
+    assert book.equations("notes") == ["1", "2"]
+    assert "(2.2)" in book.page("notes")
+
+    # Another order, and no page was changed.
+    book.build("dog", "eel", "cat")
+    assert book.headings("dog") == ["1. The dog", "More"]
+    assert book.equations("dog") == ["1.1", "1.2"]
+    assert book.headings("cat") == ["3. The cat", "More"]
+    assert book.equations("cat") == ["3.1", "3.2"]
+    assert "(1.2)" in book.page("notes")
 
 
 def test_every_mark_of_the_tests_is_found() -> None:

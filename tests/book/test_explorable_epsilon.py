@@ -107,7 +107,7 @@ def expected(setting: dict[str, Any]) -> dict[str, NDArray[np.float64]]:
         "hat": -last_update(
             reference.adam_efficient, sizes, t, lr=1.0, eps_hat=eps, **betas
         ),
-        # Equation (mistakes-eps-inside) of chapter 12.
+        # Equation (mistakes-eps-inside) of Myths and mistakes.
         "inside": sizes / np.sqrt(sizes**2 + eps),
         "adam": path,
         "root": np.array(smallest_root(path, beta2)),

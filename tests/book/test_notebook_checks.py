@@ -1,4 +1,4 @@
-"""The checks of the stored notebooks, each on a notebook that was spoiled on purpose."""
+"""The checks of the stored notebooks, each on one that was spoiled on purpose."""
 
 from __future__ import annotations
 
@@ -123,15 +123,9 @@ def test_cleaning_takes_out_images_and_keeps_text() -> None:
     }
 
 
-def test_every_chapter_begins_with_the_number_of_its_file() -> None:
-    chapters = sorted(ROOT.glob("book/*/[0-9][0-9]_*.ipynb"))
-    assert len(chapters) >= 5
-    for path in chapters:
-        first = nbformat.read(path, as_version=4).cells[0].source
-        assert first.startswith(f"# {int(path.name[:2])}. "), path
-
-
 def test_every_chapter_is_in_the_table_of_contents() -> None:
     contents = (ROOT / "_toc.yml").read_text(encoding="utf-8")
-    for path in ROOT.glob("book/*/[0-9][0-9]_*.ipynb"):
+    chapters = sorted(ROOT.glob("book/*/*.ipynb"))
+    assert len(chapters) >= 5
+    for path in chapters:
         assert path.relative_to(ROOT).with_suffix("").as_posix() in contents

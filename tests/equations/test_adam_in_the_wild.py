@@ -1,4 +1,4 @@
-"""The equations of chapter 11, Adam in the wild."""
+"""The equations of Adam in the wild."""
 
 from __future__ import annotations
 

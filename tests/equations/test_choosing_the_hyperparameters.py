@@ -1,4 +1,4 @@
-"""The displayed equations of chapter 8."""
+"""The displayed equations of Choosing the hyper-parameters."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The displayed equations of chapter 6, Does Adam converge?"""
+"""The displayed equations of Does Adam converge?"""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The equations of chapter 12, Myths and mistakes: each mistaken program is written out here."""
+"""The equations of Myths and mistakes: each mistaken program is written out here."""
 
 from __future__ import annotations
 

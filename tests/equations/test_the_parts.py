@@ -1,4 +1,4 @@
-"""The equations of chapter 3, the parts Adam is made of."""
+"""The equations of The parts Adam is made of."""
 
 from __future__ import annotations
 

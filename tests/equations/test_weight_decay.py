@@ -1,4 +1,4 @@
-"""The displayed equations of chapter 7, Weight decay.
+"""The displayed equations of Weight decay.
 
 Each test computes both sides independently: one with the package or a library, the
 other written out here.

@@ -1,4 +1,4 @@
-"""The equations of chapter 5, what one step can do.
+"""The equations of What one step can do.
 
 Each formula as the chapter writes it, against runs of the reference rules.
 """

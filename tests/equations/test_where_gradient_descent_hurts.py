@@ -1,4 +1,4 @@
-"""The equations of chapter 2, where gradient descent hurts."""
+"""The equations of Where gradient descent hurts."""
 
 from __future__ import annotations
 

@@ -57,7 +57,7 @@ def test_grid_has_two_learning_rates_a_decade_from_a_millionth_to_ten() -> None:
     np.testing.assert_allclose(GRID, expected)
 
 
-def test_digits_are_those_of_chapter_1() -> None:
+def test_digits_are_4000_rows_of_pixels_from_0_to_1() -> None:
     x, y = digits_of(7)
     assert x.shape == (7, 784)
     assert len(digits_of()[1]) == 4000

@@ -104,7 +104,7 @@ PAINS: dict[str, Pain] = {
 
 
 def digits_of(images: int = 4000) -> tuple[Array, NDArray[np.int64]]:
-    """Return the first of the 4,000 digits of chapter 1: pixels from 0 to 1, and labels.
+    """Return the first of the 4,000 training digits: pixels from 0 to 1, and labels.
 
     Parameters
     ----------
@@ -151,7 +151,7 @@ def in_other_units(
 
 
 def beginning(pain: Pain, seed: int) -> tuple[Array, NDArray[np.int64], list[Array]]:
-    """Return the images, the labels, and the network of chapter 1 before its first step.
+    """Return the images, the labels, and the dense network before its first step.
 
     Parameters
     ----------
