@@ -1,4 +1,4 @@
-"""The names that others may build upon are there, and the page that lists them is right."""
+"""The names that others may build upon exist, and the page lists exactly them."""
 
 from __future__ import annotations
 
