@@ -704,11 +704,20 @@ def test_address_without_a_scheme_is_reported(cache: Path) -> None:
     assert files_in(cache) == []
 
 
+# It waits for a line before it fetches: how long it takes to start is not part of the
+# test.
 FETCH = """
-import sys from adam_tutorial.study.data.fetch import read from
-adam_tutorial.study.data.sources import Download, Source url, sha256 = sys.argv[1:]
-origin = Download(url, "/nonexistent/toy.gz") source = Source("toy", "A toy data set",
-"toy.gz", 500, 10, "none", "nobody", sha256, origin)
+import sys
+import pooch
+from adam_tutorial.study.data.fetch import read
+from adam_tutorial.study.data.sources import Download, Source
+
+url, sha256 = sys.argv[1:]
+origin = Download(url, "/nonexistent/toy.gz")
+title, filename = "A toy data set", "toy.gz"
+source = Source("toy", title, filename, 500, 10, "none", "nobody", sha256, origin)
+print("ready", flush=True)
+sys.stdin.readline()
 sys.stdout.buffer.write(read(source))
 """
 
@@ -735,12 +744,20 @@ def test_two_processes_that_fetch_at_once_both_get_the_file(
     processes = [
         subprocess.Popen(
             command,
+            stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             env={**os.environ, "PYTHONPATH": str(ROOT)},
         )
         for _ in range(2)
     ]
+    for process in processes:
+        assert process.stdout is not None
+        process.stdout.readline()
+    for process in processes:
+        assert process.stdin is not None
+        process.stdin.write(b"\n")
+        process.stdin.flush()
     results = [process.communicate(timeout=240) for process in processes]
     assert [process.returncode for process in processes] == [0, 0], results
     assert [output for output, _ in results] == [CONTENT, CONTENT]
