@@ -8,7 +8,8 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import ArrayLike
 
-from adam_tutorial.reference.rule import Array, as_float, rule
+from adam_tutorial._types import Array
+from adam_tutorial.reference.rule import as_float, rule
 from adam_tutorial.theory import (
     bias_correction,
     decaying_bias_correction,

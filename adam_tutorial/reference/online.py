@@ -8,7 +8,7 @@ from itertools import accumulate
 import numpy as np
 from numpy.typing import ArrayLike
 
-from adam_tutorial.reference.rule import Array
+from adam_tutorial._types import Array
 from adam_tutorial.theory import check_decay_rate
 
 __all__ = ["linear_trajectory"]

@@ -8,13 +8,12 @@ from collections.abc import Callable
 from typing import Any, ParamSpec, TypeVar, cast
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 
+from adam_tutorial._types import Array
 from adam_tutorial.theory import check_decay_rate
 
-__all__ = ["Array", "as_float", "rule", "trajectory"]
-
-Array = NDArray[np.floating[Any]]
+__all__ = ["as_float", "rule", "trajectory"]
 
 P = ParamSpec("P")
 R = TypeVar("R")

@@ -5,7 +5,9 @@ from __future__ import annotations
 import math
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
+
+from adam_tutorial._types import Float64Array
 
 __all__ = [
     "bias_correction",
@@ -88,7 +90,7 @@ def bias_correction(beta: float, t: int) -> float:
     return -math.expm1(t * math.log(beta))
 
 
-def moving_average_weights(beta: float, t: int) -> NDArray[np.float64]:
+def moving_average_weights(beta: float, t: int) -> Float64Array:
     """Return the weight of each of ``t`` gradients in an uncorrected moving average.
 
     Parameters

@@ -7,8 +7,9 @@ from itertools import pairwise
 from typing import NamedTuple
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 
+from adam_tutorial._types import Float64Array
 from adam_tutorial.theory.averages import (
     bias_correction,
     check_decay_rate,
@@ -123,7 +124,7 @@ def paper_regret_bound(
     )
 
 
-def periodic_average(values: ArrayLike, beta: float) -> NDArray[np.float64]:
+def periodic_average(values: ArrayLike, beta: float) -> Float64Array:
     """Return what a moving average repeats in the end when its input repeats.
 
     Parameters

@@ -5,8 +5,8 @@ from __future__ import annotations
 import math
 
 import numpy as np
-from numpy.typing import NDArray
 
+from adam_tutorial._types import Float64Array
 from adam_tutorial.theory.averages import (
     bias_correction,
     check_decay_rate,
@@ -114,7 +114,7 @@ def step_supremum(
 
 def step_supremum_gradients(
     t: int, beta1: float = 0.9, beta2: float = 0.999
-) -> NDArray[np.float64]:
+) -> Float64Array:
     """Return ``t`` gradients after which Adam's step has the length of :func:`step_supremum`.
 
     Each is ``beta2 / beta1`` times the one before, and the last is 1.

@@ -10,8 +10,8 @@ from numpy.typing import NDArray
 from playwright.sync_api import Browser
 
 from adam_tutorial import reference
+from adam_tutorial._types import Array
 from adam_tutorial.reference.adam import AdamState, moments
-from adam_tutorial.reference.rule import Array
 from adam_tutorial.theory import bias_correction
 
 pytestmark = pytest.mark.browser

@@ -15,14 +15,12 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
-from numpy.typing import NDArray
 
 from adam_tutorial import reference, theory
+from adam_tutorial._types import Float64Array
 from adam_tutorial.optim import Adam, AdamW
 from adam_tutorial.study import networks
 from adam_tutorial.study.data import shear_and_zoom
-
-Array = NDArray[np.float64]
 
 decay_rates = st.floats(0.0, 0.9999)
 steps = st.integers(1, 200)
@@ -51,7 +49,7 @@ def run_adam(
 
 @pytest.mark.equation("softmax")
 @given(arrays(float, (3, 5), elements=st.floats(-30, 30)))
-def test_softmax_is_exp_over_sum_of_exp(z: Array) -> None:
+def test_softmax_is_exp_over_sum_of_exp(z: Float64Array) -> None:
     e = np.exp(z)
     np.testing.assert_allclose(
         networks.softmax(z), e / e.sum(axis=1, keepdims=True), rtol=1e-12
@@ -61,7 +59,7 @@ def test_softmax_is_exp_over_sum_of_exp(z: Array) -> None:
 @pytest.mark.equation("cross-entropy")
 @given(arrays(float, (4, 3), elements=st.floats(-30, 30)))
 def test_cross_entropy_is_the_mean_of_minus_log_probability_of_the_right_class(
-    z: Array,
+    z: Float64Array,
 ) -> None:
     y = np.array([0, 2, 1, 1])
     expected = -np.mean(
@@ -73,7 +71,7 @@ def test_cross_entropy_is_the_mean_of_minus_log_probability_of_the_right_class(
 @pytest.mark.equation("softmax-gradient")
 @given(arrays(float, 5, elements=st.floats(-5, 5)), st.integers(0, 4))
 def test_slope_of_the_loss_at_the_logits_is_probability_minus_one_for_the_right_class(
-    z: Array, y: int
+    z: Float64Array, y: int
 ) -> None:
     measured = networks.finite_difference(
         lambda logits: networks.cross_entropy(logits[None], np.array([y])), z
@@ -108,7 +106,9 @@ def test_gradient_of_softmax_regression_is_x_transposed_times_p_minus_y(
 
 @pytest.mark.equation("gradient-descent")
 @given(arrays(float, 3, elements=st.floats(-1e3, 1e3)), st.floats(0, 10))
-def test_gradient_descent_subtracts_lr_times_gradient(g: Array, lr: float) -> None:
+def test_gradient_descent_subtracts_lr_times_gradient(
+    g: Float64Array, lr: float
+) -> None:
     _, update = reference.gradient_descent(None, g, lr=lr)
     np.testing.assert_array_equal(update, -(lr * g))
 
@@ -207,7 +207,7 @@ def test_hats_of_a_constant_gradient_are_the_gradient_and_its_square(
 
 
 def simulated_moments(
-    mean: Array, deviation: Array, beta1: float, beta2: float
+    mean: Float64Array, deviation: Float64Array, beta1: float, beta2: float
 ) -> tuple[float, float]:
     """Average m and v at the last step over many runs of gradients N(mean_i, deviation_i)."""
     rng = np.random.default_rng(0)
@@ -246,7 +246,9 @@ def test_expected_moment_is_true_moment_times_one_minus_beta_to_the_t_plus_zeta(
 
 @pytest.mark.equation("adam-zeta")
 @given(arrays(float, 12, elements=st.floats(-10, 10)), decay_rates)
-def test_zeta_is_the_weighted_sum_of_the_drifts(expected: Array, beta: float) -> None:
+def test_zeta_is_the_weighted_sum_of_the_drifts(
+    expected: Float64Array, beta: float
+) -> None:
     t = len(expected)
     total = (1 - beta) * sum(
         beta ** (t - i) * (value - expected[-1])
@@ -258,7 +260,7 @@ def test_zeta_is_the_weighted_sum_of_the_drifts(expected: Array, beta: float) ->
 @pytest.mark.equation("adam-zeta-bound")
 @given(arrays(float, 12, elements=st.floats(-10, 10)), decay_rates)
 def test_corrected_zeta_is_at_most_the_largest_drift(
-    expected: Array, beta: float
+    expected: Float64Array, beta: float
 ) -> None:
     bound = np.abs(expected - expected[-1]).max()
     corrected = abs(theory.zeta(expected, beta)) / theory.bias_correction(

@@ -3,19 +3,15 @@
 from __future__ import annotations
 
 import math
-from typing import Any
 
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from numpy.typing import NDArray
 
 from adam_tutorial import reference, theory
 from adam_tutorial.reference import linear_trajectory
 from adam_tutorial.study.objectives import PeriodicLosses, RandomLosses
-
-Array = NDArray[np.floating[Any]]
 
 rates = st.floats(0.0, 0.99)
 sizes = st.floats(0.01, 100.0)

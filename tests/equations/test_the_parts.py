@@ -11,12 +11,10 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from numpy.typing import NDArray
 
 from adam_tutorial import reference, theory
+from adam_tutorial._types import Array
 from adam_tutorial.reference import adagrad, momentum, rmsprop, trajectory
-
-Array = NDArray[np.float64]
 
 decay_rates = st.floats(0, 0.99)
 curvatures = st.floats(0.1, 10)

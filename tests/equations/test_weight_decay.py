@@ -16,14 +16,12 @@ import torch
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
-from numpy.typing import NDArray
 
 from adam_tutorial import theory
+from adam_tutorial._types import Float64Array
 from adam_tutorial.optim import AdamW
 from adam_tutorial.reference import adam, adam_l2, adamw, gradient_descent, trajectory
 from adam_tutorial.study.networks import finite_difference
-
-Array = NDArray[np.float64]
 
 numbers = st.floats(-10, 10)
 positive = st.floats(1e-3, 10)
@@ -32,11 +30,11 @@ shares = st.floats(1e-4, 0.5)
 
 def run(
     rule: Callable[..., tuple[Any, Any]],
-    gradient: Callable[[int, Array], Array],
-    theta: Array,
+    gradient: Callable[[int, Float64Array], Float64Array],
+    theta: Float64Array,
     steps: int,
     **hyperparameters: float,
-) -> Array:
+) -> Float64Array:
     """Return the points of a rule that takes theta, the gradient being given the step too."""
     state, points = None, [theta]
     for t in range(1, steps + 1):
@@ -52,7 +50,7 @@ def run(
 @pytest.mark.equation("decay-penalised")
 @given(numbers, positive)
 def test_penalised_guess_has_the_least_loss(y: float, penalty: float) -> None:
-    def loss(theta: Array) -> float:
+    def loss(theta: Float64Array) -> float:
         return float(0.5 * (theta - y) ** 2 + penalty / 2 * theta**2)
 
     guess = np.array(y / (1 + penalty))
@@ -65,7 +63,7 @@ def test_penalised_guess_has_the_least_loss(y: float, penalty: float) -> None:
 def test_best_factor_has_the_least_expected_error(w: float, sigma: float) -> None:
     # With z = 1 and z = -1, each with probability one half, the expectation is a mean
     # of two.
-    def error(c: Array) -> float:
+    def error(c: Float64Array) -> float:
         return float(np.mean([(c * (w + sigma * z) - w) ** 2 for z in (-1, 1)]))
 
     for c in np.linspace(0, 1.5, 7):
@@ -110,9 +108,9 @@ factors = arrays(float, 4, elements=st.floats(0.01, 10))
 @pytest.mark.equation("decay-l2-share")
 @given(vectors, vectors, factors, st.floats(1e-3, 0.1), st.floats(1e-3, 1))
 def test_penalty_takes_a_share_in_proportion_to_the_factor_of_the_coordinate(
-    theta: Array, g: Array, p: Array, lr: float, penalty: float
+    theta: Float64Array, g: Float64Array, p: Float64Array, lr: float, penalty: float
 ) -> None:
-    def loss(x: Array) -> float:
+    def loss(x: Float64Array) -> float:
         return float(g @ x + penalty / 2 * (x**2).sum())
 
     moved = theta - lr * p * finite_difference(loss, theta)
@@ -123,9 +121,9 @@ def test_penalty_takes_a_share_in_proportion_to_the_factor_of_the_coordinate(
 @pytest.mark.equation("decay-scaled-penalty")
 @given(vectors, vectors, factors, st.floats(1e-2, 0.1), st.floats(1e-3, 0.1))
 def test_scaled_penalty_is_the_decay(
-    theta: Array, g: Array, p: Array, lr: float, share: float
+    theta: Float64Array, g: Float64Array, p: Float64Array, lr: float, share: float
 ) -> None:
-    def loss(x: Array) -> float:
+    def loss(x: Float64Array) -> float:
         return float(g @ x + share / (2 * lr) * (x**2 / p).sum())
 
     moved = theta - lr * p * finite_difference(loss, theta)
@@ -139,7 +137,7 @@ def test_penalty_decays_slowly_where_gradients_are_large_and_decay_does_not_care
 ) -> None:
     rng, steps, lr, penalty, decay = np.random.default_rng(0), 1000, 0.01, 0.02, 0.1
 
-    def noise(_t: int, theta: Array) -> Array:
+    def noise(_t: int, theta: Float64Array) -> Float64Array:
         return sigma * rng.standard_normal(theta.shape)
 
     l2 = run(adam_l2, noise, np.ones(4000), steps, lr=lr, weight_decay=penalty)
@@ -282,14 +280,14 @@ def test_growing_gradients_fill_the_box_and_leave_a_box_of_one_over_lambda() -> 
 
 
 def settled(
-    gradient: Callable[[Array, Array], Array],
+    gradient: Callable[[Float64Array, Float64Array], Float64Array],
     *,
     steps: int = 6000,
     start: float = 0.0,
     size: int = 3000,
     rule: Callable[..., tuple[Any, Any]] = adamw,
     **hyperparameters: float,
-) -> Array:
+) -> Float64Array:
     """Return the points of many weights over the second half of a run on noise."""
     rng = np.random.default_rng(0)
     path = run(
@@ -302,7 +300,7 @@ def settled(
     return path[steps // 2 :: 10]
 
 
-def rms(values: Array) -> float:
+def rms(values: Float64Array) -> float:
     return float(np.sqrt((values**2).mean()))
 
 
@@ -399,7 +397,9 @@ def test_loss_that_pulls_is_a_second_decay(h: float, sigma: float) -> None:
 def test_penalty_comes_to_a_size_that_grows_with_the_root_of_the_noise() -> None:
     for sigma in (0.1, 0.4):
 
-        def noise(_theta: Array, z: Array, sigma: float = sigma) -> Array:
+        def noise(
+            _theta: Float64Array, z: Float64Array, sigma: float = sigma
+        ) -> Float64Array:
             return sigma * z
 
         theta = settled(noise, rule=adam_l2, lr=0.02, weight_decay=0.05)
@@ -411,11 +411,11 @@ def test_penalty_comes_to_a_size_that_grows_with_the_root_of_the_noise() -> None
 @pytest.mark.equation("decay-orthogonal")
 @given(vectors.filter(lambda w: np.abs(w).max() > 0.1), st.integers(0, 10_000))
 def test_gradient_of_a_loss_that_does_not_see_the_length_is_at_a_right_angle(
-    w: Array, seed: int
+    w: Float64Array, seed: int
 ) -> None:
     a, b = np.random.default_rng(seed).standard_normal((2, 4))
 
-    def loss(x: Array) -> float:
+    def loss(x: Float64Array) -> float:
         direction = x / np.linalg.norm(x)
         return float(np.sin(a @ direction) + (b @ direction) ** 2)
 

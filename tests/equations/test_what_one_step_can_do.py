@@ -14,11 +14,10 @@ import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 
 from adam_tutorial import reference, theory
-
-Array = NDArray[np.float64]
+from adam_tutorial._types import Array
 
 beta1s = st.floats(0.01, 0.98)
 beta2s = st.floats(0.02, 0.9995)

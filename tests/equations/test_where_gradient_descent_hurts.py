@@ -7,15 +7,13 @@ import pytest
 import torch
 from hypothesis import assume, given
 from hypothesis import strategies as st
-from numpy.typing import NDArray
 from torch.nn import functional
 
 from adam_tutorial import theory
+from adam_tutorial._types import Array
 from adam_tutorial.reference import gradient_descent, trajectory
 from adam_tutorial.study import networks
 from adam_tutorial.study.curvature import power_iteration
-
-Array = NDArray[np.float64]
 
 curvatures = st.floats(0.1, 10)
 shares = st.floats(0.01, 0.99)

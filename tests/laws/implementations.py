@@ -8,11 +8,11 @@ from typing import Any, ClassVar
 
 import numpy as np
 import torch
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 
 from adam_tutorial import optim, reference
+from adam_tutorial._types import Array
 
-Array = NDArray[np.float64]
 Gradient = Callable[[int, Array], ArrayLike]
 
 

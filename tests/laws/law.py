@@ -15,7 +15,8 @@ import pytest
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from tests.laws.implementations import OPTIM, REFERENCE, Array
+from adam_tutorial._types import Array
+from tests.laws.implementations import OPTIM, REFERENCE
 
 Law = Callable[..., None]
 # By name: pytest and an import may both load the file of a law.

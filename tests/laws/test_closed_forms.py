@@ -11,7 +11,8 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from adam_tutorial import theory
-from tests.laws.implementations import Array, Implementation
+from adam_tutorial._types import Array
+from tests.laws.implementations import Implementation
 from tests.laws.law import (
     NO_EPS,
     beta1s,

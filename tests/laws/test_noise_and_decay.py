@@ -10,7 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from adam_tutorial import theory
-from tests.laws.implementations import Array, Implementation
+from adam_tutorial._types import Array
+from tests.laws.implementations import Implementation
 from tests.laws.law import (
     both,
     breaks,

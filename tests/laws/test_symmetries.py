@@ -9,7 +9,8 @@ import numpy as np
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
-from tests.laws.implementations import Array, Implementation
+from adam_tutorial._types import Array
+from tests.laws.implementations import Implementation
 from tests.laws.law import (
     NO_EPS,
     beta1s,

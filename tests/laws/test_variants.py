@@ -10,7 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from adam_tutorial import theory
-from tests.laws.implementations import REFERENCE, Array, Implementation
+from adam_tutorial._types import Array
+from tests.laws.implementations import REFERENCE, Implementation
 from tests.laws.law import (
     beta1s,
     beta2s,

@@ -6,12 +6,11 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from numpy.typing import NDArray
 
 from adam_tutorial import reference
+from adam_tutorial._types import Array
 from adam_tutorial.study.objectives import Quadratic
 
-Array = NDArray[np.floating[Any]]
 Rule = Callable[..., tuple[Any, Array]]
 
 NAMES = (

@@ -11,7 +11,7 @@ import matplotlib.pyplot as plt
 import numpy as np
 
 from adam_tutorial import reference
-from adam_tutorial.reference.rule import Array
+from adam_tutorial._types import Array
 from adam_tutorial.study.plotting import INK, style_of, use_style
 
 TARGET = Path(__file__).parents[2] / "_static/explorables/epsilon.svg"
