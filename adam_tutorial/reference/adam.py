@@ -8,6 +8,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import ArrayLike
 
+from adam_tutorial._arguments import check_in
 from adam_tutorial._types import Array
 from adam_tutorial.reference.rule import as_float, rule
 from adam_tutorial.theory import (
@@ -232,8 +233,7 @@ def adam_regret(
     -0.0707
     -0.0577
     """
-    if not 0 < beta1_factor <= 1:
-        raise ValueError(f"beta1_factor must be in (0, 1], got {beta1_factor!r}")
+    check_in("(0, 1]", "beta1_factor", beta1_factor)
     g = as_float(gradient)
     steps_before = state.t if state else 0
     state = moments(state, g, beta1 * beta1_factor**steps_before, beta2)

@@ -8,8 +8,12 @@ from itertools import accumulate
 import numpy as np
 from numpy.typing import ArrayLike
 
+from adam_tutorial._arguments import (
+    as_vector,
+    check_decay_rates,
+    check_not_negative,
+)
 from adam_tutorial._types import Array
-from adam_tutorial.theory import check_decay_rate
 
 __all__ = ["linear_trajectory"]
 
@@ -70,17 +74,13 @@ def linear_trajectory(
     >>> linear_trajectory([3.0, -1.0, -1.0], 1.0, lr=0.1, beta1=0.0, beta2=0.1).round(3).tolist()
     [1.0, 0.9, 0.976, 1.0]
     """
-    check_decay_rate("beta1", beta1)
-    check_decay_rate("beta2", beta2)
-    for name, value in (("lr", lr), ("eps", eps)):
-        if not 0 <= value < np.inf:
-            raise ValueError(f"{name} must be finite and not negative, got {value!r}")
+    check_decay_rates(beta1, beta2)
+    check_not_negative("lr", lr)
+    check_not_negative("eps", eps)
     low, high = interval
     if not low <= theta <= high:
         raise ValueError(f"theta must be in the interval {interval!r}, got {theta!r}")
-    g = np.asarray(gradients, dtype=np.float64)
-    if g.ndim != 1:
-        raise ValueError(f"gradients must have shape (steps,), got {g.shape}")
+    g = as_vector("gradients", gradients)
     if eps == 0 and g.size and g[0] == 0:
         raise ValueError(
             "the first gradient is 0; give an eps above 0, or the first step is 0/0"

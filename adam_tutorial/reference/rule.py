@@ -10,8 +10,12 @@ from typing import Any, ParamSpec, TypeVar, cast
 import numpy as np
 from numpy.typing import ArrayLike
 
+from adam_tutorial._arguments import (
+    check_at_least,
+    check_decay_rate,
+    check_not_negative,
+)
 from adam_tutorial._types import Array
-from adam_tutorial.theory import check_decay_rate
 
 __all__ = ["as_float", "rule", "trajectory"]
 
@@ -90,8 +94,8 @@ def _checked(name: str, value: Any) -> Any:
         return value
     if name in DECAY_RATES:
         check_decay_rate(name, value)
-    elif not 0 <= value < np.inf:
-        raise ValueError(f"{name} must be finite and not negative, got {value!r}")
+    else:
+        check_not_negative(name, value)
     return float(value)
 
 
@@ -143,8 +147,7 @@ def trajectory(
     >>> trajectory(adam, lambda x: 2 * x, [1.0], 3, lr=0.1).round(3).ravel().tolist()
     [1.0, 0.9, 0.8, 0.702]
     """
-    if steps < 0:
-        raise ValueError(f"steps must not be negative, got {steps!r}")
+    check_at_least("steps", steps, 0)
     if box is not None and not np.all(np.asarray(box[0]) <= np.asarray(box[1])):
         raise ValueError(f"box must be (lowest, highest), got {box!r}")
     needs_theta = "theta" in inspect.signature(rule).parameters

@@ -8,6 +8,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import ArrayLike
 
+from adam_tutorial._arguments import check_at_least
 from adam_tutorial._types import Array
 from adam_tutorial.reference.adam import AdamState, adam, moments
 from adam_tutorial.reference.rule import as_float, rule
@@ -249,8 +250,7 @@ def radam(
     [-0.5, -5.0]
     [-0.0026, -0.0026]
     """
-    if threshold < 4:
-        raise ValueError(f"threshold must be at least 4, got {threshold!r}")
+    check_at_least("threshold", threshold, 4)
     state = moments(state, as_float(gradient), beta1, beta2)
     t, m, v = state
     m_hat = m / bias_correction(beta1, t)

@@ -7,9 +7,9 @@ searches,
 ``descent`` about what came before Adam.
 """
 
+from adam_tutorial._arguments import check_decay_rate
 from adam_tutorial.theory.averages import (
     bias_correction,
-    check_decay_rate,
     constant_gradient_moments,
     decaying_bias_correction,
     geometric_gradient_moments,

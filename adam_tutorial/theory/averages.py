@@ -7,14 +7,17 @@ import math
 import numpy as np
 from numpy.typing import ArrayLike
 
+from adam_tutorial._arguments import (
+    as_vector,
+    check_decay_rate,
+    check_in,
+    check_positive,
+    check_step,
+)
 from adam_tutorial._types import Float64Array
 
 __all__ = [
     "bias_correction",
-    "check_decay_rate",
-    "check_decay_rates",
-    "check_positive",
-    "check_step",
     "constant_gradient_moments",
     "decaying_bias_correction",
     "geometric_gradient_moments",
@@ -25,31 +28,6 @@ __all__ = [
     "rescaled_decay_rate",
     "zeta",
 ]
-
-
-def check_decay_rate(name: str, value: float) -> None:
-    """Raise ValueError unless ``0 <= value < 1``; ``name`` is named in the error."""
-    # `not (...)` rather than the reversed comparison, so that NaN is refused too.
-    if not 0 <= value < 1:
-        raise ValueError(f"{name} must be in [0, 1), got {value!r}")
-
-
-def check_decay_rates(beta1: float, beta2: float) -> None:
-    """Raise ValueError unless both are decay rates; the error names the one that is not."""
-    check_decay_rate("beta1", beta1)
-    check_decay_rate("beta2", beta2)
-
-
-def check_positive(name: str, value: float) -> None:
-    """Raise ValueError unless ``0 < value < inf``; ``name`` is named in the error."""
-    if not 0 < value < math.inf:
-        raise ValueError(f"{name} must be positive and finite, got {value!r}")
-
-
-def check_step(t: int) -> None:
-    """Raise ValueError unless ``t >= 1``."""
-    if not t >= 1:
-        raise ValueError(f"t must be at least 1 (the first step is t = 1), got {t!r}")
 
 
 def bias_correction(beta: float, t: int) -> float:
@@ -142,9 +120,7 @@ def zeta(expected: ArrayLike, beta: float) -> float:
     ----------
     Kingma, Ba (2015), section 3, the term called zeta.
     """
-    values = np.asarray(expected, dtype=np.float64)
-    if values.ndim != 1:
-        raise ValueError(f"expected must have one dimension, got shape {values.shape}")
+    values = as_vector("expected", expected)
     weights = moving_average_weights(beta, len(values))
     return float(weights @ (values - values[-1]))
 
@@ -175,8 +151,7 @@ def decaying_bias_correction(beta: float, factor: float, t: int) -> float:
     """
     check_decay_rate("beta", beta)
     check_step(t)
-    if not 0 < factor <= 1:
-        raise ValueError(f"factor must be in (0, 1], got {factor!r}")
+    check_in("(0, 1]", "factor", factor)
     if beta == 0:
         return 1.0
     return -math.expm1(t * math.log(beta) + t * (t - 1) / 2 * math.log(factor))

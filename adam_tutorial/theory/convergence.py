@@ -9,13 +9,16 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import ArrayLike
 
-from adam_tutorial._types import Float64Array
-from adam_tutorial.theory.averages import (
-    bias_correction,
+from adam_tutorial._arguments import (
+    check_at_least,
     check_decay_rate,
     check_decay_rates,
-    check_step,
+    check_in,
+    check_not_negative,
+    check_positive,
 )
+from adam_tutorial._types import Float64Array
+from adam_tutorial.theory.averages import bias_correction
 
 __all__ = [
     "RegretBound",
@@ -89,12 +92,10 @@ def paper_regret_bound(
     Kingma, Ba (2015), Theorem 4.1 (section 4), Theorem 10.5 and the last line of
     section 10.1.
     """
-    check_step(steps)
+    check_at_least("steps", steps, 1)
     check_decay_rates(beta1, beta2)
-    if not 0 < beta1_factor < 1:
-        raise ValueError(f"beta1_factor must be between 0 and 1, got {beta1_factor!r}")
-    if not lr > 0:
-        raise ValueError(f"lr must be positive, got {lr!r}")
+    check_in("(0, 1)", "beta1_factor", beta1_factor)
+    check_positive("lr", lr)
     if beta2 == 0 or beta1**2 >= math.sqrt(beta2):
         raise ValueError(
             f"beta1**2 must be less than sqrt(beta2), got {beta1!r} and {beta2!r}"
@@ -277,6 +278,5 @@ def critical_excess(windows: float) -> float:
     >>> round(critical_excess(1.0), 3), round(critical_excess(10.0), 1)
     (1.297, 29.5)
     """
-    if not windows >= 0:
-        raise ValueError(f"windows must not be negative, got {windows!r}")
+    check_not_negative("windows", windows)
     return math.expm1(windows / 2) / (windows / 2) if windows > 0 else 1.0

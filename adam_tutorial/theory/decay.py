@@ -7,7 +7,12 @@ import math
 import numpy as np
 from numpy.typing import ArrayLike
 
-from adam_tutorial.theory.averages import check_decay_rate, check_positive
+from adam_tutorial._arguments import (
+    as_vector,
+    check_at_least,
+    check_decay_rate,
+    check_positive,
+)
 
 __all__ = [
     "adamw_shrink_factor",
@@ -46,10 +51,7 @@ def adamw_shrink_factor(lr: ArrayLike, weight_decay: float) -> float:
     >>> adamw_shrink_factor([0.5, 0.5], 1.0)
     0.25
     """
-    rates = np.asarray(lr, dtype=np.float64)
-    if rates.ndim != 1:
-        raise ValueError(f"lr must have one dimension, got shape {rates.shape}")
-    return float(np.prod(1 - rates * weight_decay))
+    return float(np.prod(1 - as_vector("lr", lr) * weight_decay))
 
 
 def equilibrium_rms(lr: float, weight_decay: float) -> float:
@@ -147,8 +149,7 @@ def rms_after(steps: int, lr: float, weight_decay: float, start: float = 0.0) ->
     >>> [round(rms_after(t, 1e-3, 1e-2), 3) for t in (10_000, 100_000, 1_000_000)]
     [0.095, 0.208, 0.224]
     """
-    if steps < 0:
-        raise ValueError(f"steps must not be negative, got {steps!r}")
+    check_at_least("steps", steps, 0)
     left = (1 - lr * weight_decay) ** (2 * steps)
     settled = equilibrium_rms(lr, weight_decay)
     return math.sqrt(left * start**2 + (1 - left) * settled**2)

@@ -13,12 +13,13 @@ import math
 import numpy as np
 from numpy.typing import ArrayLike
 
-from adam_tutorial.theory.averages import (
-    bias_correction,
+from adam_tutorial._arguments import (
     check_decay_rate,
+    check_in,
     check_positive,
     check_step,
 )
+from adam_tutorial.theory.averages import bias_correction
 
 __all__ = [
     "adagrad_length",
@@ -157,8 +158,7 @@ def steps_per_digit(rate: float) -> float:
     >>> round(steps_per_digit(0.5), 2)
     3.32
     """
-    if not 0 < rate < 1:
-        raise ValueError(f"rate must be in (0, 1), got {rate!r}")
+    check_in("(0, 1)", "rate", rate)
     return math.log(10) / -math.log(rate)
 
 

@@ -7,7 +7,12 @@ import math
 import numpy as np
 from numpy.typing import ArrayLike
 
-from adam_tutorial.theory.averages import check_decay_rate, check_step
+from adam_tutorial._arguments import (
+    check_between,
+    check_decay_rate,
+    check_not_negative,
+    check_step,
+)
 
 __all__ = [
     "cosine_factor",
@@ -39,8 +44,7 @@ def warmup_factor(t: int, steps: float) -> float:
     [0.25, 0.5, 1.0, 1.0]
     """
     check_step(t)
-    if not 0 <= steps < math.inf:
-        raise ValueError(f"steps must be 0 or more and finite, got {steps!r}")
+    check_not_negative("steps", steps)
     return 1.0 if t >= steps else t / steps
 
 
@@ -92,7 +96,7 @@ def cosine_factor(t: int, total: int) -> float:
     >>> cosine_factor(1, 100), round(cosine_factor(51, 100), 12)
     (1.0, 0.5)
     """
-    _check_within(t, total)
+    check_between("t", t, 1, total)
     return (1 + math.cos(math.pi * (t - 1) / total)) / 2
 
 
@@ -125,9 +129,8 @@ def wsd_factor(t: int, total: int, decay: int) -> float:
     >>> [wsd_factor(t, total=10, decay=4) for t in (1, 7, 8, 10)]
     [1.0, 1.0, 0.75, 0.25]
     """
-    _check_within(t, total)
-    if not 1 <= decay <= total:
-        raise ValueError(f"decay must be between 1 and total={total!r}, got {decay!r}")
+    check_between("t", t, 1, total)
+    check_between("decay", decay, 1, total)
     return min(1.0, (total - t + 1) / decay)
 
 
@@ -174,8 +177,7 @@ def expected_best(losses: ArrayLike, trials: int) -> float:
             f"losses must be a list of numbers without NaN, got {losses!r}"
         )
     count = len(ordered)
-    if not 1 <= trials <= count:
-        raise ValueError(f"trials must be between 1 and {count}, got {trials!r}")
+    check_between("trials", trials, 1, count)
     choices = math.comb(count, trials)
     # The largest ones are never the lowest of a choice: skipped, for they may be
     # infinite.
@@ -183,8 +185,3 @@ def expected_best(losses: ArrayLike, trials: int) -> float:
         float(loss) * (math.comb(count - i, trials - 1) / choices)
         for i, loss in enumerate(ordered[: count - trials + 1], start=1)
     )
-
-
-def _check_within(t: int, total: int) -> None:
-    if not 1 <= t <= total:
-        raise ValueError(f"t must be between 1 and total={total!r}, got {t!r}")

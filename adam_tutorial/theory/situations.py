@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import math
 
-from adam_tutorial.theory.averages import (
-    bias_correction,
+from adam_tutorial._arguments import (
+    check_at_least,
+    check_beta1_below_beta2,
     check_decay_rate,
     check_decay_rates,
+    check_finite,
     check_positive,
-    memory,
 )
+from adam_tutorial.theory.averages import bias_correction, memory
 
 __all__ = [
     "adam_floor",
@@ -116,8 +118,7 @@ def noisy_step(snr: float, beta1: float = 0.9) -> tuple[float, float]:
     (0.0995, 0.249)
     """
     check_decay_rate("beta1", beta1)
-    if not math.isfinite(snr):
-        raise ValueError(f"snr must be finite, got {snr!r}")
+    check_finite("snr", snr)
     square = 1 + snr**2
     return snr / math.sqrt(square), math.sqrt((snr**2 + 1 / memory(beta1)) / square)
 
@@ -196,14 +197,10 @@ def mean_square_step_bound(
     >>> round(mean_square_step_bound(1_000_000), 4)
     1.0091
     """
-    check_decay_rates(beta1, beta2)
-    if beta1 >= beta2:
-        raise ValueError(f"beta1 must be less than beta2, got {beta1!r} and {beta2!r}")
-    if not steps >= 1:
-        raise ValueError(f"steps must be at least 1, got {steps!r}")
+    check_beta1_below_beta2(beta1, beta2)
+    check_at_least("steps", steps, 1)
     check_positive("growth", growth)
-    if not math.isfinite(before):
-        raise ValueError(f"before must be finite, got {before!r}")
+    check_finite("before", before)
     rho = beta1 / beta2
     average = 1 + beta2 / (1 - beta2) * math.log(growth) / steps
     return (1 - beta1) / (1 - rho) * average + rho / (1 - rho) * before**2 / steps

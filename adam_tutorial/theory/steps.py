@@ -6,15 +6,18 @@ import math
 
 import numpy as np
 
-from adam_tutorial._types import Float64Array
-from adam_tutorial.theory.averages import (
-    bias_correction,
+from adam_tutorial._arguments import (
+    check_at_least,
+    check_beta1_below_beta2,
+    check_beta1_below_root_of_beta2,
     check_decay_rate,
     check_decay_rates,
+    check_in,
     check_positive,
     check_step,
-    memory,
 )
+from adam_tutorial._types import Float64Array
+from adam_tutorial.theory.averages import bias_correction, memory
 
 __all__ = [
     "adamax_step_supremum",
@@ -125,10 +128,8 @@ def step_supremum_gradients(
         A decay rate is outside (0, 1), or ``t`` is less than 1.
     """
     check_step(t)
-    for name, beta in (("beta1", beta1), ("beta2", beta2)):
-        check_decay_rate(name, beta)
-        if beta == 0:
-            raise ValueError(f"{name} must be positive, got {beta!r}")
+    check_in("(0, 1)", "beta1", beta1)
+    check_in("(0, 1)", "beta2", beta2)
     return np.asarray(np.float64(beta1 / beta2) ** np.arange(t - 1, -1, -1))
 
 
@@ -182,9 +183,7 @@ def adamax_step_supremum(
     >>> adamax_step_supremum(t=1)
     1.0
     """
-    check_decay_rates(beta1, beta2)
-    if beta1 >= beta2:
-        raise ValueError(f"beta1 must be less than beta2, got {beta1!r} and {beta2!r}")
+    check_beta1_below_beta2(beta1, beta2)
     limit = (1 - beta1) / (1 - beta1 / beta2)
     if t is None:
         return limit
@@ -213,8 +212,7 @@ def lazy_update(k: int, beta1: float = 0.9, beta2: float = 0.999) -> float:
     ValueError
         A decay rate is outside (0, 1) or ``k`` is negative.
     """
-    if not k >= 0:
-        raise ValueError(f"k must not be negative, got {k!r}")
+    check_at_least("k", k, 0)
     if beta2 == 0:
         raise ValueError(
             "beta2 must be positive: v would be 0 after the first zero gradient"
@@ -247,11 +245,7 @@ def lazy_travel(beta1: float = 0.9, beta2: float = 0.999) -> float:
     >>> round(lazy_travel(), 4)
     6.0055
     """
-    check_decay_rates(beta1, beta2)
-    if beta1**2 >= beta2:
-        raise ValueError(
-            f"beta1 must be less than sqrt(beta2), got {beta1!r} and {beta2!r}"
-        )
+    check_beta1_below_root_of_beta2(beta1, beta2)
     total, k = 0.0, 0
     while (step := lazy_update(k, beta1, beta2)) > 1e-17 * total:
         total, k = total + step, k + 1
@@ -278,11 +272,7 @@ def lone_gradient_travel(beta1: float = 0.9, beta2: float = 0.999) -> float:
     ValueError
         A decay rate is outside [0, 1), or ``beta1 >= sqrt(beta2)``.
     """
-    check_decay_rates(beta1, beta2)
-    if beta1**2 >= beta2:
-        raise ValueError(
-            f"beta1 must be less than sqrt(beta2), got {beta1!r} and {beta2!r}"
-        )
+    check_beta1_below_root_of_beta2(beta1, beta2)
     first = (1 - beta1) / math.sqrt(1 - beta2)
     return first / (1 - beta1 / math.sqrt(beta2))
 

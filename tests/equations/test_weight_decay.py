@@ -543,6 +543,6 @@ def test_decay_rate_of_the_equilibrium_is_checked() -> None:
 
 
 def test_steps_to_the_equilibrium_are_not_negative() -> None:
-    with pytest.raises(ValueError, match="steps must not be negative, got -1"):
+    with pytest.raises(ValueError, match="steps must be at least 0, got -1"):
         theory.rms_after(-1, 0.1, 0.1)
     assert theory.rms_after(0, 0.1, 0.1, 3.0) == 3.0

@@ -276,7 +276,7 @@ def test_trajectory_refuses_an_empty_box() -> None:
 
 
 def test_trajectory_refuses_a_negative_number_of_steps() -> None:
-    with pytest.raises(ValueError, match="steps must not be negative, got -1"):
+    with pytest.raises(ValueError, match="steps must be at least 0, got -1"):
         reference.trajectory(reference.adam, lambda theta: theta, 1.0, -1)
 
 

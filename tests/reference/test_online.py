@@ -69,7 +69,10 @@ def test_no_gradients_leave_the_start() -> None:
         ({"eps": math.inf}, "eps must be finite and not negative, got inf"),
         ({"theta": 2.0}, r"theta must be in the interval \(-1.0, 1.0\), got 2.0"),
         ({"interval": (1.0, -1.0)}, r"theta must be in the interval \(1.0, -1.0\)"),
-        ({"gradients": [[1.0]]}, r"gradients must have shape \(steps,\), got \(1, 1\)"),
+        (
+            {"gradients": [[1.0]]},
+            r"gradients must have one dimension, got shape \(1, 1\)",
+        ),
         ({"gradients": [0.0, 1.0]}, "the first gradient is 0"),
     ],
 )

@@ -36,11 +36,11 @@ def test_two_printed_denominators_differ_by_nine_at_the_default() -> None:
     [
         ({"beta1": 1.0}, r"beta1 must be in \[0, 1\)"),
         ({"beta2": -1.0}, r"beta2 must be in \[0, 1\)"),
-        ({"beta1_factor": 1.0}, "beta1_factor must be between 0 and 1, got 1.0"),
-        ({"lr": 0.0}, "lr must be positive, got 0.0"),
+        ({"beta1_factor": 1.0}, r"beta1_factor must be in \(0, 1\), got 1.0"),
+        ({"lr": 0.0}, "lr must be positive and finite, got 0.0"),
         ({"beta1": 0.9, "beta2": 0.5}, r"less than sqrt\(beta2\), got 0.9 and 0.5"),
         ({"beta1": 0.0, "beta2": 0.0}, r"less than sqrt\(beta2\), got 0.0 and 0.0"),
-        ({"steps": 0}, "t must be at least 1"),
+        ({"steps": 0}, "steps must be at least 1, got 0"),
         ({"beta1": 0.0, "last_line": True}, "beta1 must be positive for the last line"),
     ],
 )
@@ -104,5 +104,7 @@ def test_excess_begins_at_one_and_grows() -> None:
     assert values[0] == 1.0
     assert values[1] == pytest.approx(1 + 2.5e-10, abs=1e-14)
     assert values == sorted(values)
-    with pytest.raises(ValueError, match=r"windows must not be negative, got -1.0"):
+    with pytest.raises(
+        ValueError, match="windows must be finite and not negative, got -1.0"
+    ):
         theory.critical_excess(-1.0)
