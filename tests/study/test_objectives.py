@@ -170,9 +170,7 @@ def test_periodic_losses_are_steep_at_the_first_step_of_each_period() -> None:
     assert PeriodicLosses(1.0, 1.0, 3).optimum == 1.0
 
 
-def test_random_losses_are_steep_with_their_probability_and_repeat_with_their_seed() -> (
-    None
-):
+def test_random_losses_are_steep_with_their_probability_and_repeat() -> None:
     losses = RandomLosses(seed=3)
     g = losses.gradients(200_000)
     assert (g > 0).mean() == pytest.approx(0.01, abs=0.001)

@@ -20,7 +20,7 @@ pytestmark = pytest.mark.usefixtures("float64")
 
 
 def examples(count: int = 23) -> Examples:
-    """Points in the plane, each with its own number as a third input, in three classes."""
+    """Return points of three classes; the third input is the number of the point."""
     generator = torch.Generator().manual_seed(0)
     points = torch.randn(count, 2, generator=generator, dtype=torch.float64)
     labels = (points[:, 0] > 0).long() + (points[:, 1] > 0).long()
@@ -229,7 +229,7 @@ def test_labels_follow_their_inputs() -> None:
     inputs, labels = examples()
 
     class Oracle(nn.Module):
-        """Knows the right answer to each input, so that its loss is 0 if labels match."""
+        """Knows the right answer to each input: its loss is 0 if the labels match."""
 
         def __init__(self) -> None:
             super().__init__()

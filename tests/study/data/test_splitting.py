@@ -16,7 +16,7 @@ NAMES = ("train", "validation", "test")
 
 @st.composite
 def problems(draw: st.DrawFn) -> tuple[Labels, dict[str, int]]:
-    """Labels of up to five classes in any order, and sizes of up to three parts that fit."""
+    """Draw labels of up to five classes, and sizes of up to three parts that fit."""
     counts = draw(st.lists(st.integers(0, 60), max_size=5))
     labels = np.repeat(np.arange(len(counts)), counts)
     if draw(st.booleans()):
