@@ -14,47 +14,29 @@ parameters (weight decay) take them as
 >>> theta.round(3).tolist()
 [0.702, -1.701]
 
-Where to look: ``classic`` holds what came before Adam, ``adam`` the paper's own
-algorithms,
-``variants`` what changes a line or two of Adam, ``rule`` what all rules share, ``online`` long runs
-on linear losses.
+Each rule has a file of its name, with the state that it keeps. ``rule`` holds what all
+rules share, ``linear_trajectory`` long runs on linear losses.
 """
 
-from adam_tutorial.reference.adam import (
-    AdaMaxState,
-    AdamState,
-    AverageState,
-    adam,
-    adam_efficient,
-    adam_regret,
-    adamax,
-    temporal_average,
-)
-from adam_tutorial.reference.classic import (
-    AdaDeltaState,
-    AdaGradState,
-    MomentumState,
-    RMSPropState,
-    adadelta,
-    adagrad,
-    gradient_descent,
-    momentum,
-    rmsprop,
-)
-from adam_tutorial.reference.online import linear_trajectory
+from adam_tutorial.reference.adabelief import adabelief
+from adam_tutorial.reference.adadelta import AdaDeltaState, adadelta
+from adam_tutorial.reference.adagrad import AdaGradState, adagrad
+from adam_tutorial.reference.adam import AdamState, adam
+from adam_tutorial.reference.adam_efficient import adam_efficient
+from adam_tutorial.reference.adam_l2 import adam_l2
+from adam_tutorial.reference.adam_regret import adam_regret
+from adam_tutorial.reference.adamax import AdaMaxState, adamax
+from adam_tutorial.reference.adamw import adamw
+from adam_tutorial.reference.amsgrad import AMSGradState, amsgrad
+from adam_tutorial.reference.gradient_descent import gradient_descent
+from adam_tutorial.reference.linear_trajectory import linear_trajectory
+from adam_tutorial.reference.lion import LionState, lion
+from adam_tutorial.reference.momentum import MomentumState, momentum
+from adam_tutorial.reference.nadam import NAdamState, nadam
+from adam_tutorial.reference.radam import radam
+from adam_tutorial.reference.rmsprop import RMSPropState, rmsprop
 from adam_tutorial.reference.rule import rule, trajectory
-from adam_tutorial.reference.variants import (
-    AMSGradState,
-    LionState,
-    NAdamState,
-    adabelief,
-    adam_l2,
-    adamw,
-    amsgrad,
-    lion,
-    nadam,
-    radam,
-)
+from adam_tutorial.reference.temporal_average import AverageState, temporal_average
 
 __all__ = [
     "AMSGradState",
