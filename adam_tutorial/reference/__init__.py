@@ -15,7 +15,8 @@ parameters (weight decay) take them as
 [0.702, -1.701]
 
 Each rule has a file of its name, with the state that it keeps. ``rule`` holds what all
-rules share, ``linear_trajectory`` long runs on linear losses.
+rules share, ``walk`` follows one, ``linear_trajectory`` makes long runs on linear
+losses.
 """
 
 from adam_tutorial.reference.adabelief import adabelief
@@ -35,8 +36,9 @@ from adam_tutorial.reference.momentum import MomentumState, momentum
 from adam_tutorial.reference.nadam import NAdamState, nadam
 from adam_tutorial.reference.radam import radam
 from adam_tutorial.reference.rmsprop import RMSPropState, rmsprop
-from adam_tutorial.reference.rule import rule, trajectory
+from adam_tutorial.reference.rule import rule
 from adam_tutorial.reference.temporal_average import AverageState, temporal_average
+from adam_tutorial.reference.walk import Walk, trajectory, walk
 
 __all__ = [
     "AMSGradState",
@@ -49,6 +51,7 @@ __all__ = [
     "MomentumState",
     "NAdamState",
     "RMSPropState",
+    "Walk",
     "adabelief",
     "adadelta",
     "adagrad",
@@ -69,4 +72,5 @@ __all__ = [
     "rule",
     "temporal_average",
     "trajectory",
+    "walk",
 ]

@@ -1,4 +1,4 @@
-"""What all update rules share: their checks, and a loop that follows one."""
+"""What all update rules share: the checks of their arguments."""
 
 from __future__ import annotations
 
@@ -10,14 +10,10 @@ from typing import Any, ParamSpec, TypeVar, cast
 import numpy as np
 from numpy.typing import ArrayLike
 
-from adam_tutorial._arguments import (
-    check_at_least,
-    check_decay_rate,
-    check_not_negative,
-)
+from adam_tutorial._arguments import check_decay_rate, check_not_negative
 from adam_tutorial._types import Array
 
-__all__ = ["as_float", "rule", "trajectory"]
+__all__ = ["as_float", "rule", "takes_theta"]
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -99,66 +95,9 @@ def _checked(name: str, value: Any) -> Any:
     return float(value)
 
 
-def trajectory(
-    rule: Callable[..., tuple[Any, Array]],
-    gradient: Callable[[Array], ArrayLike],
-    theta: ArrayLike,
-    steps: int,
-    *,
-    box: tuple[ArrayLike, ArrayLike] | None = None,
-    **hyperparameters: float | bool | str,
-) -> Array:
-    """Follow a rule from a starting point and return every point on the way.
-
-    Parameters
-    ----------
-    rule : function
-        One of this module's rules. A rule that takes ``theta`` is given the current
-        point.
-    gradient : function
-        Takes parameters, returns their gradient.
-    theta : array_like
-        Starting point.
-    steps : int
-        Number of steps.
-    box : pair of array_like, optional
-        Lowest and highest allowed parameters. After each step a point outside is moved
-        to the nearest point inside. In a box, this is also the projection in the norm
-        that Adam's denominator defines, which the regret theorems use: that norm weighs
-        coordinates, and each coordinate is clipped for itself.
-    **hyperparameters
-        Passed on to the rule.
-
-    Returns
-    -------
-    ndarray, shape (steps + 1, *shape of theta)
-        The starting point first.
-
-    Raises
-    ------
-    ValueError
-        ``steps`` is negative, the box is empty, or the rule refuses a hyper-parameter.
-
-    Examples
-    --------
-    Three steps of Adam on ``x**2``, from 1:
-
-    >>> from adam_tutorial.reference import adam
-    >>> trajectory(adam, lambda x: 2 * x, [1.0], 3, lr=0.1).round(3).ravel().tolist()
-    [1.0, 0.9, 0.8, 0.702]
-    """
-    check_at_least("steps", steps, 0)
-    if box is not None and not np.all(np.asarray(box[0]) <= np.asarray(box[1])):
-        raise ValueError(f"box must be (lowest, highest), got {box!r}")
-    needs_theta = "theta" in inspect.signature(rule).parameters
-    points = [as_float(theta)]
-    state = None
-    for _ in range(steps):
-        now: dict[str, Any] = {"theta": points[-1]} if needs_theta else {}
-        state, update = rule(state, gradient(points[-1]), **now, **hyperparameters)
-        moved = points[-1] + update
-        points.append(moved if box is None else np.clip(moved, *box))
-    return np.stack(points)
+def takes_theta(rule: Callable[..., Any]) -> bool:
+    """Return whether a rule needs the parameters, as one with weight decay does."""
+    return "theta" in inspect.signature(rule).parameters
 
 
 def as_float(values: ArrayLike) -> Array:
