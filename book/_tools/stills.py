@@ -70,14 +70,10 @@ def moments() -> Figure:
     beta1, beta2, chosen = 0.9, 0.999, 30
     t = np.arange(1, 61)
     gradients = np.where(t <= 30, 1.0, 10.0)
-    averages, steps, state = [], [], None
-    for g in gradients:
-        state, update = reference.adam(
-            state, g, lr=1.0, beta1=beta1, beta2=beta2, eps=0.0
-        )
-        averages.append((state.m, state.v))
-        steps.append(-update)
-    m, v = np.array(averages).T
+    _, updates, states = reference.walk(
+        reference.adam, gradients, lr=1.0, beta1=beta1, beta2=beta2, eps=0.0
+    )
+    m, v = np.array([(state.m, state.v) for state in states]).T
     m_hat = m / [theory.bias_correction(beta1, i) for i in range(1, 61)]
     v_hat = v / [theory.bias_correction(beta2, i) for i in range(1, 61)]
 
@@ -98,7 +94,7 @@ def moments() -> Figure:
         axes.set(ylim=(0, 11), yticks=(0, 5, 10))
     # The rest is for the reader to guess.
     panels[2].plot(
-        t[:chosen], steps[:chosen], label=r"$\hat m\,/\sqrt{\hat v}$", **corrected
+        t[:chosen], -updates[:chosen], label=r"$\hat m\,/\sqrt{\hat v}$", **corrected
     )
     panels[2].set(
         ylim=(0, 1.65), yticks=(0, 0.5, 1, 1.5), xlabel="step t", xticks=(1, *t[9::10])
@@ -114,16 +110,13 @@ def step() -> Figure:
     """Draw the gradients that lead to the longest step, and the steps."""
     count = 100
     gradients = theory.step_supremum_gradients(count)
-    state, lengths = None, []
-    for g in gradients:
-        state, update = reference.adam(state, g, lr=1.0, eps=0.0)
-        lengths.append(-float(update))
+    updates = reference.walk(reference.adam, gradients, lr=1.0, eps=0.0).updates
     t = np.arange(1, count + 1)
     figure, (left, right) = plt.subplots(1, 2, figsize=(8.4, 3.4))
     left.plot(t, gradients, **style_of("Adam"))
     left.set(yscale="log", xlabel="step", ylabel="gradient (largest = 1)")
     limit, paper = theory.step_supremum(), theory.paper_step_bound()
-    right.plot(t, lengths, label="this sequence", **style_of("Adam"))
+    right.plot(t, -updates, label="this sequence", **style_of("Adam"))
     right.axhline(limit, label=f"longest possible: {limit:.2f}", **style_of("first"))
     right.axhline(paper, label=f"the paper's bound: {paper:.2f}", **style_of("third"))
     right.set(ylim=(0, 7.8), xlabel="step", ylabel="length of step (learning rates)")
