@@ -161,13 +161,13 @@ def test_ways_to_get_a_packaged_file_name_the_folder_the_cache_and_the_command(
     assert "folder=None and download=True" in text
     assert "put toy.csv into a folder of yours and pass folder=..." in text
     assert f"put it into {cache / 'toy'} (or set ADAM_TUTORIAL_CACHE)" in text
-    assert "pip download --no-deps toy==1.0, and take out toy/data/toy.csv" in text
+    assert "pip download --no-deps toy==1.0, and extract toy/data/toy.csv" in text
 
 
 def test_ways_to_get_a_file_of_a_source_archive_name_both_archives() -> None:
     text = ways_to_get(in_sdist(b"", "toy-1.0/inner.tar.gz", "inner/toy.csv"))
     assert "pip download --no-deps --no-binary :all: toy==1.0" in text
-    assert "take out toy-1.0/inner.tar.gz, in it inner/toy.csv" in text
+    assert "extract toy-1.0/inner.tar.gz, in it inner/toy.csv" in text
 
 
 def test_ways_to_get_a_download_name_the_address_and_the_debian_package() -> None:

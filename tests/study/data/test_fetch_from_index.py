@@ -179,7 +179,7 @@ def test_archive_without_the_recorded_member_is_refused(
     wheel = make_wheel({"toy/other.csv": CONTENT})
     pip.archives = {"toy-1.0-py3-none-any.whl": wheel}
     with pytest.raises(
-        DatasetCorrupt, match=r"toy-1\.0-py3-none-any\.whl does not hold toy/data"
+        DatasetCorrupt, match=r"toy-1\.0-py3-none-any\.whl does not contain toy/data"
     ):
         read(in_wheel(wheel))
     assert files_in(cache) == []
@@ -187,7 +187,7 @@ def test_archive_without_the_recorded_member_is_refused(
 
 def test_archive_that_cannot_be_opened_is_refused(cache: Path, pip: FakePip) -> None:
     pip.archives = {"toy-1.0-py3-none-any.whl": b"no archive"}
-    with pytest.raises(DatasetCorrupt, match="does not hold"):
+    with pytest.raises(DatasetCorrupt, match="does not contain"):
         read(in_wheel(b"no archive"))
     assert files_in(cache) == []
 
@@ -199,7 +199,7 @@ def test_cache_folder_that_cannot_be_made_is_named(
     in_the_way.write_text("not a folder")
     monkeypatch.setenv(CACHE_VARIABLE, str(in_the_way))
     with pytest.raises(
-        DatasetUnavailable, match=r"cannot be made .* name another in ADAM_TUTORIAL"
+        DatasetUnavailable, match=r"cannot be created .* name another in ADAM_TUTORIAL"
     ):
         read(in_wheel(make_wheel({"toy/data/toy.csv": CONTENT})))
     assert not pip.commands

@@ -105,7 +105,7 @@ def test_labels_are_not_changed() -> None:
 
 
 def test_negative_size_is_refused_by_name() -> None:
-    message = "sizes['test'] must not be negative, got -1"
+    message = "sizes['test'] must be at least 0, got -1"
     with pytest.raises(ValueError, match=re.escape(message)):
         split(np.zeros(5, dtype=np.int64), {"train": 3, "test": -1})
 
