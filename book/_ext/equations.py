@@ -1,11 +1,10 @@
 """Tie every displayed equation of the book to the test that proves it.
 
-A test says what it proves: ``@pytest.mark.equation("adam-update")``. An equation with
-the label
-``adam-update`` then carries a sign that leads to the test. The build fails for an equation without
-a label, for a label without a test, and for a mark without an equation. A label that
-begins with
-``def-`` belongs to a definition: it states nothing that could be wrong, and carries that word.
+A test names what it proves: ``@pytest.mark.equation("adam-update")``. The equation
+with the label ``adam-update`` then carries a sign that leads to the test. The build
+fails for an equation without a label, for a label without a test, and for a mark
+without an equation. A label that begins with ``def-`` belongs to a definition: it
+states nothing that could be wrong, and its sign says so.
 """
 
 from __future__ import annotations
@@ -85,7 +84,7 @@ def _labels(decorators: Iterable[ast.expr]) -> Iterable[str]:
 
 
 class EquationIndex(SphinxDirective):
-    """Place the list of all equations and their tests; filled when all pages are read."""
+    """Place the list of equations and tests; it is filled when all pages are read."""
 
     def run(self) -> list[nodes.Node]:
         """Return a placeholder."""
@@ -102,20 +101,20 @@ def collect_tests(app: Sphinx) -> None:
 
 
 def chapter_number(docname: str) -> str | None:
-    """Return the number at the beginning of a chapter's file name, without leading zeros."""
+    """Return the number at the start of a chapter's file name, without zeros."""
     match = re.match(r"(\d+)_", docname.rsplit("/", 1)[-1])
     return str(int(match.group(1))) if match else None
 
 
 def prefix_of_equations(docname: str) -> str | None:
-    """Return what stands before the dot: a chapter's number, or the initial of an API page."""
+    """Return what is before the dot: a chapter's number or an API page's initial."""
     folder, _, name = docname.rpartition("/")
     initial = name[0].upper() if folder.endswith("api") else None
     return chapter_number(docname) or initial
 
 
 def number_equations(app: Sphinx, doctree: nodes.document) -> None:
-    """Give the equations of a chapter their numbers, and complain of one without a label."""
+    """Give the equations of a chapter their numbers; complain of missing labels."""
     docname = app.env.docname
     prefix = prefix_of_equations(docname)
     equations: dict[str, tuple[str, Any]] = app.env.get_domain("math").equations  # type: ignore[attr-defined]

@@ -143,10 +143,11 @@ def test_paths_are_those_of_the_reference(browser: Browser, site: str) -> None:
         """async ([site, cases]) => {
             const { compute, noise } = await import(site);
             const formula = "sin(2x) y + x^2/4 + exp(-y)";
-            const runs = cases.map(([surface, kind, start, settings, angle]) => compute({
-                surface, start, angle, steps: 40, seed: 3, formula,
-                optimizers: [{ kind, ...settings }],
-            })[0]);
+            const runs = cases.map(([surface, kind, start, settings, angle]) => {
+                const optimizers = [{ kind, ...settings }];
+                const shared = { angle, steps: 40, seed: 3, formula };
+                return compute({ surface, start, optimizers, ...shared })[0];
+            });
             return [runs, noise(3, 40)];
         }""",
         [site + MODULE, cases],

@@ -150,7 +150,7 @@ def test_without_download_a_missing_file_is_an_error_that_names_the_place(
     assert not cache.exists()
 
 
-# What the user is told
+# What the messages say
 
 
 def test_ways_to_get_a_packaged_file_name_the_folder_the_cache_and_the_command(
