@@ -91,8 +91,8 @@ def edited(
     for old, new in changes:
         if text.count(old) != 1:
             raise ValueError(
-                f"{old!r} must be in the source of {function.__name__} once, "
-                f"but is there {text.count(old)} times"
+                f"{old!r} must occur once in the source of {function.__name__}, "
+                f"but occurs {text.count(old)} times"
             )
         text = text.replace(old, new)
     for line in difflib.ndiff(before.splitlines(), text.splitlines()):
