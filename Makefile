@@ -43,6 +43,10 @@ lint: .venv/ready ## check style, types and stored notebook outputs
 notebooks: .venv/ready ## run the chapters and store their outputs; CHAPTER=4 runs one
 	@$(BIN)/python book/_tools/notebooks.py run $(or $(ONE),$(CHAPTERS))
 
+.PHONY: stills
+stills: .venv/ready ## redraw the still pictures of the explorables
+	@$(BIN)/python book/_tools/stills.py
+
 experiments: .venv/ready ## repeat the long runs (two hours or so) and store their results
 	@$(BIN)/python -m adam_tutorial.study.experiments.images --out adam_tutorial/study/results/images.json
 	@$(BIN)/python -m adam_tutorial.study.experiments.text --out adam_tutorial/study/results/text.json

@@ -1,4 +1,4 @@
-"""Eigenvalues of a Hessian that is too large to write down: all we need are its products.
+"""Eigenvalues of a Hessian that is too large to store, from its products alone.
 
 ``product`` is a function that multiplies a vector by the symmetric matrix.
 """
@@ -8,27 +8,30 @@ from __future__ import annotations
 from collections.abc import Callable
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
+
+from adam_tutorial._arguments import check_at_least
+from adam_tutorial._types import Float64Array
 
 __all__ = ["lanczos", "power_iteration"]
 
-Array = NDArray[np.float64]
+Product = Callable[[Float64Array], Float64Array]
 
 
 def power_iteration(
-    product: Callable[[Array], Array], start: ArrayLike, *, iterations: int = 30
-) -> tuple[float, Array]:
-    """Return the eigenvalue that is largest in size, and its eigenvector.
+    product: Product, start: ArrayLike, *, iterations: int = 30
+) -> tuple[float, Float64Array]:
+    """Return the eigenvalue of largest absolute value, and its eigenvector.
 
     Parameters
     ----------
     product : function
         Multiplies a vector of shape (n,) by the matrix.
     start : array_like, shape (n,)
-        Where to begin: at random, or at the eigenvector of a matrix near by.
+        Where to begin: at random, or at the eigenvector of a similar matrix.
     iterations : int
-        Number of products. The error of the eigenvalue shrinks by the square of the
-        ratio of the second eigenvalue to the first with each.
+        Number of products. Each shrinks the error of the eigenvalue by the square of
+        the ratio of the second eigenvalue to the first.
 
     Returns
     -------
@@ -40,7 +43,8 @@ def power_iteration(
     Raises
     ------
     ValueError
-        ``iterations`` is less than 1, or ``start`` is zero or not a vector.
+        ``iterations`` is less than 1, or ``start`` is zero, not finite, or not a
+        vector.
 
     Examples
     --------
@@ -61,8 +65,8 @@ def power_iteration(
 
 
 def lanczos(
-    product: Callable[[Array], Array], start: ArrayLike, *, iterations: int = 60
-) -> Array:
+    product: Product, start: ArrayLike, *, iterations: int = 60
+) -> Float64Array:
     """Return estimates of the extreme eigenvalues, the largest first.
 
     Parameters
@@ -70,22 +74,23 @@ def lanczos(
     product : function
         Multiplies a vector of shape (n,) by the matrix.
     start : array_like, shape (n,)
-        Where to begin: at random.
+        Where to begin, usually at random.
     iterations : int
         Number of products, at most n.
 
     Returns
     -------
     ndarray, shape (iterations,) or less
-        The eigenvalues of the matrix as it acts in the space of
-        ``start, A start, A A start ...``. Those at both ends are close to eigenvalues
-        of the matrix, those in the middle need not be. Of an eigenvalue that occurs
-        several times only one is seen.
+        The eigenvalues of the matrix A restricted to the space that ``start``,
+        ``A start``, ``A A start`` ... span. Those at both ends are close to eigenvalues
+        of A, those in the middle need not be. An eigenvalue that occurs several times
+        appears once.
 
     Raises
     ------
     ValueError
-        ``iterations`` is less than 1, or ``start`` is zero or not a vector.
+        ``iterations`` is less than 1, or ``start`` is zero, not finite, or not a
+        vector.
 
     References
     ----------
@@ -94,7 +99,8 @@ def lanczos(
 
     Examples
     --------
-    >>> lanczos(lambda v: v * [3.0, 2.0, -1.0], [1.0, 1.0, 1.0], iterations=3).round(6).tolist()
+    >>> values = lanczos(lambda v: v * [3.0, 2.0, -1.0], [1.0, 1.0, 1.0], iterations=3)
+    >>> values.round(6).tolist()
     [3.0, 2.0, -1.0]
     """
     basis = [_unit(start, iterations)]
@@ -104,13 +110,12 @@ def lanczos(
         image = np.asarray(product(basis[-1]), dtype=np.float64)
         scale = float(np.linalg.norm(image))
         diagonal.append(float(basis[-1] @ image))
-        # Twice: once leaves so much rounding that eigenvalues would appear several
-        # times.
+        # Twice: after one pass rounding errors remain, and eigenvalues appear again.
         for _ in range(2):
             for known in basis:
                 image = image - (known @ image) * known
         length = float(np.linalg.norm(image))
-        if length <= 1e-12 * scale:  # the space is complete
+        if length <= 1e-12 * scale:  # the product adds no direction
             break
         beside.append(length)
         basis.append(image / length)
@@ -119,9 +124,8 @@ def lanczos(
     return np.asarray(np.linalg.eigvalsh(matrix)[::-1])
 
 
-def _unit(start: ArrayLike, iterations: int) -> Array:
-    if iterations < 1:
-        raise ValueError(f"iterations must be at least 1, got {iterations!r}")
+def _unit(start: ArrayLike, iterations: int) -> Float64Array:
+    check_at_least("iterations", iterations, 1)
     vector = np.asarray(start, dtype=np.float64)
     length = np.linalg.norm(vector)
     if vector.ndim != 1 or not 0 < length < np.inf:

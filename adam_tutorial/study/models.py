@@ -1,4 +1,4 @@
-"""The networks of the chapters, in PyTorch. Every ``forward`` returns logits, not probabilities."""
+"""Small networks in PyTorch. Each returns logits, not probabilities."""
 
 from __future__ import annotations
 
@@ -19,8 +19,8 @@ class DenseNet(nn.Sequential):
     Parameters
     ----------
     sizes : sequence of int
-        Width of the input, of each hidden layer, and of the output: ``(784, 64, 10)``
-        is the network of the chapter on images (50,890 parameters).
+        Widths of the input, of the hidden layers and of the output. The default has
+        50,890 parameters.
 
     Raises
     ------
@@ -51,7 +51,7 @@ class ImageCNN(nn.Sequential):
     classes : int
         Number of logits.
     dropout : float
-        Share of the inputs of each dense layer that is dropped in training.
+        Share of the inputs of each dense layer to drop in training.
 
     Notes
     -----
@@ -87,7 +87,7 @@ class ImageCNN(nn.Sequential):
 
 
 class TextCNN(nn.Module):
-    """Convolutions over time on word embeddings, the largest response of each, one linear layer.
+    """Convolutions over word embeddings, the maximum of each, and a linear layer.
 
     Parameters
     ----------
@@ -98,20 +98,19 @@ class TextCNN(nn.Module):
     filters : int
         Number of filters of each width.
     widths : sequence of int
-        How many words a filter sees at once.
+        Numbers of words that a filter sees at once.
     classes : int
         Number of logits.
     dropout : float
-        Share of the pooled features that is dropped in training.
+        Share of the pooled features to drop in training.
     embedding_scale : float
-        Standard deviation of the word vectors at the start. torch's own choice is 1;
-        small vectors leave room for what is learned, and the chapter on text shows the
-        difference.
+        Standard deviation of the word vectors before training. PyTorch's own is 1,
+        which is large beside what training adds.
 
     References
     ----------
     Kim (2014), "Convolutional Neural Networks for Sentence Classification", section 2
-    (its variant CNN-rand).
+    (the variant CNN-rand).
     """
 
     def __init__(
@@ -136,7 +135,7 @@ class TextCNN(nn.Module):
         self.output = nn.Linear(filters * len(widths), classes)
 
     def forward(self, tokens: Tensor) -> Tensor:
-        """Return logits, shape (batch, classes), for word numbers of shape (batch, length)."""
+        """Return logits (batch, classes) for word numbers (batch, length)."""
         real = (tokens != PAD).unsqueeze(1)
         embedded = self.embedding(tokens).transpose(1, 2)
         pooled = []

@@ -1,8 +1,8 @@
-"""Softmax regression and dense networks in NumPy, with their gradients worked out by hand.
+"""Softmax regression and dense networks in NumPy, with hand-derived gradients.
 
 Parameters are a list ``[W1, b1, W2, b2, ...]``: each ``W`` has shape (inputs, outputs),
-each ``b`` shape (outputs,). With one pair it is softmax regression, with more it is a
-network with ReLU between the layers.
+each ``b`` shape (outputs,). One pair is softmax regression; more are a network with
+ReLU between its layers.
 """
 
 from __future__ import annotations
@@ -13,6 +13,10 @@ from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
+
+from adam_tutorial._arguments import check_at_least, check_between, check_in
+from adam_tutorial._types import Float64Array
+from adam_tutorial.reference.walk import Rule
 
 __all__ = [
     "Step",
@@ -30,22 +34,20 @@ __all__ = [
     "unflatten",
 ]
 
-Array = NDArray[np.float64]
-
 
 class Step(NamedTuple):
-    """One step of :func:`train`: its loss, the gradient, and the parameters after the update.
+    """One step of :func:`train`.
 
-    ``loss`` is that of the step's examples before the update, ``gradient`` its gradient in one
-    vector, ``parameters`` a list of arrays as the network takes it.
+    ``loss`` is that of the step's examples before the update and ``gradient`` its
+    gradient, as one vector; ``parameters`` are those after the update, as a list.
     """
 
     loss: float
-    gradient: Array
-    parameters: list[Array]
+    gradient: Float64Array
+    parameters: list[Float64Array]
 
 
-def softmax(z: Array) -> Array:
+def softmax(z: Float64Array) -> Float64Array:
     """Turn rows of logits into rows of probabilities.
 
     Parameters
@@ -55,14 +57,14 @@ def softmax(z: Array) -> Array:
     Returns
     -------
     ndarray, shape (n, classes)
-        Positive, each row adds up to 1.
+        Positive; each row adds up to 1.
     """
     # Subtracting the largest logit changes nothing but keeps exp from overflowing.
     e = np.exp(z - z.max(axis=1, keepdims=True))
     return np.asarray(e / e.sum(axis=1, keepdims=True))
 
 
-def cross_entropy(z: Array, y: NDArray[np.int64]) -> float:
+def cross_entropy(z: Float64Array, y: NDArray[np.int64]) -> float:
     """Return the mean of ``-log softmax(z)[y]`` over the rows, in nats.
 
     Parameters
@@ -78,9 +80,9 @@ def cross_entropy(z: Array, y: NDArray[np.int64]) -> float:
 
 
 def expected_cross_entropy(
-    z: Array, y: NDArray[np.int64], wrong_labels: float
+    z: Float64Array, y: NDArray[np.int64], wrong_labels: float
 ) -> float:
-    """Return the mean cross-entropy over labels of which a share is replaced at random.
+    """Return the mean cross-entropy if a share of the labels is replaced at random.
 
     Parameters
     ----------
@@ -89,15 +91,15 @@ def expected_cross_entropy(
     y : ndarray of int, shape (n,)
         Right classes.
     wrong_labels : float
-        Share of the labels, in [0, 1], that a class drawn at random takes the place of.
-        The class may be the right one.
+        Share of the labels, in [0, 1], that are replaced by a class drawn at random,
+        which may be the right one.
 
     Raises
     ------
     ValueError
         ``wrong_labels`` is outside [0, 1].
     """
-    _check_share(wrong_labels)
+    check_in("[0, 1]", "wrong_labels", wrong_labels)
     any_class = np.mean(
         [cross_entropy(z, np.full(len(y), k)) for k in range(z.shape[1])]
     )
@@ -106,24 +108,24 @@ def expected_cross_entropy(
 
 def initialise(
     sizes: Sequence[int], generator: np.random.Generator, *, scale: float | None = None
-) -> list[Array]:
+) -> list[Float64Array]:
     """Draw weights at random; biases are zero.
 
     Parameters
     ----------
     sizes : sequence of int
-        Widths of the input, the hidden layers and the output.
+        Widths of the input, of the hidden layers and of the output.
     generator : numpy.random.Generator
         Source of the draws.
     scale : float, optional
-        Standard deviation of every weight. By default ``sqrt(2 / inputs)`` of the
-        layer, which keeps the size of the signal the same from layer to layer.
+        Standard deviation of every weight. The default is ``sqrt(2 / inputs)`` for each
+        layer, which keeps the size of the signal from layer to layer.
 
     References
     ----------
     He, Zhang, Ren, Sun (2015), "Delving Deep into Rectifiers", section 2.2.
     """
-    parameters: list[Array] = []
+    parameters: list[Float64Array] = []
     for inputs, outputs in pairwise(sizes):
         deviation = np.sqrt(2 / inputs) if scale is None else scale
         parameters += [
@@ -133,14 +135,14 @@ def initialise(
     return parameters
 
 
-def logits(parameters: Sequence[Array], x: Array) -> Array:
-    """Return the output of the network for inputs of shape (n, inputs), shape (n, classes)."""
+def logits(parameters: Sequence[Float64Array], x: Float64Array) -> Float64Array:
+    """Return logits of shape (n, classes) for inputs of shape (n, inputs)."""
     return _activations(parameters, x)[-1]
 
 
 def loss_and_gradient(
-    parameters: Sequence[Array], x: Array, y: NDArray[np.int64]
-) -> tuple[float, list[Array]]:
+    parameters: Sequence[Float64Array], x: Float64Array, y: NDArray[np.int64]
+) -> tuple[float, list[Float64Array]]:
     """Return the cross-entropy of the network and its gradient for every parameter.
 
     Parameters
@@ -163,7 +165,7 @@ def loss_and_gradient(
     error[np.arange(len(y)), y] -= 1
     error /= len(y)
 
-    gradient: list[Array] = []
+    gradient: list[Float64Array] = []
     for layer in range(len(parameters) - 2, -1, -2):
         a = activations[layer // 2]
         gradient = [a.T @ error, error.sum(axis=0), *gradient]
@@ -173,11 +175,11 @@ def loss_and_gradient(
 
 
 def hessian_vector_product(
-    parameters: Sequence[Array],
-    direction: Sequence[Array],
-    x: Array,
+    parameters: Sequence[Float64Array],
+    direction: Sequence[Float64Array],
+    x: Float64Array,
     y: NDArray[np.int64],
-) -> list[Array]:
+) -> list[Float64Array]:
     """Return the Hessian of the loss times a vector, without the Hessian.
 
     Parameters
@@ -190,29 +192,28 @@ def hessian_vector_product(
     Returns
     -------
     list of ndarray
-        How the gradient changes as the parameters move in the direction, per unit of
-        movement. Exact, unlike the difference of two gradients, which is wrong wherever
-        a ReLU switches between the two points.
+        The derivative of the gradient along the direction. It is exact, unlike the
+        difference of two gradients, which is wrong where a ReLU switches between the
+        two points.
 
     References
     ----------
     Pearlmutter (1994), "Fast Exact Multiplication by the Hessian".
     """
     activations = _activations(parameters, x)
-    # "moved_q" is the derivative of q along the direction. First forwards, layer by
-    # layer:
+    # "moved_q" is the derivative of q along the direction. First the forward pass:
     moved_a, moved_z = [np.zeros_like(x)], np.zeros(0)
     for layer in range(0, len(parameters), 2):
         a, w = activations[layer // 2], parameters[layer]
         moved_z = moved_a[-1] @ w + a @ direction[layer] + direction[layer + 1]
         moved_a.append(moved_z * (activations[layer // 2 + 1] > 0))
-    # Then backwards, as the gradient goes.
+    # Then the backward pass, as for the gradient.
     p = softmax(activations[-1])
     error = p.copy()
     error[np.arange(len(y)), y] -= 1
     error /= len(y)
     moved_error = p * (moved_z - (p * moved_z).sum(axis=1, keepdims=True)) / len(y)
-    result: list[Array] = []
+    result: list[Float64Array] = []
     for layer in range(len(parameters) - 2, -1, -2):
         a, moved = activations[layer // 2], moved_a[layer // 2]
         result = [moved.T @ error + a.T @ moved_error, moved_error.sum(axis=0), *result]
@@ -224,9 +225,9 @@ def hessian_vector_product(
 
 
 def train(
-    parameters: Sequence[Array],
-    rule: Callable[..., tuple[Any, NDArray[np.floating[Any]]]],
-    x: Array,
+    parameters: Sequence[Float64Array],
+    rule: Rule,
+    x: Float64Array,
     y: NDArray[np.int64],
     *,
     steps: int,
@@ -235,7 +236,7 @@ def train(
     wrong_labels: float = 0.0,
     **settings: Any,
 ) -> Iterator[Step]:
-    """Train a network with a rule of ``reference``, one step at a time.
+    """Train a network with a rule of ``reference``, step by step.
 
     Parameters
     ----------
@@ -249,42 +250,38 @@ def train(
     steps : int
         Number of steps.
     batch_size : int, optional
-        Examples in a step; all of them if left out. Every pass over the examples has a
-        new random order, and a last incomplete batch is left out.
+        Examples in a step; by default all of them. Each pass over the examples has a
+        new random order, and an incomplete last batch is left out.
     seed : int
         Seed of the order and of the wrong labels.
     wrong_labels : float
-        Share of the labels that is replaced by a random class, anew in every step.
+        Share of the labels to replace by a random class, drawn again for every step.
     **settings
         Passed on to the rule.
 
     Yields
     ------
     Step
-        Loss, gradient, and parameters after the update. The run ends early with the
+        Loss, gradient, and parameters after the update. The run ends early at the
         first loss that is not finite.
 
     Raises
     ------
     ValueError
-        ``steps`` is negative, ``batch_size`` is not between 1 and n, or ``wrong_labels`` is not
-        between 0 and 1.
+        ``steps`` is negative, ``batch_size`` is not between 1 and n, or
+        ``wrong_labels`` is outside [0, 1].
     """
-    _check_share(wrong_labels)
+    check_in("[0, 1]", "wrong_labels", wrong_labels)
     size = len(y) if batch_size is None else batch_size
-    if steps < 0:
-        raise ValueError(f"steps must not be negative, got {steps!r}")
-    if not 1 <= size <= len(y):
-        raise ValueError(
-            f"batch_size must be between 1 and {len(y)}, got {batch_size!r}"
-        )
+    check_at_least("steps", steps, 0)
+    check_between("batch_size", size, 1, len(y))
     return _steps(parameters, rule, x, y, steps, size, seed, wrong_labels, settings)
 
 
 def _steps(
-    parameters: Sequence[Array],
-    rule: Callable[..., tuple[Any, NDArray[np.floating[Any]]]],
-    x: Array,
+    parameters: Sequence[Float64Array],
+    rule: Rule,
+    x: Float64Array,
     y: NDArray[np.int64],
     steps: int,
     size: int,
@@ -308,8 +305,7 @@ def _steps(
             classes = len(pieces[-1])
             wrong = generator.random(size) < wrong_labels
             labels = np.where(wrong, generator.integers(0, classes, size), labels)
-        # A run whose learning rate is too large overflows; that is a result, not a
-        # mistake.
+        # If the learning rate is too large, the run overflows: a result, no mistake.
         with np.errstate(over="ignore", invalid="ignore"):
             loss, gradients = loss_and_gradient(pieces, inputs, labels)
             gradient = flatten(gradients)
@@ -320,19 +316,16 @@ def _steps(
             return
 
 
-def _check_share(wrong_labels: float) -> None:
-    if not 0 <= wrong_labels <= 1:
-        raise ValueError(f"wrong_labels must be in [0, 1], got {wrong_labels!r}")
-
-
-def accuracy(parameters: Sequence[Array], x: Array, y: NDArray[np.int64]) -> float:
+def accuracy(
+    parameters: Sequence[Float64Array], x: Float64Array, y: NDArray[np.int64]
+) -> float:
     """Return the share of rows whose largest logit is that of the right class."""
     return float(np.mean(logits(parameters, x).argmax(axis=1) == y))
 
 
 def finite_difference(
-    f: Callable[[Array], float], theta: Array, *, delta: float = 1e-5
-) -> Array:
+    f: Callable[[Float64Array], float], theta: Float64Array, *, delta: float = 1e-5
+) -> Float64Array:
     """Estimate the gradient of ``f`` by central differences, one coordinate at a time.
 
     Parameters
@@ -340,10 +333,10 @@ def finite_difference(
     f : function
         Takes an array of the shape of ``theta``, returns a number.
     theta : ndarray
-        Where the gradient is wanted.
+        Where to estimate the gradient.
     delta : float
-        Half the distance of the two points. The error is about ``delta**2`` of the
-        third derivative plus rounding of about ``1e-16 * |f| / delta``.
+        Half the distance between the two points. The error is about ``delta**2`` times
+        the third derivative, plus rounding of about ``1e-16 * |f| / delta``.
 
     Returns
     -------
@@ -358,13 +351,13 @@ def finite_difference(
     return estimate
 
 
-def flatten(parameters: Sequence[Array]) -> Array:
-    """Join all parameters in one vector, in order."""
+def flatten(parameters: Sequence[Float64Array]) -> Float64Array:
+    """Join all parameters into one vector, in order."""
     return np.concatenate([parameter.ravel() for parameter in parameters])
 
 
-def unflatten(theta: Array, like: Sequence[Array]) -> list[Array]:
-    """Cut a vector into arrays of the shapes of ``like``: the inverse of :func:`flatten`.
+def unflatten(theta: Float64Array, like: Sequence[Float64Array]) -> list[Float64Array]:
+    """Cut a vector into arrays of the shapes of ``like``; inverts :func:`flatten`.
 
     Raises
     ------
@@ -379,7 +372,9 @@ def unflatten(theta: Array, like: Sequence[Array]) -> list[Array]:
     return [piece.reshape(p.shape) for piece, p in zip(pieces, like, strict=True)]
 
 
-def _activations(parameters: Sequence[Array], x: Array) -> list[Array]:
+def _activations(
+    parameters: Sequence[Float64Array], x: Float64Array
+) -> list[Float64Array]:
     """Return the input of every layer, and the logits last."""
     activations = [x]
     for layer in range(0, len(parameters), 2):

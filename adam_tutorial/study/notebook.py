@@ -29,7 +29,7 @@ def source(thing: Callable[..., Any]) -> str:
     Raises
     ------
     TypeError, OSError
-        It has no Python source, or none that was saved in a file.
+        It has no Python source, or its source is not in a file.
     """
     text = textwrap.dedent(inspect.getsource(inspect.unwrap(thing)))
     lines = text.splitlines()
@@ -38,12 +38,12 @@ def source(thing: Callable[..., Any]) -> str:
         if (
             isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef)
             and ast.get_docstring(node)
-            and len(node.body) > 1  # a docstring alone is the body
+            and len(node.body) > 1  # a body needs a line: a lone docstring stays
         ):
             first = node.body[0]
             drop.update(range(first.lineno, (first.end_lineno or first.lineno) + 1))
             following = first.end_lineno or first.lineno
-            # The blank line that separates the docstring from the code goes with it.
+            # The blank line after the docstring goes too.
             if following < len(lines) and not lines[following].strip():
                 drop.add(following + 1)
     return "\n".join(
@@ -52,9 +52,9 @@ def source(thing: Callable[..., Any]) -> str:
 
 
 def show_source(thing: Callable[..., Any]) -> Markdown:
-    """Return the source of a function or class as something that a notebook shows highlighted.
+    """Return the source of a function or class, highlighted when a notebook shows it.
 
-    Needs IPython, which every notebook has.
+    It needs IPython, which every notebook has.
     """
     from IPython.display import Markdown
 
@@ -64,19 +64,19 @@ def show_source(thing: Callable[..., Any]) -> Markdown:
 def edited(
     function: Callable[..., Any], *changes: tuple[str, str]
 ) -> Callable[..., Any]:
-    """Return a function with other lines in it, and print these lines before and after.
+    """Return a copy of a function with changed lines, and print what changed.
 
     Parameters
     ----------
     function : function
-        It must not use names of a function around it.
+        It must not use variables of an enclosing function.
     *changes : pair of str
-        What stands in its source, exactly once, and what is to stand there.
+        A piece of its source that occurs exactly once, and its replacement.
 
     Raises
     ------
     ValueError
-        What is to be replaced is not there, or is there more than once.
+        The piece does not occur, or occurs more than once.
     TypeError, OSError
         As for :func:`source`.
 
@@ -91,14 +91,14 @@ def edited(
     for old, new in changes:
         if text.count(old) != 1:
             raise ValueError(
-                f"{old!r} must be in the source of {function.__name__} once, "
-                f"but is there {text.count(old)} times"
+                f"{old!r} must occur once in the source of {function.__name__}, "
+                f"but occurs {text.count(old)} times"
             )
         text = text.replace(old, new)
     for line in difflib.ndiff(before.splitlines(), text.splitlines()):
         if line[0] in "-+":
             print(line)
-    # Tracebacks, and an edit of what was edited, look for the source under this name.
+    # Tracebacks look for the source under this name, and so does a second edit.
     name = f"<edited {function.__name__} {next(_COUNTER)}>"
     linecache.cache[name] = (len(text), None, text.splitlines(keepends=True), name)
     namespace = dict(inspect.unwrap(function).__globals__)

@@ -1,30 +1,35 @@
-"""Functions with known minima and exact gradients, and sequences of losses, to watch a rule on."""
+"""Functions and sequences of losses to try a rule on, with exact gradients."""
 
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from dataclasses import dataclass, field
-from typing import Any
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
+
+from adam_tutorial._arguments import (
+    as_vector,
+    check_at_least,
+    check_in,
+    check_positive,
+    check_step,
+)
+from adam_tutorial._types import Float64Array
 
 __all__ = ["LinearLosses", "PeriodicLosses", "Quadratic", "RandomLosses", "Rosenbrock"]
-
-Array = NDArray[np.floating[Any]]
 
 
 @dataclass(frozen=True)
 class Quadratic:
-    """A valley ``0.5 * x @ H @ x`` in two dimensions, turned by an angle. The minimum is at 0.
+    """A valley ``0.5 * x @ H @ x`` in two dimensions, turned by an angle; minimum at 0.
 
     Parameters
     ----------
     curvatures : tuple of float
         The two eigenvalues of ``H``; both positive.
     angle : float
-        Angle in radians by which the axes of the valley are turned against the
-        coordinates.
+        Angle between the axes of the valley and the coordinates, in radians.
 
     Raises
     ------
@@ -34,8 +39,8 @@ class Quadratic:
 
     curvatures: tuple[float, float] = (1.0, 20.0)
     angle: float = 0.0
-    rotation: Array = field(init=False, repr=False, compare=False)
-    hessian: Array = field(init=False, repr=False, compare=False)
+    rotation: Float64Array = field(init=False, repr=False, compare=False)
+    hessian: Float64Array = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
         if not min(self.curvatures) > 0:
@@ -43,18 +48,18 @@ class Quadratic:
         cos, sin = np.cos(self.angle), np.sin(self.angle)
         rotation = np.array([[cos, -sin], [sin, cos]])
         hessian = rotation @ np.diag(self.curvatures) @ rotation.T
-        # The dataclass is frozen; these two are derived once, here.
+        # Derived once; a frozen dataclass can be set only like this.
         object.__setattr__(self, "rotation", rotation)
         object.__setattr__(self, "hessian", hessian)
 
-    def value(self, x: ArrayLike) -> Array:
+    def value(self, x: ArrayLike) -> Float64Array:
         """Return the height at points of shape (..., 2), shape (...)."""
         points = np.asarray(x, dtype=np.float64)
         return np.asarray(
             0.5 * np.einsum("...i,ij,...j->...", points, self.hessian, points)
         )
 
-    def gradient(self, x: ArrayLike) -> Array:
+    def gradient(self, x: ArrayLike) -> Float64Array:
         """Return the gradient at points of shape (..., 2), same shape."""
         return np.asarray(np.asarray(x, dtype=np.float64) @ self.hessian)
 
@@ -71,12 +76,12 @@ class Rosenbrock:
 
     b: float = 100.0
 
-    def value(self, x: ArrayLike) -> Array:
+    def value(self, x: ArrayLike) -> Float64Array:
         """Return the height at points of shape (..., 2), shape (...)."""
         first, second = np.moveaxis(np.asarray(x, dtype=np.float64), -1, 0)
         return np.asarray((1 - first) ** 2 + self.b * (second - first**2) ** 2)
 
-    def gradient(self, x: ArrayLike) -> Array:
+    def gradient(self, x: ArrayLike) -> Float64Array:
         """Return the gradient at points of shape (..., 2), same shape."""
         first, second = np.moveaxis(np.asarray(x, dtype=np.float64), -1, 0)
         bend = second - first**2
@@ -87,7 +92,7 @@ class Rosenbrock:
 
 @dataclass(frozen=True)
 class LinearLosses(ABC):
-    """Losses ``g_t * x`` on an interval, ``g_t`` either steep and rare or gentle and opposite.
+    """Losses ``g_t * x`` on an interval: few are steep, the others gentle and opposite.
 
     What :class:`PeriodicLosses` and :class:`RandomLosses` have in common.
     """
@@ -97,19 +102,16 @@ class LinearLosses(ABC):
     interval: tuple[float, float] = field(default=(-1.0, 1.0), kw_only=True)
 
     def __post_init__(self) -> None:
-        for name in ("steep", "gentle"):
-            if not 0 < getattr(self, name) < np.inf:
-                raise ValueError(
-                    f"{name} must be positive and finite, got {getattr(self, name)!r}; "
-                    "the sign of the gentle losses is built in"
-                )
+        # Both positive: the sign of the gentle losses is built in.
+        check_positive("steep", self.steep)
+        check_positive("gentle", self.gentle)
         if not self.interval[0] < self.interval[1]:
             raise ValueError(
                 f"interval must be (lowest, highest), got {self.interval!r}"
             )
 
     @abstractmethod
-    def gradients(self, steps: int) -> Array:
+    def gradients(self, steps: int) -> Float64Array:
         """Return the slopes of the first losses, shape (steps,)."""
 
     @property
@@ -118,11 +120,8 @@ class LinearLosses(ABC):
         """The slope of the average loss."""
 
     def gradient(self, t: int) -> float:
-        """Return the slope of loss number ``t``, counted from 1; it is the same everywhere."""
-        if t < 1:
-            raise ValueError(
-                f"t must be at least 1 (the first loss is t = 1), got {t!r}"
-            )
+        """Return the slope of loss ``t``, counted from 1; it does not depend on x."""
+        check_step(t)
         return float(self.gradients(t)[-1])
 
     @property
@@ -130,28 +129,26 @@ class LinearLosses(ABC):
         """The end of the interval at which the average loss is lowest."""
         return self.interval[0] if self.mean_gradient > 0 else self.interval[1]
 
-    def regret(self, points: ArrayLike) -> Array:
+    def regret(self, points: ArrayLike) -> Float64Array:
         """Return the regret after each loss.
 
         Parameters
         ----------
         points : array_like, shape (steps,)
-            Where the losses 1, 2, ... were paid.
+            Where the losses 1, 2, ... were incurred.
 
         Returns
         -------
         ndarray, shape (steps,)
-            What was paid up to there, minus what the best single point, chosen
-            afterwards, would have paid.
+            The sum of the losses so far, minus that of the best single point, chosen in
+            hindsight.
 
         Raises
         ------
         ValueError
-            The points have not one dimension, or one is outside the interval.
+            The points do not have one dimension, or one is outside the interval.
         """
-        x = np.asarray(points, dtype=np.float64)
-        if x.ndim != 1:
-            raise ValueError(f"points must have shape (steps,), got {x.shape}")
+        x = as_vector("points", points)
         low, high = self.interval
         if not np.all((low <= x) & (x <= high)):
             raise ValueError(f"points must be in the interval {self.interval!r}")
@@ -162,14 +159,14 @@ class LinearLosses(ABC):
 
 @dataclass(frozen=True)
 class PeriodicLosses(LinearLosses):
-    """Losses ``steep * x`` at the first step of every period, ``-gentle * x`` at the others.
+    """Losses ``steep * x`` at the first step of a period, ``-gentle * x`` at others.
 
     Parameters
     ----------
     steep, gentle : float
         Both positive.
     period : int
-        From one steep loss to the next.
+        Number of steps from one steep loss to the next.
     interval : tuple of float
         Lowest and highest point allowed.
 
@@ -200,10 +197,9 @@ class PeriodicLosses(LinearLosses):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        if self.period < 2:
-            raise ValueError(f"period must be at least 2, got {self.period!r}")
+        check_at_least("period", self.period, 2)
 
-    def gradients(self, steps: int) -> Array:
+    def gradients(self, steps: int) -> Float64Array:
         """Return the slopes of the first losses, shape (steps,)."""
         g = np.full(steps, -float(self.gentle))
         g[:: self.period] = self.steep
@@ -217,24 +213,24 @@ class PeriodicLosses(LinearLosses):
 
 @dataclass(frozen=True)
 class RandomLosses(LinearLosses):
-    """Losses ``steep * x`` with a small probability, ``-gentle * x`` otherwise, independently.
+    """Independent losses: ``steep * x`` with a probability, ``-gentle * x`` otherwise.
 
     Parameters
     ----------
     steep, gentle : float
         Both positive.
     probability : float
-        Of a steep loss, between 0 and 1.
+        Probability of a steep loss, in (0, 1).
     seed : int
-        Of the draws; the first losses of a longer sequence are the same.
+        Seed of the draws. A longer sequence begins with the same losses.
     interval : tuple of float
         Lowest and highest point allowed.
 
     Raises
     ------
     ValueError
-        A slope is not positive, the probability is not between 0 and 1, or the interval
-        is empty.
+        A slope is not positive, the probability is not in (0, 1), or the interval is
+        empty.
 
     References
     ----------
@@ -254,12 +250,9 @@ class RandomLosses(LinearLosses):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        if not 0 < self.probability < 1:
-            raise ValueError(
-                f"probability must be between 0 and 1, got {self.probability!r}"
-            )
+        check_in("(0, 1)", "probability", self.probability)
 
-    def gradients(self, steps: int) -> Array:
+    def gradients(self, steps: int) -> Float64Array:
         """Return the slopes of the first losses, shape (steps,)."""
         rare = np.random.default_rng(self.seed).random(steps) < self.probability
         return np.where(rare, float(self.steep), -float(self.gentle))

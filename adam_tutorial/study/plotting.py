@@ -1,8 +1,7 @@
-"""One style for every figure: the same colour means the same optimizer in the whole book.
+"""One style for all figures: a colour always means the same optimizer.
 
-Figures are drawn in the light colours. :data:`DARK` says which colour takes the place
-of each in a dark theme; whoever shows an SVG on a dark page can replace them one by
-one.
+Figures are drawn in light colours. :data:`DARK` gives the colour that replaces each of
+them in a dark theme, so an SVG can be adapted by replacing strings.
 """
 
 from __future__ import annotations
@@ -20,6 +19,7 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 from numpy.typing import ArrayLike, NDArray
 
+from adam_tutorial._types import Array
 from adam_tutorial.study.objectives import Quadratic, Rosenbrock
 
 __all__ = [
@@ -30,6 +30,7 @@ __all__ = [
     "label_lines",
     "paths",
     "style_of",
+    "title_panels",
     "use_style",
 ]
 
@@ -42,8 +43,8 @@ BLUE, ORANGE, TEAL, PURPLE, OCHRE = (
     "#8a6d00",
 )
 
-# The names of the optimizers, and what else a line may stand for. The dash pattern says
-# the same as the colour, for readers who do not see the difference and for print.
+# The dash pattern says the same as the colour, for print and for readers who cannot
+# tell the colours apart.
 STYLES: dict[str, dict[str, Any]] = {
     "Adam": {"color": BLUE, "linestyle": "-"},
     "SGD": {"color": ORANGE, "linestyle": (0, (6, 2))},
@@ -53,7 +54,7 @@ STYLES: dict[str, dict[str, Any]] = {
     "AdaGrad": {"color": PURPLE, "linestyle": (0, (1, 1.2))},
     "RMSProp": {"color": OCHRE, "linestyle": (0, (3, 1.2))},
     "without bias correction": {"color": PURPLE, "linestyle": (0, (5, 1, 1, 1))},
-    # Lines that stand for no optimizer.
+    # Lines that are not optimizers.
     "first": {"color": OCHRE, "linestyle": (0, (3, 1.2))},
     "second": {"color": TEAL, "linestyle": "-"},
     "third": {"color": PURPLE, "linestyle": (0, (6, 2))},
@@ -76,9 +77,9 @@ _FORMAT_VARIABLE = "ADAM_TUTORIAL_FIGURES"
 
 
 def use_style() -> None:
-    """Set the style of all figures that follow.
+    """Set the style of all figures drawn from now on.
 
-    In a notebook, figures become PNG images, or SVG where the environment variable
+    In a notebook, figures become PNG images, or SVG images if the environment variable
     ``ADAM_TUTORIAL_FIGURES`` is ``svg``.
     """
     plt.rcParams.update(
@@ -97,6 +98,8 @@ def use_style() -> None:
             "axes.titlelocation": "left",
             "axes.titlepad": 10,
             "axes.labelsize": 10,
+            "figure.titlesize": 11,
+            "figure.titleweight": "bold",
             "axes.spines.top": False,
             "axes.spines.right": False,
             "axes.grid": True,
@@ -115,13 +118,12 @@ def use_style() -> None:
             "ytick.labelcolor": INK,
             "xtick.labelsize": 9,
             "ytick.labelsize": 9,
-            # The same figure gives the same bytes: a rebuilt page shows what changed,
-            # no more.
+            # The same figure gives the same bytes, so a rebuilt page differs only where
+            # something has changed.
             "svg.hashsalt": "adam_tutorial",
         }
     )
-    # Without IPython there is nothing to tell, and importing it here would be slow for
-    # scripts.
+    # A script has no notebook to set up, and importing IPython would slow it down.
     if "IPython" in sys.modules and sys.modules["IPython"].get_ipython() is not None:
         from matplotlib_inline.backend_inline import set_matplotlib_formats
 
@@ -132,12 +134,12 @@ def use_style() -> None:
 
 
 def style_of(name: str) -> dict[str, Any]:
-    """Return the colour and dash pattern of an optimizer, as keyword arguments for ``plot``.
+    """Return colour and dash pattern of an optimizer, as keyword arguments of ``plot``.
 
     Raises
     ------
     KeyError
-        The name has no style; the message lists those that have.
+        The name has no style; the message lists those that do.
     """
     if name not in STYLES:
         raise KeyError(f"no style for {name!r}; there is one for {', '.join(STYLES)}")
@@ -147,7 +149,7 @@ def style_of(name: str) -> dict[str, Any]:
 def band(
     axes: Axes, x: ArrayLike, curves: ArrayLike, name: str, *, label: str | None = None
 ) -> None:
-    """Draw the mean of several curves and the range between the smallest and the largest.
+    """Draw the mean of several curves, and a band from the lowest to the highest.
 
     Parameters
     ----------
@@ -155,9 +157,9 @@ def band(
     x : array_like, shape (points,)
     curves : array_like, shape (seeds, points)
     name : str
-        An optimizer; gives the colour and the label.
+        An optimizer; sets the colour and the label.
     label : str, optional
-        Another label.
+        Replaces the label.
     """
     values = np.asarray(curves, dtype=np.float64)
     style = style_of(name)
@@ -167,28 +169,33 @@ def band(
 
 
 def label_lines(axes: Axes) -> None:
-    """Put a legend outside, on the right, where it hides nothing."""
+    """Put a legend to the right of the axes, where it hides nothing."""
     axes.legend(loc="center left", bbox_to_anchor=(1.01, 0.5))
+
+
+def title_panels(figure: Figure, title: str) -> None:
+    """Put one title over all panels, in the place and the style of a panel's title."""
+    figure.suptitle(title, x=0.01, ha="left")
 
 
 def paths(
     axes: Axes,
     objective: Quadratic | Rosenbrock,
-    points: Mapping[str, NDArray[np.floating[Any]]],
+    points: Mapping[str, Array],
     *,
     x_range: tuple[float, float],
     y_range: tuple[float, float],
 ) -> None:
-    """Draw level lines of a function of two variables and the paths of optimizers on it.
+    """Draw level lines of a function of two variables, and the paths of optimizers.
 
     Parameters
     ----------
     axes : Axes
     objective : Quadratic or Rosenbrock
     points : dict of str to ndarray, shape (steps + 1, 2)
-        For each optimizer, the places it visited.
+        For each optimizer, the points it visited.
     x_range, y_range : tuple of float
-        What is shown.
+        Limits of the axes.
     """
     x, y = np.meshgrid(np.linspace(*x_range, 241), np.linspace(*y_range, 241))
     height = objective.value(np.stack([x, y], axis=-1))
@@ -206,13 +213,13 @@ def paths(
 def image_grid(
     images: NDArray[Any], titles: Sequence[str], *, columns: int = 8, size: float = 0.9
 ) -> Figure:
-    """Draw small grey-level images in rows, dark ink on light, each with a title.
+    """Draw small grey-level images in rows, dark on light, each with a title.
 
     Parameters
     ----------
     images : ndarray, shape (n, height, width)
     titles : sequence of str
-        One per image.
+        One for each image.
     columns : int
         Images in a row.
     size : float
@@ -243,7 +250,7 @@ def confusion_matrix(counts: ArrayLike, classes: Sequence[str]) -> Figure:
     Parameters
     ----------
     counts : array_like of int, shape (classes, classes)
-        Rows are the right classes, columns the predicted ones.
+        Rows are the true classes, columns the predicted ones.
     classes : sequence of str
         Their names.
     """
@@ -270,7 +277,7 @@ def confusion_matrix(counts: ArrayLike, classes: Sequence[str]) -> Figure:
         xlim=(-0.5, len(table) - 0.5),
         ylim=(len(table) - 0.5, -0.5),
         xlabel="predicted class",
-        ylabel="right class",
+        ylabel="true class",
         aspect="equal",
     )
     for axis in (axes.xaxis, axes.yaxis):

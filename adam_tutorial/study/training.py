@@ -1,4 +1,4 @@
-"""A training loop with what every chapter needs and nothing that only one needs."""
+"""A plain training loop for classifiers, and their evaluation."""
 
 from __future__ import annotations
 
@@ -13,6 +13,8 @@ from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LRScheduler
 from tqdm import tqdm
 
+from adam_tutorial._arguments import check_at_least
+
 __all__ = ["Evaluation", "History", "evaluate", "fit"]
 
 Examples = tuple[Tensor, Tensor]
@@ -20,7 +22,7 @@ Examples = tuple[Tensor, Tensor]
 
 @dataclass(frozen=True)
 class Evaluation:
-    """What a model does on a set of examples.
+    """How well a model does on a set of examples.
 
     Attributes
     ----------
@@ -44,11 +46,11 @@ class History:
     Attributes
     ----------
     step_losses : list of float
-        Loss of each mini-batch before its step.
+        Loss of each mini-batch, before its step.
     train_losses : list of float
-        Mean of the step losses of each epoch.
+        For each epoch, the mean of its step losses.
     validations : list of Evaluation
-        One per epoch, empty without validation examples.
+        One for each epoch; empty if there are no validation examples.
     """
 
     step_losses: list[float] = field(default_factory=list)
@@ -76,19 +78,19 @@ def fit(
     Parameters
     ----------
     model : Module
-        Takes a batch of inputs, returns logits of shape (batch, classes). Changed in
-        place.
+        Takes a batch of inputs, returns logits of shape (batch, classes). It is
+        changed in place.
     optimizer : Optimizer
         Holds the model's parameters.
     train : pair of Tensor
         Inputs of shape (n, ...) and labels of shape (n,).
     epochs, batch_size : int
-        Every epoch visits the examples once in a new random order; a last incomplete
+        Each epoch visits the examples once, in a new random order; an incomplete last
         batch is left out.
     seed : int
         Seed of the order and of ``transform``. Dropout uses torch's global generator.
     transform : function, optional
-        Applied to each batch of inputs, with a random generator: augmentation.
+        Augmentation: takes a batch of inputs and a random generator, returns a batch.
     scheduler : LRScheduler, optional
         Stepped after every optimizer step.
     validation : pair of Tensor, optional
@@ -96,7 +98,7 @@ def fit(
     on_epoch : function, optional
         Called after each epoch with its number (from 1) and the history so far.
     max_steps : int, optional
-        Stop after this many steps: the beginning of a long run, exactly.
+        Stop after this many steps, exactly on the path of the full run.
     progress : bool, optional
         Show a progress bar; by default only when standard error is a terminal.
 
@@ -113,8 +115,8 @@ def fit(
     inputs, labels = train
     counts = {"epochs": epochs, "batch_size": batch_size, "max_steps": max_steps}
     for name, count in counts.items():
-        if count is not None and count < 1:
-            raise ValueError(f"{name} must be at least 1, got {count!r}")
+        if count is not None:
+            check_at_least(name, count, 1)
     if len(inputs) != len(labels):
         raise ValueError(f"train has {len(inputs)} inputs but {len(labels)} labels")
     if batch_size > len(labels):
@@ -146,7 +148,7 @@ def fit(
                 if len(history.step_losses) == total:
                     break
             if len(history.step_losses) < epoch * batches:
-                break  # stopped within the epoch, which then has no mean
+                break  # stopped within an epoch, which has no mean then
             recent = history.step_losses[-batches:]
             history.train_losses.append(sum(recent) / batches)
             if validation is not None:
@@ -162,7 +164,7 @@ def fit(
 def evaluate(
     model: nn.Module, examples: Examples, *, batch_size: int = 500
 ) -> Evaluation:
-    """Measure loss and accuracy with dropout off, and leave the model in the mode it was in.
+    """Measure loss and accuracy in evaluation mode; the model's own mode is restored.
 
     Parameters
     ----------
@@ -180,10 +182,8 @@ def evaluate(
     """
     inputs, labels = examples
     if len(labels) == 0:
-        raise ValueError(
-            "examples must not be empty: the mean of nothing is not defined"
-        )
-    # Module by module: a part that was frozen in evaluation mode stays so.
+        raise ValueError("examples must not be empty: there is no mean of nothing")
+    # Module by module, so that a frozen part stays in evaluation mode.
     modes = {module: module.training for module in model.modules()}
     model.eval()
     try:

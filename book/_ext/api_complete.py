@@ -1,4 +1,4 @@
-"""Keep the pages of the API complete: every public name is on one, and every name there exists.
+"""Keep the API pages complete: all public names are on them, and no others.
 
 Public is what a module lists in ``__all__``. A module counts if it lies directly in the
 package, or in a folder of it that passes no names on, and has no leading underscore.

@@ -1,16 +1,16 @@
-"""Place an explorable: a figure that a script animates, and a picture without it.
+"""Place an explorable: a figure that a script brings to life; a picture without it.
 
 ::
 
     ```{explorable} moments
-    :alt: what is seen on the picture
+    :alt: what the picture shows
 
     The caption.
     ```
 
-The picture is ``_static/explorables/moments.svg``, drawn in the light colours of the
-book; its dark copy is made here. ``_static/explorables/moments.mjs`` is loaded when the
-reader comes near.
+The picture is ``_static/explorables/moments.svg``, drawn by ``make stills`` in the
+light colours of the book; its dark copy is made here. The script
+``_static/explorables/moments.mjs`` is loaded when the reader comes near.
 """
 
 from __future__ import annotations
@@ -48,12 +48,12 @@ class Explorable(SphinxDirective):
                 raise self.error(f"the explorable {name!r} needs {FOLDER}/{needed}")
         if len(self.options.get("alt", "")) < 20:
             raise self.error(
-                f"the explorable {name!r} needs :alt:, what is seen on its picture"
+                f"the explorable {name!r} needs :alt:, what its picture shows"
             )
         try:
             settings = json.loads(self.options.get("settings", "{}"))
         except json.JSONDecodeError as error:
-            raise self.error(f"settings of {name!r} are no JSON: {error}") from error
+            raise self.error(f"settings of {name!r} are not JSON: {error}") from error
         self.env.metadata[self.env.docname]["explorables"] = "yes"
         light = folder / f"{name}.svg"
         dark = Path(self.env.srcdir, "_build/explorables", f"{name}.dark.svg")
@@ -93,7 +93,7 @@ def load_scripts(
     _context: dict[str, Any],
     _doctree: object,
 ) -> None:
-    """Load starter and style sheet on pages with an explorable, and on no others."""
+    """Load the starter and the style sheet only on pages that have an explorable."""
     if app.env.metadata.get(pagename, {}).get("explorables"):
         app.add_js_file("explorables/load.mjs", type="module")
         app.add_css_file("explorables/explorables.css")

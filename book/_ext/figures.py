@@ -1,8 +1,8 @@
 """Show every SVG figure of a notebook in the colours of the theme, light or dark.
 
-The notebook draws it once, in the light colours of :mod:`adam_tutorial.study.plotting`.
-Here a second file is made in which each light colour is replaced by its dark partner,
-and the page gets both; the theme hides one of them.
+A notebook draws it once, in the light colours of :mod:`adam_tutorial.study.plotting`.
+A second file is made here, in which each light colour is replaced by its dark partner.
+The page gets both, and the theme hides one of them.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from sphinx.application import Sphinx
 
 from adam_tutorial.study.plotting import DARK
 
-# Figures with two panels; on a phone they get more width than others, and scroll.
+# Wider figures have two panels. On a phone they keep more of their width, and scroll.
 WIDE_POINTS = 520
 
 _COLOUR = re.compile("|".join(map(re.escape, DARK)), re.IGNORECASE)
@@ -55,7 +55,6 @@ def add_dark_figures(app: Sphinx, doctree: nodes.document) -> None:
 
 def setup(app: Sphinx) -> dict[str, bool]:
     """Register with Sphinx."""
-    # Before Sphinx collects the images (priority 500), so that it collects the copies
-    # too.
+    # Before Sphinx collects the images (priority 500): it must collect the copies too.
     app.connect("doctree-read", add_dark_figures, priority=100)
     return {"parallel_read_safe": True, "parallel_write_safe": True}

@@ -1,6 +1,6 @@
-"""What every page loads comes from the site itself: math, fonts, nothing unused.
+"""Serve what the pages load from the site itself, and nothing that they do not use.
 
-KaTeX's style sheet and the text fonts lie in ``.venv/web/node_modules``, where ``make``
+KaTeX's style sheet and the text fonts are in ``.venv/web/node_modules``, where ``make``
 puts them. They are copied into the site's ``_static``; the style sheets ask for the
 woff2 files only.
 """
@@ -26,9 +26,9 @@ def start_formula_server(
 ) -> tuple[subprocess.Popen[bytes], socket.socket]:
     """Start the node process that renders formulas, and connect to its unix socket.
 
-    The library connects as soon as the socket's file is there, which is now and then
-    before the server listens, and the build dies. (Its network variant tries again, but
-    waits 40 ms for each formula, because of the way small packets are sent.)
+    The library connects as soon as the socket's file exists. Now and then that is
+    before the server listens, and the build fails. (Its network variant tries again,
+    but waits 40 ms for each formula, because of how small packets are sent.)
     """
     address = folder / "katex.sock"
     command = katex.KaTeXServer.build_command(socket=address)
@@ -72,7 +72,7 @@ UNUSED_IN_PAGE = re.compile(
     re.DOTALL,
 )
 # What a screen reader would stumble over: a role that was withdrawn from the standard,
-# and a label that says something else than the words one sees.
+# and a label that differs from the visible text.
 REPLACED_IN_PAGE = {
     ' role="doc-biblioentry"': ' role="listitem"',
     '<summary aria-label="Toggle hidden content">': "<summary>",
@@ -90,7 +90,7 @@ def node_modules(srcdir: Path) -> Path:
 
 
 def copy_assets(app: Sphinx, config: Config) -> None:
-    """Put KaTeX's style sheet and the fonts into a folder on the static path."""
+    """Copy KaTeX's style sheet and the fonts to a folder on the static path."""
     modules = node_modules(Path(app.srcdir))
     if not modules.is_dir():
         raise ExtensionError(
@@ -102,8 +102,7 @@ def copy_assets(app: Sphinx, config: Config) -> None:
     fonts.mkdir(parents=True)
 
     style = (modules / "katex/dist/katex.min.css").read_text(encoding="utf-8")
-    # Browsers that know neither woff2 nor this site exist no more; the other formats
-    # are not kept.
+    # All browsers of today know woff2; the other formats are not copied.
     style = re.sub(r',url\(fonts/[^)]*\.(?:woff|ttf)\) format\("[a-z]*"\)', "", style)
     (assets / "katex/katex.min.css").write_text(style, encoding="utf-8")
     for font in sorted((modules / "katex/dist/fonts").glob("*.woff2")):
@@ -146,7 +145,7 @@ def use_execution_cache(_app: Sphinx, config: Config) -> None:
 
 
 def slim_pages(app: Sphinx, exception: Exception | None) -> None:
-    """Take out of every page what the site does not use."""
+    """Remove from every page what the site does not use."""
     if exception or app.builder.format != "html":
         return
     out = Path(app.outdir)

@@ -1,4 +1,4 @@
-"""The numbers of the explorable ``moments``, and what the chapter says of them."""
+"""The numbers of the explorable ``moments``, and what the page says it shows."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The playground's numbers are those of the reference, on every surface, for every optimizer."""
+"""The playground computes what the reference does: every surface, every optimizer."""
 
 from __future__ import annotations
 
@@ -102,7 +102,7 @@ IN_PROPORTION = ("sgd", "momentum", "nesterov", "radam")
 def random_settings(
     rng: np.random.Generator, kind: str, fields: list[dict[str, Any]]
 ) -> dict[str, Any]:
-    """Draw each setting within its slider; small learning rates, so that all stays on the map."""
+    """Draw each setting within its slider; small learning rates keep to the map."""
     shift = 2 if kind in IN_PROPORTION else 0
     drawn: dict[str, Any] = {}
     for field in fields:
@@ -125,9 +125,9 @@ def test_paths_are_those_of_the_reference(browser: Browser, site: str) -> None:
     page.goto(site + "book/index.html")
     fields = page.evaluate(
         """async (site) => {
-            const { OPTIMIZERS } = await import(site); return
-            Object.fromEntries(Object.entries(OPTIMIZERS).map(([k, o]) => [k,
-            o.fields]));
+            const { OPTIMIZERS } = await import(site);
+            const pairs = Object.entries(OPTIMIZERS);
+            return Object.fromEntries(pairs.map(([k, o]) => [k, o.fields]));
         }""",
         site + MODULE,
     )
@@ -141,11 +141,13 @@ def test_paths_are_those_of_the_reference(browser: Browser, site: str) -> None:
             cases.append((surface, kind, start, settings, rng.uniform(0, math.pi / 2)))
     found = page.evaluate(
         """async ([site, cases]) => {
-            const { compute, noise } = await import(site); const runs =
-            cases.map(([surface, kind, start, settings, angle]) => compute({
-                surface, start, angle, steps: 40, seed: 3, formula: "sin(2x) y + x^2/4 +
-                exp(-y)", optimizers: [{ kind, ...settings }],
-            })[0]);
+            const { compute, noise } = await import(site);
+            const formula = "sin(2x) y + x^2/4 + exp(-y)";
+            const runs = cases.map(([surface, kind, start, settings, angle]) => {
+                const optimizers = [{ kind, ...settings }];
+                const shared = { angle, steps: 40, seed: 3, formula };
+                return compute({ surface, start, optimizers, ...shared })[0];
+            });
             return [runs, noise(3, 40)];
         }""",
         [site + MODULE, cases],

@@ -96,7 +96,7 @@ def near(expected: Any) -> Any:
 def check_line(
     line: dict[str, list[float]], values: NDArray[np.floating[Any]], period: int
 ) -> None:
-    """Each point is one of the run, or an average over whole periods with this middle."""
+    """Assert that each point is one of the run, or the mean of whole periods."""
     t, y = np.array(line["t"]), np.array(line["y"])
     assert np.all(np.diff(t) > 0)
     total = np.concatenate([[0.0], np.cumsum(values)])

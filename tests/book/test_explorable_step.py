@@ -1,4 +1,4 @@
-"""The numbers of the explorable ``step`` are those of the reference and of the theory."""
+"""The explorable ``step`` computes what the reference and the theory do."""
 
 from __future__ import annotations
 

@@ -228,7 +228,10 @@ def test_the_address_brings_the_same_view_back(
 def test_nonsense_in_the_address_is_left_out(
     browser: Browser, site: str, address: str, name: str
 ) -> None:
-    nonsense = "a:<b>,beta1:7,b1:7,b2:x,t:-3,lr:-1,eps:NaN,n:1e9,s:constructor,o:__proto__~lr=9,:,%"
+    nonsense = (
+        "a:<b>,beta1:7,b1:7,b2:x,t:-3,lr:-1,eps:NaN,n:1e9,s:constructor,"
+        "o:__proto__~lr=9,:,%"
+    )
     opened = Visit(browser, site, f"{address}?{name}={nonsense}", "light", 1280)
     assert state(ready(opened.page, name))
     assert opened.messages == []

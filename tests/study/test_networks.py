@@ -413,7 +413,7 @@ def test_share_of_wrong_labels_outside_zero_to_one_is_refused(share: float) -> N
 
 def test_bad_numbers_of_steps_and_sizes_of_batches_are_refused_at_once() -> None:
     parameters, x, y = problem((5, 3))
-    with pytest.raises(ValueError, match="steps must not be negative, got -1"):
+    with pytest.raises(ValueError, match="steps must be at least 0, got -1"):
         train(parameters, gradient_descent, x, y, steps=-1)
     for size in (0, 12):
         with pytest.raises(

@@ -163,6 +163,6 @@ def test_edited_decorated_function_is_decorated() -> None:
 @pytest.mark.parametrize(("old", "times"), [("y", 0), ("x", 2)])
 def test_edit_that_does_not_fit_once_is_refused(old: str, times: int) -> None:
     with pytest.raises(
-        ValueError, match=f"source of bare once, but is there {times} times"
+        ValueError, match=f"once in the source of bare, but occurs {times} times"
     ):
         notebook.edited(bare, (old, "z"))

@@ -15,6 +15,7 @@ from matplotlib import colors
 from matplotlib.axes import Axes
 from matplotlib.contour import ContourSet
 from matplotlib.patches import Rectangle
+from matplotlib.text import Text
 from matplotlib_inline import backend_inline
 
 from adam_tutorial.study.objectives import Quadratic
@@ -33,6 +34,7 @@ from adam_tutorial.study.plotting import (
     label_lines,
     paths,
     style_of,
+    title_panels,
     use_style,
 )
 
@@ -268,7 +270,7 @@ def test_confusion_matrix_writes_every_count_that_is_not_zero() -> None:
     (axes,) = figure.axes
     found = {text.get_position(): text.get_text() for text in axes.texts}
     assert found == {(0, 0): "5", (1, 0): "1", (1, 1): "7", (0, 2): "2", (2, 2): "9"}
-    assert (axes.get_xlabel(), axes.get_ylabel()) == ("predicted class", "right class")
+    assert (axes.get_xlabel(), axes.get_ylabel()) == ("predicted class", "true class")
     assert (axes.get_xlim(), axes.get_ylim()) == ((-0.5, 2.5), (2.5, -0.5))
     figure.draw_without_rendering()
     for axis in (axes.xaxis, axes.yaxis):
@@ -301,3 +303,16 @@ def test_confusion_matrix_without_mistakes_is_drawn() -> None:
 def test_image_without_a_title_is_refused_rather_than_left_out() -> None:
     with pytest.raises(ValueError, match="there are 3 images but 2 titles"):
         image_grid(np.zeros((3, 4, 4)), ["a", "b"])
+
+
+def test_title_over_panels_looks_like_the_title_of_a_panel() -> None:
+    use_style()
+    figure, panels = plt.subplots(1, 2)
+    panels[0].set_title("one panel")
+    title_panels(figure, "Which one?")
+    above, single = (
+        next(text for text in figure.findobj(Text) if text.get_text() == words)
+        for words in ("Which one?", "one panel")
+    )
+    for look in ("horizontalalignment", "fontsize", "fontweight", "color"):
+        assert plt.getp(above, look) == plt.getp(single, look)

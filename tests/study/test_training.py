@@ -13,28 +13,11 @@ from torch.optim import SGD, Optimizer
 from torch.optim.lr_scheduler import CosineAnnealingLR, StepLR
 
 from adam_tutorial.optim import Adam
-from adam_tutorial.study.models import DenseNet
-from adam_tutorial.study.training import Examples, History, evaluate, fit
+from adam_tutorial.study.training import History, evaluate
+
+from .toys import examples, fit_toy, new_model, weights
 
 pytestmark = pytest.mark.usefixtures("float64")
-
-
-def examples(count: int = 23) -> Examples:
-    """Points in the plane, each with its own number as a third input, in three classes."""
-    generator = torch.Generator().manual_seed(0)
-    points = torch.randn(count, 2, generator=generator, dtype=torch.float64)
-    labels = (points[:, 0] > 0).long() + (points[:, 1] > 0).long()
-    return (
-        torch.cat([points, torch.arange(float(count)).unsqueeze(1) / count], dim=1),
-        labels,
-    )
-
-
-def new_model(dropout: float = 0.0) -> nn.Sequential:
-    torch.manual_seed(1)
-    return nn.Sequential(
-        nn.Linear(3, 16), nn.ReLU(), nn.Dropout(dropout), nn.Linear(16, 3)
-    )
 
 
 def jitter(batch: Tensor, generator: torch.Generator) -> Tensor:
@@ -56,10 +39,6 @@ class Recorder:
         return batch
 
 
-def weights(model: nn.Module) -> Tensor:
-    return torch.cat([parameter.detach().flatten() for parameter in model.parameters()])
-
-
 def run(
     seed: int = 5, *, dropout: float = 0.3, **keywords: Any
 ) -> tuple[nn.Module, History]:
@@ -68,15 +47,7 @@ def run(
     keywords.setdefault("epochs", 4)
     keywords.setdefault("transform", jitter)
     scheduler = CosineAnnealingLR(optimizer, T_max=20)
-    history = fit(
-        model,
-        optimizer,
-        examples(),
-        batch_size=5,
-        seed=seed,
-        scheduler=scheduler,
-        **keywords,
-    )
+    history = fit_toy(model, optimizer, seed=seed, scheduler=scheduler, **keywords)
     return model, history
 
 
@@ -86,7 +57,7 @@ def run(
 def test_fit_is_the_loop_written_by_hand() -> None:
     inputs, labels = examples()
     model = new_model()
-    history = fit(
+    history = fit_toy(
         model,
         SGD(model.parameters(), lr=0.1),
         (inputs, labels),
@@ -117,14 +88,7 @@ def test_fit_is_the_loop_written_by_hand() -> None:
 def test_fit_lowers_the_loss() -> None:
     model = new_model()
     before = evaluate(model, examples())
-    fit(
-        model,
-        Adam(model.parameters(), lr=0.03),
-        examples(),
-        epochs=40,
-        batch_size=5,
-        seed=0,
-    )
+    fit_toy(model, Adam(model.parameters(), lr=0.03), epochs=40)
     after = evaluate(model, examples())
     assert after.loss < 0.3 * before.loss
     assert after.accuracy > 0.9
@@ -156,15 +120,8 @@ def test_max_steps_gives_the_beginning_of_the_long_run_exactly(steps: int) -> No
     model = new_model(0.3)
     optimizer = Spy(model.parameters(), lr=0.01)
     scheduler = CosineAnnealingLR(optimizer, T_max=20)
-    long = fit(
-        model,
-        optimizer,
-        examples(),
-        epochs=4,
-        batch_size=5,
-        seed=5,
-        transform=jitter,
-        scheduler=scheduler,
+    long = fit_toy(
+        model, optimizer, epochs=4, seed=5, transform=jitter, scheduler=scheduler
     )
     assert len(trail) == len(long.step_losses) == 16
 
@@ -181,13 +138,8 @@ def test_step_loss_is_that_before_the_step() -> None:
     inputs, labels = examples()
     model = new_model()
     expected = evaluate(model, (inputs, labels)).loss
-    history = fit(
-        model,
-        SGD(model.parameters(), lr=1),
-        (inputs, labels),
-        epochs=1,
-        batch_size=23,
-        seed=0,
+    history = fit_toy(
+        model, SGD(model.parameters(), lr=1), (inputs, labels), batch_size=23
     )
     assert history.step_losses == [pytest.approx(expected, rel=1e-12)]
 
@@ -213,15 +165,7 @@ def test_every_epoch_visits_the_examples_once_in_a_new_order() -> None:
 def test_batch_as_large_as_the_training_set_is_complete() -> None:
     seen = Recorder()
     model = new_model()
-    fit(
-        model,
-        SGD(model.parameters(), lr=0.1),
-        examples(),
-        epochs=1,
-        batch_size=23,
-        seed=0,
-        transform=seen,
-    )
+    fit_toy(model, SGD(model.parameters(), lr=0.1), batch_size=23, transform=seen)
     assert [sorted(batch) for batch in seen.batches] == [list(range(23))]
 
 
@@ -229,7 +173,7 @@ def test_labels_follow_their_inputs() -> None:
     inputs, labels = examples()
 
     class Oracle(nn.Module):
-        """Knows the right answer to each input, so that its loss is 0 if labels match."""
+        """Knows the right answer to each input: its loss is 0 if the labels match."""
 
         def __init__(self) -> None:
             super().__init__()
@@ -240,26 +184,17 @@ def test_labels_follow_their_inputs() -> None:
             return self.scale * functional.one_hot(labels[rows], 3)
 
     model = Oracle()
-    history = fit(
-        model,
-        SGD(model.parameters(), lr=0),
-        (inputs, labels),
-        epochs=2,
-        batch_size=4,
-        seed=0,
+    history = fit_toy(
+        model, SGD(model.parameters(), lr=0), (inputs, labels), epochs=2, batch_size=4
     )
     assert max(history.step_losses) < 1e-12
 
 
 def test_transform_sees_each_batch_and_its_result_is_trained_on() -> None:
     model = new_model()
-    history = fit(
+    history = fit_toy(
         model,
         SGD(model.parameters(), lr=0),
-        examples(),
-        epochs=1,
-        batch_size=5,
-        seed=0,
         transform=lambda batch, _: torch.zeros_like(batch),
     )
     logits = model(torch.zeros(1, 3))
@@ -293,13 +228,10 @@ def test_scheduler_is_stepped_after_every_step() -> None:
         rates.append(optimizer.param_groups[0]["lr"])
         return batch
 
-    fit(
+    fit_toy(
         model,
         optimizer,
-        examples(),
         epochs=2,
-        batch_size=5,
-        seed=0,
         transform=record,
         scheduler=StepLR(optimizer, step_size=3, gamma=0.5),
     )
@@ -355,13 +287,11 @@ def test_model_trains_with_dropout_although_it_was_evaluated_between() -> None:
         modes.append(model.training)
         return batch
 
-    fit(
+    fit_toy(
         model,
         SGD(model.parameters(), lr=0.1),
-        examples(),
         epochs=2,
         batch_size=10,
-        seed=0,
         transform=record,
         validation=examples(7),
     )
@@ -385,12 +315,7 @@ def test_count_out_of_range_is_refused_before_training(
     model = new_model()
     before = weights(model)
     with pytest.raises(ValueError, match=message):
-        fit(
-            model,
-            SGD(model.parameters(), lr=1),
-            examples(),
-            **({"epochs": 1, "batch_size": 5, "seed": 0} | keywords),
-        )
+        fit_toy(model, SGD(model.parameters(), lr=1), **keywords)
     assert torch.equal(weights(model), before)
 
 
@@ -398,14 +323,26 @@ def test_inputs_and_labels_of_different_length_are_refused() -> None:
     inputs, labels = examples()
     model = new_model()
     with pytest.raises(ValueError, match="train has 23 inputs but 20 labels"):
-        fit(
-            model,
-            SGD(model.parameters(), lr=1),
-            (inputs, labels[:20]),
-            epochs=1,
-            batch_size=5,
-            seed=0,
-        )
+        fit_toy(model, SGD(model.parameters(), lr=1), (inputs, labels[:20]))
+
+
+def test_any_optimizer_of_torch_can_be_used() -> None:
+    for make in (torch.optim.Adam, torch.optim.RMSprop, torch.optim.Adagrad):
+        model = new_model()
+        optimizer: Optimizer = make(model.parameters(), lr=0.01)
+        history = fit_toy(model, optimizer)
+        assert len(history.step_losses) == 4
+
+
+def test_run_that_stops_at_the_end_of_an_epoch_records_the_epoch() -> None:
+    seen: list[int] = []
+    _, short = run(
+        max_steps=8, validation=examples(), on_epoch=lambda epoch, _: seen.append(epoch)
+    )
+    _, long = run(validation=examples())
+    assert seen == [1, 2]
+    assert short.train_losses == long.train_losses[:2]
+    assert len(short.validations) == 2
 
 
 # The progress bar
@@ -439,87 +376,3 @@ def test_progress_bar_is_shown_on_a_terminal(
     monkeypatch.setattr(sys.stderr, "isatty", lambda: True)
     run(epochs=1)
     assert "/4 [" in capsys.readouterr().err
-
-
-# Evaluation
-
-
-def test_evaluation_is_the_mean_cross_entropy_and_the_share_of_right_answers() -> None:
-    inputs, labels = examples()
-    model = DenseNet((3, 8, 3))
-    result = evaluate(model, (inputs, labels))
-    probabilities = model(inputs).softmax(dim=1)
-    right = probabilities[torch.arange(23), labels]
-    assert result.loss == pytest.approx(-right.log().mean().item(), rel=1e-12)
-    assert result.predictions.tolist() == probabilities.argmax(dim=1).tolist()
-    assert result.accuracy == sum((result.predictions == labels).tolist()) / 23
-
-
-@pytest.mark.parametrize("batch_size", [1, 4, 23, 1000])
-def test_evaluation_does_not_depend_on_the_batch_size(batch_size: int) -> None:
-    model = nn.Sequential(nn.BatchNorm1d(3), new_model(0.5))
-    expected = evaluate(model, examples())
-    result = evaluate(model, examples(), batch_size=batch_size)
-    assert result.loss == pytest.approx(expected.loss, rel=1e-12)
-    assert result.accuracy == expected.accuracy
-    assert torch.equal(result.predictions, expected.predictions)
-
-
-@pytest.mark.parametrize("training", [True, False])
-def test_evaluation_switches_dropout_off_and_leaves_the_mode_as_it_was(
-    training: bool,
-) -> None:
-    model = new_model(0.5).train(training)
-    assert evaluate(model, examples()).loss == evaluate(model, examples()).loss
-    assert model.training is training
-    assert all(part.training is training for part in model.modules())
-
-
-def test_mode_is_restored_when_the_model_fails() -> None:
-    model = new_model(0.5)
-    with pytest.raises(RuntimeError):
-        evaluate(model, (torch.zeros(4, 99), torch.zeros(4, dtype=torch.int64)))
-    assert model.training
-
-
-def test_evaluation_computes_no_gradients() -> None:
-    model = new_model()
-    asked: list[bool] = []
-    model.register_forward_hook(lambda *_: asked.append(torch.is_grad_enabled()))
-    evaluate(model, examples())
-    assert asked == [False]
-    assert torch.is_grad_enabled()
-    assert all(parameter.grad is None for parameter in model.parameters())
-
-
-def test_evaluation_of_nothing_is_refused() -> None:
-    inputs, labels = examples()
-    with pytest.raises(ValueError, match="examples must not be empty"):
-        evaluate(new_model(), (inputs[:0], labels[:0]))
-
-
-def test_any_optimizer_of_torch_can_be_used() -> None:
-    for make in (torch.optim.Adam, torch.optim.RMSprop, torch.optim.Adagrad):
-        model = new_model()
-        optimizer: Optimizer = make(model.parameters(), lr=0.01)
-        history = fit(model, optimizer, examples(), epochs=1, batch_size=5, seed=0)
-        assert len(history.step_losses) == 4
-
-
-def test_run_that_stops_at_the_end_of_an_epoch_records_the_epoch() -> None:
-    seen: list[int] = []
-    _, short = run(
-        max_steps=8, validation=examples(), on_epoch=lambda epoch, _: seen.append(epoch)
-    )
-    _, long = run(validation=examples())
-    assert seen == [1, 2]
-    assert short.train_losses == long.train_losses[:2]
-    assert len(short.validations) == 2
-
-
-def test_evaluation_leaves_a_frozen_part_of_a_training_model_frozen() -> None:
-    model = new_model()
-    model.train()
-    model[2].eval()
-    evaluate(model, examples())
-    assert [module.training for module in model] == [True, True, False, True]

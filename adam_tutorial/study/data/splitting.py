@@ -1,9 +1,11 @@
-"""Divide examples into parts at random, the same way every time."""
+"""Split examples into parts at random, reproducibly."""
 
 from __future__ import annotations
 
 import numpy as np
 from numpy.typing import NDArray
+
+from adam_tutorial._arguments import check_at_least
 
 __all__ = ["split"]
 
@@ -11,14 +13,14 @@ __all__ = ["split"]
 def split(
     labels: NDArray[np.int64], sizes: dict[str, int], *, seed: int = 0
 ) -> dict[str, NDArray[np.int64]]:
-    """Divide examples into named parts, shuffled, each with the same share of every class.
+    """Split examples into named parts with equal shares of each class, and shuffle.
 
     Parameters
     ----------
     labels : ndarray of int64, shape (n,)
         Class of each example.
     sizes : dict of str to int
-        Number of examples of each part; the sum may be less than ``n``.
+        Number of examples in each part; the sum may be less than ``n``.
     seed : int
         Seed of the shuffle.
 
@@ -33,8 +35,7 @@ def split(
         A size is negative, or the sizes add up to more than ``n``.
     """
     for name, size in sizes.items():
-        if size < 0:
-            raise ValueError(f"sizes[{name!r}] must not be negative, got {size!r}")
+        check_at_least(f"sizes[{name!r}]", size, 0)
     if sum(sizes.values()) > len(labels):
         raise ValueError(
             f"sizes must add up to at most {len(labels)} examples, got"
@@ -42,9 +43,8 @@ def split(
         )
     generator = np.random.default_rng(seed)
     shuffled = generator.permutation(len(labels))
-    # Deal the classes out in turn: give each example its rank within its class as a
-    # fraction of that class and sort by it. Every prefix then holds the classes in
-    # proportion.
+    # Deal the classes out evenly: sort the examples by their rank within their class,
+    # as a fraction of the class. Every prefix then has the classes in proportion.
     fraction = np.empty(len(labels))
     for label in np.unique(labels):
         members = shuffled[labels[shuffled] == label]

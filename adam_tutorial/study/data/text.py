@@ -1,4 +1,4 @@
-"""Text: movie-review sentences, a tokeniser, a vocabulary, padding."""
+"""Text: sentences from film reviews, a tokeniser, a vocabulary, padding."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from adam_tutorial._arguments import check_at_least
 from adam_tutorial.study.data.fetch import read
 from adam_tutorial.study.data.sources import REVIEWS, Source
 
@@ -20,8 +21,7 @@ PAD = 0
 UNKNOWN = 1
 SPECIAL = ("<pad>", "<unknown>")
 
-# A word (letters of any script, with inner apostrophes), a number, or one mark that
-# carries mood.
+# A word (letters of any script, with inner apostrophes), a number, or a mark of mood.
 _TOKEN = re.compile(r"[^\W\d_]+(?:'[^\W\d_]+)*|\d+|[!?]")
 
 
@@ -32,7 +32,7 @@ class Reviews:
     Attributes
     ----------
     texts : tuple of str
-        One sentence each, free of duplicates.
+        One sentence each, without duplicates.
     ratings : ndarray of float64, shape (n,)
         Mean rating, from -4 (very negative) to +4 (very positive).
     labels : ndarray of int64, shape (n,)
@@ -53,7 +53,7 @@ def load_reviews(
     folder: str | os.PathLike[str] | None = None,
     download: bool = True,
 ) -> Reviews:
-    """Load rated movie-review sentences, **positive ones mostly first**.
+    """Load rated sentences from film reviews, **positive ones mostly first**.
 
     Shuffle before you split: :func:`adam_tutorial.study.data.split` does. White space
     is normalised, doubled single quotes become double quotes, and repeated sentences
@@ -62,12 +62,12 @@ def load_reviews(
     Parameters
     ----------
     minimum_rating : float
-        Keep sentences with ``abs(rating) >= minimum_rating``: people disagree about the
-        others. 0 keeps all 10,603, the default keeps 10,070.
+        Keep sentences with ``abs(rating) >= minimum_rating``; people disagree about the
+        others. 0 keeps all 10,603, the default 10,070.
     folder : path, optional
         Read ``movieReviewSnippets_GroundTruth.txt`` from this folder only.
     download : bool
-        Whether the file may be fetched when it is in no known place.
+        Whether to fetch the file if it is in none of the known places.
 
     Raises
     ------
@@ -116,9 +116,9 @@ class Vocabulary:
     ----------
     documents : iterable of sequences of str
         Tokenised **training** texts. Words of the test texts must not be counted: in
-        use they are unknown too.
+        real use they are unknown too.
     minimum_count : int
-        Words seen less often are left out.
+        Rarer words are left out.
 
     Raises
     ------
@@ -129,14 +129,12 @@ class Vocabulary:
     def __init__(
         self, documents: Iterable[Sequence[str]], *, minimum_count: int = 1
     ) -> None:
-        if minimum_count < 1:
-            raise ValueError(f"minimum_count must be at least 1, got {minimum_count!r}")
+        check_at_least("minimum_count", minimum_count, 1)
         counts = Counter(token for document in documents for token in document)
-        # These two have their numbers already, should a document spell them out.
+        # These have their numbers already, should a document contain them.
         for special in SPECIAL:
             counts.pop(special, None)
-        # Sorted by count, then by spelling, so that the numbers do not depend on
-        # document order.
+        # By count, then by spelling: numbers do not depend on the order of documents.
         ranked = sorted(counts.items(), key=lambda item: (-item[1], item[0]))
         kept = [(word, count) for word, count in ranked if count >= minimum_count]
         self.words: tuple[str, ...] = (*SPECIAL, *(word for word, _ in kept))
@@ -151,8 +149,7 @@ class Vocabulary:
     ) -> NDArray[np.int64]:
         """Turn tokenised texts into rows of ``length`` numbers.
 
-        Longer texts lose their end, shorter ones are filled with 0 (padding) on the
-        right.
+        Longer texts are cut off, shorter ones are filled up with 0 (padding).
 
         Returns
         -------
@@ -163,8 +160,7 @@ class Vocabulary:
         ValueError
             ``length`` is less than 1.
         """
-        if length < 1:
-            raise ValueError(f"length must be at least 1, got {length!r}")
+        check_at_least("length", length, 1)
         rows = [
             [self._number.get(token, UNKNOWN) for token in document[:length]]
             for document in documents

@@ -1,9 +1,9 @@
-"""Runs that take longer than a chapter may, with their results written as JSON.
+"""Runs that are too long for a notebook, with their results stored as JSON.
 
 Each module is run as ``python -m adam_tutorial.study.experiments.NAME --out FILE``. All
-training is on one thread with fixed seeds, and in float64, so the same numbers come out
-on another machine. Only the many short runs of ``hyperparameters`` are in float32:
-there, the first digits do.
+training is on one thread, seeded and in float64, so another machine gets the same
+numbers. Only the many short runs of ``hyperparameters`` are in float32; there, another
+machine gets the same first digits.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ __all__ = ["stored_runs"]
 
 
 def stored_runs(name: str) -> dict[str, Any]:
-    """Return the stored record of a long run: its results and how they were made.
+    """Return the stored record of an experiment: its results and how they were made.
 
     Parameters
     ----------
@@ -26,7 +26,7 @@ def stored_runs(name: str) -> dict[str, Any]:
     Raises
     ------
     ValueError
-        No run of that name is stored.
+        There is no record of that name.
 
     Examples
     --------

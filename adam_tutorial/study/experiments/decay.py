@@ -1,18 +1,15 @@
-"""Adam without decay, with an L2 penalty and with decoupled decay, on few handwritten digits.
+"""Adam with no decay, an L2 penalty and decoupled decay, on few handwritten digits.
 
-``python -m adam_tutorial.study.experiments.decay --out adam_tutorial/study/results/decay.json``
-
-Each of the three is tried with the same number of settings: six learning rates times
-seven strengths, or 42 learning rates where there is no strength. Two of them are chosen
-by the mean over the tuning seeds, one by the validation loss and one by the validation
-accuracy. Both are trained anew with fresh seeds and evaluated once on the test
+Each of the three is tuned over the same number of settings: six learning rates times
+seven strengths, or 42 learning rates where there is no strength. Two settings are then
+chosen by their means over the tuning seeds, one by validation loss and one by
+validation accuracy, trained again with fresh seeds and evaluated once on the test
 examples. The number of training examples stays the same, because the best strength
 depends on the number of steps.
 """
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass
 from typing import Any
@@ -24,10 +21,17 @@ from torch.optim.lr_scheduler import CosineAnnealingLR
 from tqdm import tqdm
 
 from adam_tutorial import optim
-from adam_tutorial.study.data import load_digits, rescale, split
 from adam_tutorial.study.experiments.comparison import FIRST_STEPS, Task, main
+from adam_tutorial.study.experiments.images import digit_examples
+from adam_tutorial.study.experiments.records import (
+    best_setting,
+    finite,
+    matching,
+    mean_of,
+    scores,
+)
 from adam_tutorial.study.models import DenseNet
-from adam_tutorial.study.training import Evaluation, History, evaluate, fit
+from adam_tutorial.study.training import History, evaluate, fit
 
 __all__ = [
     "CRITERIA",
@@ -47,20 +51,20 @@ SIZES = {"train": 1000, "validation": 1000, "test": 3000}
 SEEDS = {"dense": {"tuning_seeds": (100, 101), "final_seeds": tuple(range(8))}}
 
 LEARNING_RATES = (3.2e-4, 1e-3, 3.2e-3, 1e-2, 3.2e-2, 1e-1)
-# Two values a decade. The two coefficients live on different scales, so each has a
-# range of its own, with the same number of values.
+# The two coefficients live on different scales, so each has a range of its own, with
+# the same number of values.
 KINDS: dict[str, tuple[float, ...]] = {
     "none": (0.0,),
     "L2": (1e-4, 3.2e-4, 1e-3, 3.2e-3, 1e-2, 3.2e-2, 1e-1),
     "decoupled": (1e-2, 3.2e-2, 1e-1, 3.2e-1, 1.0, 3.2, 10.0),
 }
-# What a setting is chosen by, and where it is found in a row.
+# What a setting can be chosen by, and the name of that score in a row.
 CRITERIA = {"loss": "validation_loss", "accuracy": "validation_accuracy"}
 
 
 @dataclass(frozen=True)
 class DecayRun:
-    """One training run: which kind of decay, learning rate, strength of the decay, seed."""
+    """One training run: kind of decay, learning rate, strength of the decay, seed."""
 
     kind: str
     lr: float
@@ -69,12 +73,13 @@ class DecayRun:
 
 
 def settings_of(kind: str) -> list[tuple[float, float]]:
-    """Return the 42 pairs of learning rate and strength that a kind of decay is tried with.
+    """Return the 42 pairs of learning rate and strength to try for a kind of decay.
 
     Parameters
     ----------
     kind : {"none", "L2", "decoupled"}
-        Without decay, the range of the learning rates is divided more finely instead.
+        With no decay there is no strength to vary; the range of the learning rates is
+        divided more finely instead.
     """
     count = len(LEARNING_RATES) * max(map(len, KINDS.values()))
     if kind == "none":
@@ -86,14 +91,14 @@ def settings_of(kind: str) -> list[tuple[float, float]]:
 def train_decay(
     task: Task, run: DecayRun, *, max_steps: int | None = None
 ) -> tuple[nn.Module, History]:
-    """Train one model on the training examples; the learning rate falls to 0 along half a cosine.
+    """Train one model; the learning rate falls to 0 along half a cosine.
 
     Parameters
     ----------
     task, run : Task, DecayRun
-        What to do. Every parameter decays, the biases too.
+        What to train, and how. Every parameter decays, biases included.
     max_steps : int, optional
-        Stop early, on the same path.
+        Stop after this many steps, on the path of the full run.
 
     Raises
     ------
@@ -133,13 +138,13 @@ def mean_score(
     weight_decay: float,
     by: str = "loss",
 ) -> float:
-    """Return the mean of a setting's validation scores; an infinite loss if one run diverged.
+    """Return the mean validation score of a setting; infinite if a run diverged.
 
     Parameters
     ----------
     rows : list of dict
         The runs under ``tuning``.
-    kind, lr, weight_decay
+    kind, lr, weight_decay : str, float, float
         Which of them.
     by : {"loss", "accuracy"}
         Which score.
@@ -149,18 +154,7 @@ def mean_score(
     ValueError
         There is no such run, or no such score.
     """
-    if by not in CRITERIA:
-        raise ValueError(f"by must be one of {sorted(CRITERIA)}, got {by!r}")
-    scores = [
-        math.inf if row[CRITERIA[by]] is None else row[CRITERIA[by]]
-        for row in rows
-        if (row["kind"], row["lr"], row["weight_decay"]) == (kind, lr, weight_decay)
-    ]
-    if not scores:
-        raise ValueError(
-            f"no run of {kind!r} with lr={lr!r} and weight_decay={weight_decay!r}"
-        )
-    return float(np.mean(scores))
+    return mean_of(rows, _key(by), kind=kind, lr=lr, weight_decay=weight_decay)
 
 
 def best_settings(
@@ -170,19 +164,25 @@ def best_settings(
 
     Parameters
     ----------
-    rows, by
-        As for :func:`mean_score`. Of equals, the one that was tried first.
+    rows, by : list of dict, str
+        As for :func:`mean_score`. Of equals, the setting tried first is chosen.
     """
-    tried: dict[str, list[tuple[float, float]]] = {}
-    for row in rows:
-        tried.setdefault(row["kind"], []).append((row["lr"], row["weight_decay"]))
-    sign = 1 if by == "loss" else -1
-    return {
-        kind: min(
-            pairs, key=lambda pair: sign * mean_score(rows, kind, pair[0], pair[1], by)
+    best = {}
+    for kind in dict.fromkeys(row["kind"] for row in rows):
+        lr, weight_decay = best_setting(
+            matching(rows, kind=kind),
+            _key(by),
+            ("lr", "weight_decay"),
+            largest=by == "accuracy",
         )
-        for kind, pairs in tried.items()
-    }
+        best[kind] = lr, weight_decay
+    return best
+
+
+def _key(by: str) -> str:
+    if by not in CRITERIA:
+        raise ValueError(f"by must be one of {sorted(CRITERIA)}, got {by!r}")
+    return CRITERIA[by]
 
 
 def compare_decay(
@@ -205,9 +205,10 @@ def compare_decay(
     tuning = []
     for run in tqdm(runs, desc=f"{task.name}: tuning", unit="run"):
         model, history = train_decay(task, run)
-        scores = _scores("validation", evaluate(model, task.examples["validation"]))
         tuning.append(
-            asdict(run) | scores | {"train_loss": _finite(history.train_losses[-1])}
+            asdict(run)
+            | scores("validation", evaluate(model, task.examples["validation"]))
+            | {"train_loss": finite(history.train_losses[-1])}
         )
     chosen = {by: best_settings(tuning, by) for by in CRITERIA}
 
@@ -223,12 +224,12 @@ def compare_decay(
         final.append(
             {"chosen_by": by}
             | asdict(run)
-            | _scores("test", evaluate(model, task.examples["test"]))
+            | scores("test", evaluate(model, task.examples["test"]))
             | {
-                "train_loss": _finite(history.train_losses[-1]),
-                "weight_rms": _finite(_rms(model)),
+                "train_loss": finite(history.train_losses[-1]),
+                "weight_rms": finite(_rms(model)),
                 "first_step_losses": [
-                    _finite(x) for x in history.step_losses[:FIRST_STEPS]
+                    finite(x) for x in history.step_losses[:FIRST_STEPS]
                 ],
             }
         )
@@ -248,28 +249,14 @@ def compare_decay(
 
 
 def tasks() -> list[Task]:
-    """Return the one task: a dense network and 1,000 digits, few enough to learn by heart."""
-    digits = load_digits()
-    parts = split(digits.labels, SIZES, seed=0)
-    examples = {
-        part: (rescale(digits.pixels[rows]), torch.from_numpy(digits.labels[rows]))
-        for part, rows in parts.items()
-    }
+    """Return the only task: a dense network, and few enough digits to memorise."""
+    examples = digit_examples(SIZES)
     return [Task("dense", examples, DenseNet, None, epochs=40, batch_size=50)]
 
 
 def _rms(model: nn.Module) -> float:
     weights = [p.detach().flatten() for p in model.parameters() if p.ndim > 1]
     return torch.cat(weights).square().mean().sqrt().item()
-
-
-def _scores(part: str, result: Evaluation) -> dict[str, float | None]:
-    return {f"{part}_loss": _finite(result.loss), f"{part}_accuracy": result.accuracy}
-
-
-def _finite(value: float) -> float | None:
-    # JSON has no NaN: a run that diverged has no loss.
-    return value if math.isfinite(value) else None
 
 
 if __name__ == "__main__":

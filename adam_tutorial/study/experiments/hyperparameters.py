@@ -1,37 +1,39 @@
-"""Which of Adam's numbers matter: maps over them on the digits and on the reviews.
+"""Which of Adam's settings matter: maps over them, on the digits and on the reviews.
 
-``python -m adam_tutorial.study.experiments.hyperparameters --out adam_tutorial/study/results/hyperparameters.json``
-
-Hundreds of short runs in float32. Each belongs to a *study*: one of three maps,
-schedules, warm-up, batch size, or one of three random searches. All are evaluated on
-the validation and on the test examples; choices are made by the former.
+Hundreds of short runs in float32. Each belongs to a *study*: one of three maps, the
+schedules, warm-up, the batch sizes, or one of three random searches. All are evaluated
+on the validation and on the test examples; only validation scores are used to choose.
 """
 
 from __future__ import annotations
 
-import argparse
 import json
 import math
-import os
-import platform
 import sys
 import time
 from collections.abc import Iterable, Iterator
 from dataclasses import asdict, dataclass, replace
 from functools import partial
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import nn
 from torch.optim.lr_scheduler import LambdaLR
 from tqdm import tqdm
 
 from adam_tutorial import optim
+from adam_tutorial._types import Float64Array
 from adam_tutorial.study.experiments import images, text
 from adam_tutorial.study.experiments.comparison import Task
+from adam_tutorial.study.experiments.records import (
+    finite,
+    matching,
+    output_file,
+    provenance,
+    values_of,
+    write,
+)
 from adam_tutorial.study.models import ImageCNN, TextCNN
 from adam_tutorial.study.training import History, evaluate, fit
 from adam_tutorial.theory import (
@@ -88,7 +90,7 @@ EPS: dict[str, dict[float, tuple[float, ...]]] = {
     },
 }
 
-# The learning rate that the rules scale is about the best one at the base batch size.
+# The learning rate that the rules scale is near the best one for the base batch size.
 BATCH_SIZES = (16, 32, 64, 128, 256, 512)
 BATCH_BASE, BATCH_LR, BATCH_EPOCHS = 64, 0.008, 5
 BATCH_GRID = tuple(BATCH_LR * 2.0**k for k in range(-2, 4))
@@ -97,19 +99,19 @@ TRIALS = 100
 
 @dataclass(frozen=True)
 class Setting:
-    """All that distinguishes one run from another, but the seed.
+    """Everything that distinguishes one run from another, except the seed.
 
     Attributes
     ----------
     lr, beta1, beta2, eps : float
-        Adam's four numbers.
+        Adam's four settings.
     batch_size, epochs : int
-        How many examples to a step, and how often each of them is seen.
+        Examples in a step, and how often each of them is seen.
     schedule : {"cosine", "constant", "wsd"}
-        Course of the learning rate after the warm-up. "wsd" falls on a line over the
-        last fifth.
+        What the learning rate does after the warm-up. "wsd" (warm-up, stable, decay)
+        falls linearly over the last fifth of the run.
     warmup : int
-        Steps of linear warm-up, by which the schedule is multiplied.
+        Number of steps of the linear warm-up, which multiplies the schedule.
     """
 
     lr: float
@@ -123,7 +125,7 @@ class Setting:
 
 
 def tasks() -> list[Task]:
-    """Return the two tasks: smaller networks and fewer epochs than in the comparisons."""
+    """Return two tasks with smaller networks and fewer epochs than the comparisons."""
     digits = next(task for task in images.tasks() if task.name == "cnn")
     reviews = text.tasks()[0]
     embedding = reviews.model().get_parameter("embedding.weight")
@@ -146,19 +148,19 @@ def tasks() -> list[Task]:
 
 
 def factor(setting: Setting, t: int, total: int) -> float:
-    """Return by what the learning rate is multiplied at step ``t`` of ``total``.
+    """Return the factor on the learning rate at step ``t`` of ``total``.
 
     Parameters
     ----------
     setting : Setting
-        Its schedule and its warm-up.
+        Gives the schedule and the warm-up.
     t, total : int
-        Number of the step, from 1, and length of the run.
+        Number of the step, counted from 1, and length of the run.
 
     Raises
     ------
     ValueError
-        The schedule is unknown, or ``t`` is outside of the run.
+        The schedule is unknown, or ``t`` is outside the run.
     """
     if setting.schedule == "cosine":
         decay = cosine_factor(t, total)
@@ -181,11 +183,11 @@ def train(
     Parameters
     ----------
     task, setting : Task, Setting
-        What to do. Epochs and batch size are those of the setting.
+        What to train, and how. Epochs and batch size are those of the setting.
     seed : int
-        Of the initial weights and of the order of the examples.
+        Seed of the initial weights and of the order of the examples.
     max_steps : int, optional
-        Stop early, on the same path.
+        Stop after this many steps, on the path of the full run.
     """
     inputs, labels = task.examples["train"]
     torch.manual_seed(seed)
@@ -216,8 +218,8 @@ def train(
 def map_settings(task: str, batch_size: int) -> dict[str, list[Setting]]:
     """Return the settings of the three maps: lr with beta1, with beta2, with eps.
 
-    The row with the usual values of the other numbers is part of all three maps, but it
-    is under "base" and not repeated.
+    The row with the usual values belongs to all three maps. It is under "base" and is
+    not repeated.
     """
     base = [Setting(lr, batch_size=batch_size) for lr in RATES[task]]
     usual = Setting(1.0)
@@ -246,9 +248,9 @@ def map_settings(task: str, batch_size: int) -> dict[str, list[Setting]]:
 def warmup_settings(total: int) -> list[Setting]:
     """Return runs with a warm-up over a tenth of the run, and over 2/(1 - beta2) steps.
 
-    The former also with beta1 = 0. The latter with beta2 = 0.999, where it is longer
-    than the run and needs larger learning rates, and with beta2 = 0.99, where it ends
-    within the run. The runs without a warm-up are in the maps.
+    The first kind also with beta1 = 0. The second kind with beta2 = 0.999, where the
+    warm-up is longer than the run and needs larger learning rates, and with beta2 =
+    0.99, where it ends within the run. The runs without a warm-up are in the maps.
     """
     tenth = Setting(1.0, warmup=total // 10)
     usual = Setting(1.0, warmup=round(untuned_warmup_steps(0.999)))
@@ -261,7 +263,7 @@ def warmup_settings(total: int) -> list[Setting]:
 
 
 def schedule_settings() -> list[Setting]:
-    """Return runs with a constant learning rate and with one that is constant until the end."""
+    """Return runs with a constant learning rate, and with one that falls at the end."""
     return [
         Setting(lr, schedule=name)
         for name in ("constant", "wsd")
@@ -270,11 +272,12 @@ def schedule_settings() -> list[Setting]:
 
 
 def batch_settings() -> dict[str, list[Setting]]:
-    """Return a grid of learning rates at six batch sizes, and the full square-root rule at each.
+    """Return a grid of learning rates for six batch sizes, and the full root rule.
 
-    The grid holds what the constant and the linear rule make of the learning rate of
-    the base batch size; what the square-root rule makes of it is added where it lies
-    between. The full rule scales both decay rates and eps as well.
+    The grid holds the learning rates that the constant and the linear rule predict from
+    the base batch size. The one that the square-root rule predicts is added where it
+    lies between two of the grid. The full square-root rule also scales both decay rates
+    and eps.
     """
     grid, full = [], []
     for size in BATCH_SIZES:
@@ -288,17 +291,17 @@ def batch_settings() -> dict[str, list[Setting]]:
 
 
 def random_settings() -> dict[str, list[Setting]]:
-    """Return the settings of three random searches, which vary lr, lr and the betas, or all four.
+    """Return the settings of three random searches: over lr, lr and betas, all four.
 
-    Everything is drawn with a uniform logarithm: lr from 1e-4 to 1, 1 - beta1 from 0.01
-    to 1, 1 - beta2 from 1e-4 to 0.1, eps from 1e-10 to 1e-2. What two searches both
-    vary is the same in both, trial by trial: they differ by what they vary, not by the
-    luck of their draws.
+    All are drawn log-uniformly: lr from 1e-4 to 1, 1 - beta1 from 0.01 to 1, 1 - beta2
+    from 1e-4 to 0.1, eps from 1e-10 to 1e-2. What two searches both vary has the same
+    values in both, trial by trial, so that they differ in what they vary and not in the
+    luck of the draw.
     """
     rng = np.random.default_rng(0)
 
     def draw(low: float, high: float) -> float:
-        # Three digits are enough to repeat a run, and easy to read.
+        # Three digits: easy to read, and enough to repeat the run.
         return float(f"{math.exp(rng.uniform(math.log(low), math.log(high))):.3g}")
 
     found: dict[str, list[Setting]] = {
@@ -320,7 +323,7 @@ def random_settings() -> dict[str, list[Setting]]:
 
 
 def studies(tasks: Iterable[Task]) -> Iterator[tuple[str, Task, Setting, int]]:
-    """Yield every run of the experiment: name of its study, task, setting and seed."""
+    """Yield each run of the experiment: its study, task, setting and seed."""
     by_name = {task.name: task for task in tasks}
     cnn = by_name["cnn"]
     total = cnn.epochs * (len(cnn.examples["train"][1]) // cnn.batch_size)
@@ -352,7 +355,7 @@ def select(
     task: str = "cnn",
     **values: Any,
 ) -> list[dict[str, Any]]:
-    """Return the runs of the named studies of a task whose settings have the given values.
+    """Return the runs of some studies of a task that have the given settings.
 
     Parameters
     ----------
@@ -366,31 +369,25 @@ def select(
         Fields of :class:`Setting`, such as ``beta1=0.5``.
     """
     names = (studies,) if isinstance(studies, str) else studies
-    return [
-        row
-        for row in rows
-        if row["study"] in names
-        and row["task"] == task
-        and all(row[key] == value for key, value in values.items())
-    ]
+    return [row for row in matching(rows, task=task, **values) if row["study"] in names]
 
 
 def losses_by_rate(
     rows: list[dict[str, Any]], key: str = "validation_loss"
-) -> dict[float, NDArray[np.float64]]:
-    """Return the losses of each learning rate, one per seed; infinite where a run diverged.
+) -> dict[float, Float64Array]:
+    """Return the losses of each learning rate, one per seed; infinite if diverged.
 
     Parameters
     ----------
     rows : list of dict
-        Runs that differ in nothing but learning rate and seed.
+        Runs that differ only in learning rate and seed.
     key : str
         Which loss.
 
     Raises
     ------
     ValueError
-        There are no runs, or they differ in something else.
+        There are no runs, or they differ in something else too.
     """
     if not rows:
         raise ValueError("there are no such runs")
@@ -400,49 +397,34 @@ def losses_by_rate(
         raise ValueError(
             f"the runs must differ in lr and seed alone, got {sorted(kinds)}"
         )
-    found: dict[float, list[float]] = {}
-    for row in sorted(rows, key=lambda row: (row["lr"], row["seed"])):
-        found.setdefault(row["lr"], []).append(
-            math.inf if row[key] is None else row[key]
-        )
-    return {lr: np.array(losses) for lr, losses in found.items()}
+    by_seed = sorted(rows, key=lambda row: row["seed"])
+    return {
+        lr: np.array(values_of(matching(by_seed, lr=lr), key))
+        for lr in sorted({row["lr"] for row in rows})
+    }
 
 
 def main() -> None:
-    """Make all runs from the command line and write them."""
-    parser = argparse.ArgumentParser(prog=f"python -m {MODULE}")
-    parser.add_argument("--out", type=Path, required=True, help="JSON file to write")
-    out = parser.parse_args().out
-    if not out.parent.is_dir():
-        parser.error(f"--out: the folder {out.parent} does not exist")
-
+    """Run the experiment from the command line and write its results."""
+    out = output_file(MODULE)
     torch.set_num_threads(1)
     torch.set_default_dtype(torch.float32)
     started = time.process_time()
     rows: list[dict[str, Any]] = []
     described = tasks()
-    partial_file = out.with_name(f"{out.stem}.partial{out.suffix}")
+    unfinished = out.with_name(f"{out.stem}.partial{out.suffix}")
     for study, task, setting, seed in tqdm(list(studies(described)), unit="run"):
         rows.append(_run(study, task, setting, seed))
         if len(rows) % 50 == 0:
-            partial_file.write_text(_as_json({"results": rows}), encoding="utf-8")
+            write(unfinished, {"results": rows}, _one_row_a_line)
     record = {
-        "command": f"python -m {MODULE} --out {out}",
-        "versions": {
-            "python": platform.python_version(),
-            "torch": torch.__version__,
-            "numpy": np.__version__,
-        },
-        "machine": (
-            f"{platform.system()} {platform.machine()}, {os.cpu_count()} CPU cores"
-        ),
-        "minutes": round((time.process_time() - started) / 60, 1),
+        **provenance(MODULE, out, seconds=time.process_time() - started),
         "dtype": "float32",
         "threads": 1,
         "results": rows,
     }
-    partial_file.write_text(_as_json(record), encoding="utf-8")
-    os.replace(partial_file, out)
+    write(out, record, _one_row_a_line)
+    unfinished.unlink(missing_ok=True)
     print(f"wrote {out} after {record['minutes']} minutes of one core", file=sys.stderr)
 
 
@@ -454,24 +436,24 @@ def _run(study: str, task: Task, setting: Setting, seed: int) -> dict[str, Any]:
         **asdict(setting),
         "seed": seed,
     }
-    row["train_loss"] = _finite(history.train_losses[-1])
+    row["train_loss"] = _short(history.train_losses[-1])
     for part in ("validation", "test"):
         result = evaluate(model, task.examples[part])
-        row[f"{part}_loss"] = _finite(result.loss)
+        row[f"{part}_loss"] = _short(result.loss)
         row[f"{part}_accuracy"] = round(result.accuracy, 4)
     row["first_step_losses"] = [
-        _finite(loss) for loss in history.step_losses[:FIRST_STEPS]
+        _short(loss) for loss in history.step_losses[:FIRST_STEPS]
     ]
     return row
 
 
-def _finite(loss: float) -> float | None:
-    # JSON has no NaN. float32 has no more than seven digits.
-    return float(f"{loss:.7g}") if math.isfinite(loss) else None
+def _short(loss: float) -> float | None:
+    # float32 has no more than seven digits.
+    return finite(float(f"{loss:.7g}"))
 
 
-def _as_json(record: dict[str, Any]) -> str:
-    # One run a line: a thousand runs stay readable, and a difference is seen.
+def _one_row_a_line(record: dict[str, Any]) -> str:
+    # A thousand runs stay readable, and a diff shows which of them changed.
     rows = ",\n".join(
         "  " + json.dumps(row, allow_nan=False) for row in record["results"]
     )

@@ -1,7 +1,4 @@
-"""Adam beside SGD on the handwritten digits: a dense network and a convolutional one.
-
-``python -m adam_tutorial.study.experiments.images --out adam_tutorial/study/results/images.json``
-"""
+"""Adam beside SGD on the handwritten digits: a dense and a convolutional network."""
 
 from __future__ import annotations
 
@@ -10,8 +7,9 @@ import torch
 from adam_tutorial.study.data import load_digits, rescale, shear_and_zoom, split
 from adam_tutorial.study.experiments.comparison import Task, main
 from adam_tutorial.study.models import DenseNet, ImageCNN
+from adam_tutorial.study.training import Examples
 
-__all__ = ["SEEDS", "SIZES", "tasks"]
+__all__ = ["SEEDS", "SIZES", "digit_examples", "tasks"]
 
 SIZES = {"train": 3500, "validation": 500, "test": 1000}
 SEEDS = {
@@ -20,14 +18,18 @@ SEEDS = {
 }
 
 
+def digit_examples(sizes: dict[str, int]) -> dict[str, Examples]:
+    """Return disjoint parts of the digits, in torch's default type."""
+    digits = load_digits()
+    return {
+        part: (rescale(digits.pixels[rows]), torch.from_numpy(digits.labels[rows]))
+        for part, rows in split(digits.labels, sizes, seed=0).items()
+    }
+
+
 def tasks() -> list[Task]:
     """Return the two tasks, with tensors of torch's default type."""
-    digits = load_digits()
-    parts = split(digits.labels, SIZES, seed=0)
-    examples = {
-        part: (rescale(digits.pixels[rows]), torch.from_numpy(digits.labels[rows]))
-        for part, rows in parts.items()
-    }
+    examples = digit_examples(SIZES)
     return [
         Task("dense", examples, DenseNet, None, epochs=20, batch_size=50),
         Task("cnn", examples, ImageCNN, shear_and_zoom, epochs=15, batch_size=50),

@@ -1,27 +1,20 @@
-"""The four pains of gradient descent on the digits, and five rules against them.
+"""The four pains of gradient descent, on the digits, and five rules against them.
 
-``python -m adam_tutorial.study.experiments.pains --out adam_tutorial/study/results/pains.json``
-
-A ravine (every step sees all digits, so the only enemy is the shape of the loss), noise
-(small batches, some labels wrong), and units (the left half of every picture written
-down in numbers 10 or 100 times as large). Every rule is tried with the same learning
-rates and the same seeds, and trained anew with its best one and fresh seeds. What
-counts is the loss on the digits it was trained on: the question is who goes down
-fastest, not who reads best.
+A ravine: every step sees all the digits, so the shape of the loss is the only
+difficulty. Noise: small batches, and some labels are wrong. Units: the left half of
+every image is given in numbers 10 or 100 times as large. Each rule is tuned over the
+same learning rates and seeds, and trained again with its best rate and fresh seeds.
+The score is the loss on the digits it was trained on, because the question is which
+rule descends fastest, not which one generalises best.
 """
 
 from __future__ import annotations
 
-import argparse
-import math
-import os
-import platform
 import sys
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
 from functools import cache
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -29,10 +22,21 @@ from numpy.typing import NDArray
 from tqdm import tqdm
 
 from adam_tutorial import reference
+from adam_tutorial._types import Array, Float64Array
 from adam_tutorial.study import networks
 from adam_tutorial.study.data import load_digits, split
-from adam_tutorial.study.experiments.comparison import _finite, _write
-from adam_tutorial.study.networks import Array, Step
+from adam_tutorial.study.experiments.records import (
+    best_setting,
+    finite,
+    matching,
+    mean_of,
+    output_file,
+    provenance,
+    two_a_decade,
+    values_of,
+    write,
+)
+from adam_tutorial.study.networks import Step
 
 __all__ = [
     "FINAL_SEEDS",
@@ -51,7 +55,7 @@ __all__ = [
     "tuned_loss",
 ]
 
-RULES: dict[str, Callable[..., tuple[Any, NDArray[np.floating[Any]]]]] = {
+RULES: dict[str, Callable[..., tuple[Any, Array]]] = {
     "gradient descent": reference.gradient_descent,
     "momentum": reference.momentum,
     "AdaGrad": reference.adagrad,
@@ -59,9 +63,8 @@ RULES: dict[str, Callable[..., tuple[Any, NDArray[np.floating[Any]]]]] = {
     "Adam": reference.adam,
 }
 
-# Two values a decade: 1e-6, 3.2e-6, 1e-5 ... 10. Wide enough that no best value is at
-# an end.
-GRID = tuple(float(f"{10 ** (exponent / 2):.2g}") for exponent in range(-12, 3))
+# From 1e-6 to 10: wide enough that no best value is at an end.
+GRID = two_a_decade(-6, 1)
 TUNING_SEEDS = (100, 101)
 FINAL_SEEDS = (0, 1, 2)
 
@@ -76,15 +79,15 @@ class Pain:
     Attributes
     ----------
     images : int
-        How many of the 4,000 digits to learn from, the first ones.
+        How many of the 4,000 digits to learn from: the first ones.
     steps : int
         Number of steps.
     batch_size : int or None
         Images in a step; None for all.
     wrong_labels : float
-        Share of the labels that is replaced at random, anew in every step.
+        Share of the labels to replace at random, drawn again for every step.
     factor : float
-        By which the numbers of the left half of every picture are multiplied.
+        Multiplies the left half of every image.
     """
 
     images: int
@@ -103,8 +106,8 @@ PAINS: dict[str, Pain] = {
 }
 
 
-def digits_of(images: int = 4000) -> tuple[Array, NDArray[np.int64]]:
-    """Return the first of the 4,000 training digits: pixels from 0 to 1, and labels.
+def digits_of(images: int = 4000) -> tuple[Float64Array, NDArray[np.int64]]:
+    """Return the first of 4,000 digits to train on: pixels from 0 to 1, and labels.
 
     Parameters
     ----------
@@ -121,16 +124,16 @@ def digits_of(images: int = 4000) -> tuple[Array, NDArray[np.int64]]:
 
 
 @cache
-def _all_digits() -> tuple[Array, NDArray[np.int64]]:
+def _all_digits() -> tuple[Float64Array, NDArray[np.int64]]:
     digits = load_digits()
     rows = split(digits.labels, {"train": 4000, "held out": 1000})["train"]
     return digits.pixels[rows].reshape(-1, 784) / 255.0, digits.labels[rows]
 
 
 def in_other_units(
-    x: Array, parameters: list[Array], factor: float
-) -> tuple[Array, list[Array]]:
-    """Multiply the left half of every picture, and divide the weights it meets, by the same factor.
+    x: Float64Array, parameters: list[Float64Array], factor: float
+) -> tuple[Float64Array, list[Float64Array]]:
+    """Multiply the left half of every image, and divide its weights, by a factor.
 
     Parameters
     ----------
@@ -143,22 +146,24 @@ def in_other_units(
     Returns
     -------
     x, parameters : ndarray, list of ndarray
-        New ones. The network computes what it computed before.
+        Copies, with which the network computes what it computed before.
     """
     left = np.arange(784) % 28 < 14
     scale = np.where(left, factor, 1.0)
     return x * scale, [parameters[0] / scale[:, None], *parameters[1:]]
 
 
-def beginning(pain: Pain, seed: int) -> tuple[Array, NDArray[np.int64], list[Array]]:
-    """Return the images, the labels, and the dense network before its first step.
+def beginning(
+    pain: Pain, seed: int
+) -> tuple[Float64Array, NDArray[np.int64], list[Float64Array]]:
+    """Return the images and labels of a task, and a network before its first step.
 
     Parameters
     ----------
     pain : Pain
         The task.
     seed : int
-        Of the random weights.
+        Seed of the random weights.
     """
     x, y = digits_of(pain.images)
     start = networks.initialise((784, 64, 10), np.random.default_rng(seed))
@@ -166,8 +171,10 @@ def beginning(pain: Pain, seed: int) -> tuple[Array, NDArray[np.int64], list[Arr
     return x, y, start
 
 
-def score(pain: Pain, parameters: list[Array], x: Array, y: NDArray[np.int64]) -> float:
-    """Return the loss over all images of a task, and over all draws of wrong labels, in nats."""
+def score(
+    pain: Pain, parameters: list[Float64Array], x: Float64Array, y: NDArray[np.int64]
+) -> float:
+    """Return the expected loss on all images of a task, over wrong labels, in nats."""
     with np.errstate(over="ignore", invalid="ignore"):
         z = networks.logits(parameters, x)
         return networks.expected_cross_entropy(z, y, pain.wrong_labels)
@@ -176,14 +183,20 @@ def score(pain: Pain, parameters: list[Array], x: Array, y: NDArray[np.int64]) -
 def run(
     pain: Pain, rule: str, lr: float, seed: int, *, steps: int | None = None
 ) -> Iterator[Step]:
-    """Train on a task; the seed decides on the weights, on the order and on the wrong labels.
+    """Train on a task; the seed fixes the weights, the order and the wrong labels.
 
     Parameters
     ----------
-    pain, rule, lr, seed : Pain, str, float, int
-        What to do. The rule's other settings are its defaults.
+    pain : Pain
+        The task.
+    rule : str
+        A key of ``RULES``; its other settings are the defaults.
+    lr : float
+        Learning rate.
+    seed : int
+        Seed of everything that is random.
     steps : int, optional
-        Stop early, on the same path.
+        Stop after this many steps, on the path of the full run.
     """
     x, y, start = beginning(pain, seed)
     return networks.train(
@@ -207,10 +220,10 @@ def _row(
     for step in run(pain, rule, lr, seed):
         taken += 1
         if taken <= FIRST_STEPS:
-            first.append(_finite(step.loss))
+            first.append(finite(step.loss))
         if taken % (pain.steps // checkpoints) == 0:
-            curve.append(_finite(score(pain, step.parameters, x, y)))
-    # A run that ended early has diverged: what it would have come to is not known.
+            curve.append(finite(score(pain, step.parameters, x, y)))
+    # A run that ended early has diverged.
     finished = taken == pain.steps
     return {
         "rule": rule,
@@ -228,7 +241,7 @@ def tuned_loss(rows: list[dict[str, Any]], rule: str, lr: float) -> float:
     Parameters
     ----------
     rows : list of dict
-        With the keys rule, lr and loss (None where a run diverged).
+        The runs under ``tuning``.
     rule, lr : str, float
         Which of them.
 
@@ -237,14 +250,7 @@ def tuned_loss(rows: list[dict[str, Any]], rule: str, lr: float) -> float:
     ValueError
         There is no such run.
     """
-    losses = [
-        math.inf if row["loss"] is None else row["loss"]
-        for row in rows
-        if row["rule"] == rule and row["lr"] == lr
-    ]
-    if not losses:
-        raise ValueError(f"no run of {rule!r} with lr={lr!r}")
-    return float(np.mean(losses))
+    return mean_of(rows, "loss", rule=rule, lr=lr)
 
 
 def best_rate(rows: list[dict[str, Any]], rule: str) -> float:
@@ -257,19 +263,12 @@ def best_rate(rows: list[dict[str, Any]], rule: str) -> float:
     rule : str
         Whose learning rate.
     """
-    rates = sorted({row["lr"] for row in rows if row["rule"] == rule})
-    return float(min(rates, key=lambda lr: tuned_loss(rows, rule, lr)))
+    return float(best_setting(matching(rows, rule=rule), "loss", ("lr",))[0])
 
 
-def final_losses(rows: list[dict[str, Any]], rule: str) -> Array:
-    """Return the losses of the runs of a rule, one for each seed; infinite where it diverged."""
-    return np.array(
-        [
-            math.inf if row["loss"] is None else row["loss"]
-            for row in rows
-            if row["rule"] == rule
-        ]
-    )
+def final_losses(rows: list[dict[str, Any]], rule: str) -> Float64Array:
+    """Return the losses of a rule, one for each seed; infinite where a run diverged."""
+    return np.array(values_of(matching(rows, rule=rule), "loss"))
 
 
 def _compare(name: str, pain: Pain) -> dict[str, Any]:
@@ -293,29 +292,20 @@ def _compare(name: str, pain: Pain) -> dict[str, Any]:
 
 
 def main() -> None:
-    """Run everything from the command line and write the results."""
+    """Run the experiment from the command line and write its results."""
     module = "adam_tutorial.study.experiments.pains"
-    parser = argparse.ArgumentParser(prog=f"python -m {module}")
-    parser.add_argument("--out", type=Path, required=True, help="JSON file to write")
-    out = parser.parse_args().out
-    if not out.parent.is_dir():
-        parser.error(f"--out: the folder {out.parent} does not exist")
+    out = output_file(module)
     started = time.monotonic()
     results = {name: _compare(name, pain) for name, pain in PAINS.items()}
     record = {
-        "command": f"python -m {module} --out {out}",
-        "versions": {"python": platform.python_version(), "numpy": np.__version__},
-        "machine": (
-            f"{platform.system()} {platform.machine()}, {os.cpu_count()} CPU cores"
-        ),
-        "minutes": round((time.monotonic() - started) / 60, 1),
+        **provenance(module, out, seconds=time.monotonic() - started),
         "dtype": "float64",
         "grid": GRID,
         "tuning_seeds": TUNING_SEEDS,
         "final_seeds": FINAL_SEEDS,
         "results": results,
     }
-    _write(out, record)
+    write(out, record)
     print(f"wrote {out} after {record['minutes']} minutes", file=sys.stderr)
 
 

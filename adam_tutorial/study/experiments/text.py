@@ -1,7 +1,4 @@
-"""Adam beside SGD on the sentiment of movie-review sentences: a convolutional network on words.
-
-``python -m adam_tutorial.study.experiments.text --out adam_tutorial/study/results/text.json``
-"""
+"""Adam beside SGD on the sentiment of film reviews: a CNN on words."""
 
 from __future__ import annotations
 
@@ -32,7 +29,7 @@ def vocabulary(documents: list[list[str]]) -> Vocabulary:
 
 
 def tasks() -> list[Task]:
-    """Return the one task, on word numbers."""
+    """Return the only task; its inputs are word numbers."""
     reviews = load_reviews()
     parts = split(reviews.labels, SIZES, seed=0)
     documents = [tokenize(text) for text in reviews.texts]

@@ -16,7 +16,7 @@ NAMES = ("train", "validation", "test")
 
 @st.composite
 def problems(draw: st.DrawFn) -> tuple[Labels, dict[str, int]]:
-    """Labels of up to five classes in any order, and sizes of up to three parts that fit."""
+    """Draw labels of up to five classes, and sizes of up to three parts that fit."""
     counts = draw(st.lists(st.integers(0, 60), max_size=5))
     labels = np.repeat(np.arange(len(counts)), counts)
     if draw(st.booleans()):
@@ -105,7 +105,7 @@ def test_labels_are_not_changed() -> None:
 
 
 def test_negative_size_is_refused_by_name() -> None:
-    message = "sizes['test'] must not be negative, got -1"
+    message = "sizes['test'] must be at least 0, got -1"
     with pytest.raises(ValueError, match=re.escape(message)):
         split(np.zeros(5, dtype=np.int64), {"train": 3, "test": -1})
 

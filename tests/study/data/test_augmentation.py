@@ -33,7 +33,7 @@ def squares(count: int, *, dtype: torch.dtype = torch.float64) -> Tensor:
 
 
 def drawn_amounts(count: int, amount: float, seed: int = 0) -> Tensor:
-    """The width, height and shear that an image is changed by, as the function draws them."""
+    """Return width, height and shear of each image, as the function draws them."""
     drawn = torch.rand((count, 3), generator=seeded(seed), dtype=torch.float64)
     return (2 * drawn - 1) * amount
 

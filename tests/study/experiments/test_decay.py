@@ -5,18 +5,17 @@ import math
 import runpy
 import sys
 from collections.abc import Callable, Iterable
+from dataclasses import replace
 from functools import cache
-from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
-from torch import Tensor, nn
+from torch import nn
 from torch.optim import Optimizer
 
-from adam_tutorial import study
 from adam_tutorial.optim import Adam, AdamW
-from adam_tutorial.study.experiments import comparison, decay
+from adam_tutorial.study.experiments import comparison, decay, stored_runs
 from adam_tutorial.study.experiments.comparison import Task
 from adam_tutorial.study.experiments.decay import (
     CRITERIA,
@@ -29,24 +28,17 @@ from adam_tutorial.study.experiments.decay import (
     train_decay,
 )
 from adam_tutorial.study.models import DenseNet
-from adam_tutorial.study.training import Examples, evaluate
+from adam_tutorial.study.training import evaluate
 
-RESULTS = Path(study.__file__).with_name("results") / "decay.json"
+from .toys import broken_task, toy_task, weights
 
 pytestmark = pytest.mark.usefixtures("float64")
 
 
-def toy_examples(count: int, seed: int) -> Examples:
-    generator = torch.Generator().manual_seed(seed)
-    inputs = torch.randn(count, 2, generator=generator, dtype=torch.float64)
-    return inputs, (inputs[:, 0] > 0).long()
-
-
-def toy_task() -> Task:
-    sizes = {"train": 40, "validation": 20, "test": 30}
-    examples = {part: toy_examples(size, size) for part, size in sizes.items()}
-    return Task(
-        "toy", examples, lambda: DenseNet((2, 6, 2)), None, epochs=3, batch_size=8
+def plain_task() -> Task:
+    """The toy task without anything random in its model and its batches."""
+    return replace(
+        toy_task(), model=lambda: DenseNet((2, 6, 2)), transform=None, batch_size=8
     )
 
 
@@ -55,10 +47,6 @@ def small_grid(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(decay, "LEARNING_RATES", (0.01, 0.1))
     small = {"none": (0.0,), "L2": (0.001, 0.01), "decoupled": (0.1, 1.0)}
     monkeypatch.setattr(decay, "KINDS", small)
-
-
-def weights(model: nn.Module) -> Tensor:
-    return torch.cat([parameter.detach().flatten() for parameter in model.parameters()])
 
 
 # The settings
@@ -79,7 +67,7 @@ def test_kinds_are_trained_with_no_decay_a_penalty_and_a_decoupled_decay() -> No
         "L2": lambda p: Adam(p, lr=0.05, weight_decay=0.2),
         "decoupled": lambda p: AdamW(p, lr=0.05, weight_decay=0.2),
     }
-    task = toy_task()
+    task = plain_task()
     for kind, make in makes.items():
         strength = 0.0 if kind == "none" else 0.2
         trained, _ = train_decay(
@@ -100,15 +88,15 @@ def test_learning_rate_falls_along_half_a_cosine_and_stopped_runs_are_beginnings
     None
 ):
     run = DecayRun("decoupled", 0.05, 0.5, seed=1)
-    _, whole = train_decay(toy_task(), run)
-    _, beginning = train_decay(toy_task(), run, max_steps=7)
+    _, whole = train_decay(plain_task(), run)
+    _, beginning = train_decay(plain_task(), run, max_steps=7)
     assert len(whole.step_losses) == 15
     assert beginning.step_losses == whole.step_losses[:7]
 
 
 def test_unknown_kind_of_decay_is_an_error_that_names_it() -> None:
     with pytest.raises(ValueError, match=r"kind must be one of .*'none'.*, got 'l2'"):
-        train_decay(toy_task(), DecayRun("l2", 0.1, 0.1, 0))
+        train_decay(plain_task(), DecayRun("l2", 0.1, 0.1, 0))
 
 
 # The choice
@@ -148,7 +136,7 @@ def test_setting_with_the_highest_accuracy_is_chosen_by_accuracy() -> None:
 
 def test_score_of_a_setting_that_was_not_tried_is_an_error() -> None:
     with pytest.raises(
-        ValueError, match=r"no run of 'L2' with lr=1\.0 and weight_decay=0\.5"
+        ValueError, match=r"no run with kind='L2', lr=1\.0, weight_decay=0\.5"
     ):
         mean_score([row("L2", 0.1, 0.1, 0.5)], "L2", 1.0, 0.5)
 
@@ -172,7 +160,7 @@ def chosen_in(result: dict[str, Any]) -> dict[str, dict[str, tuple[float, float]
 
 @pytest.mark.usefixtures("small_grid")
 def test_comparison_tunes_on_validation_and_finishes_on_test_examples() -> None:
-    task = toy_task()
+    task = plain_task()
     result = compare_decay(
         task, tuning_seeds=iter((100, 101)), final_seeds=iter((0, 1))
     )
@@ -208,16 +196,7 @@ def test_comparison_tunes_on_validation_and_finishes_on_test_examples() -> None:
 
 @pytest.mark.usefixtures("small_grid")
 def test_loss_of_a_diverged_run_is_stored_as_none() -> None:
-    class Broken(nn.Module):
-        def __init__(self) -> None:
-            super().__init__()
-            self.weight = nn.Parameter(torch.zeros(2, 2))
-
-        def forward(self, batch: Tensor) -> Tensor:
-            return batch @ self.weight * (1.0 if self.training else math.nan)
-
-    task = Task("toy", toy_task().examples, Broken, None, epochs=1, batch_size=10)
-    result = compare_decay(task, tuning_seeds=(0,), final_seeds=(0,))
+    result = compare_decay(broken_task(), tuning_seeds=(0,), final_seeds=(0,))
     assert {r["validation_loss"] for r in result["tuning"]} == {None}
     assert {r["test_loss"] for r in result["final"]} == {None}
     json.dumps(result, allow_nan=False)
@@ -246,13 +225,7 @@ def task() -> Task:
 
 @cache
 def record() -> dict[str, Any]:
-    def refuse(constant: str) -> float:
-        raise ValueError(f"JSON has no {constant}")
-
-    content: dict[str, Any] = json.loads(
-        RESULTS.read_text(encoding="utf-8"), parse_constant=refuse
-    )
-    return content
+    return stored_runs("decay")
 
 
 def results() -> dict[str, Any]:

@@ -11,9 +11,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from adam_tutorial import study
 from adam_tutorial.study import networks
-from adam_tutorial.study.experiments import pains
+from adam_tutorial.study.experiments import pains, stored_runs
 from adam_tutorial.study.experiments.pains import (
     FINAL_SEEDS,
     GRID,
@@ -32,20 +31,12 @@ from adam_tutorial.study.experiments.pains import (
     tuned_loss,
 )
 
-STORED = Path(study.__file__).with_name("results") / "pains.json"
-
 tasks = pytest.mark.parametrize("name", PAINS)
 
 
 @cache
 def stored() -> dict[str, Any]:
-    def refuse(constant: str) -> None:
-        raise AssertionError(f"{constant} is not JSON")
-
-    record: dict[str, Any] = json.loads(
-        STORED.read_text("utf-8"), parse_constant=refuse
-    )
-    return record
+    return stored_runs("pains")
 
 
 def row(rule: str, lr: float, loss: float | None) -> dict[str, Any]:
@@ -57,7 +48,7 @@ def test_grid_has_two_learning_rates_a_decade_from_a_millionth_to_ten() -> None:
     np.testing.assert_allclose(GRID, expected)
 
 
-def test_digits_are_4000_rows_of_pixels_from_0_to_1() -> None:
+def test_digits_are_the_first_of_four_thousand() -> None:
     x, y = digits_of(7)
     assert x.shape == (7, 784)
     assert len(digits_of()[1]) == 4000
@@ -106,7 +97,7 @@ def test_learning_rate_with_a_diverged_run_is_not_the_best() -> None:
     assert tuned_loss(rows, "a", 1.0) == math.inf
     assert best_rate(rows, "a") == 0.1
     assert final_losses(rows, "a").tolist() == [0.1, math.inf, 0.5, 0.7]
-    with pytest.raises(ValueError, match=r"no run of 'b' with lr=1\.0"):
+    with pytest.raises(ValueError, match=r"no run with rule='b', lr=1\.0"):
         tuned_loss(rows, "b", 1.0)
 
 
