@@ -1,10 +1,10 @@
-"""Update rules in NumPy, written as the papers write them. Read them here; train with ``optim``.
+"""Update rules in NumPy, written as the papers write them.
 
-A rule is a pure function ``(state, gradient) -> (state, update)``; the caller adds the
-update to its parameters. ``None`` is the state before the first step. Nothing is
-changed in place, and a float32 gradient gives a float32 update. Rules that need the
-parameters (weight decay) take them as
-``theta``.
+They are for reading and for checking; train with ``optim``. A rule is a pure function
+``(state, gradient) -> (state, update)``; the caller adds the update to the parameters.
+The state before the first step is None. Nothing is changed in place, and a float32
+gradient gives a float32 update. Rules that need the parameters, such as those with
+weight decay, take them as ``theta``.
 
 >>> import numpy as np
 >>> theta, state = np.array([1.0, -2.0]), None
@@ -14,9 +14,9 @@ parameters (weight decay) take them as
 >>> theta.round(3).tolist()
 [0.702, -1.701]
 
-Each rule has a file of its name, with the state that it keeps. ``rule`` holds what all
-rules share, ``walk`` follows one, ``linear_trajectory`` makes long runs on linear
-losses.
+Each rule is in the file of its name, with the state that it keeps. ``rule.py`` has what
+all rules share, ``walk.py`` follows a rule, ``linear_trajectory.py`` makes long runs on
+linear losses.
 """
 
 from adam_tutorial.reference.adabelief import adabelief

@@ -1,4 +1,4 @@
-"""AdaBelief: Adam with the variance of the gradient for its mean square."""
+"""AdaBelief: Adam divided by the spread of gradients instead of their size."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def adabelief(
     beta2: float = 0.999,
     eps: float = 1e-16,
 ) -> tuple[AdamState, Array]:
-    """Adam divided by how far gradients are from their average, not by how large they are.
+    """Adam divided by the spread of the gradients instead of their size.
 
     Parameters
     ----------
@@ -34,9 +34,8 @@ def adabelief(
     lr, beta1, beta2 : float
         As in :func:`~adam_tutorial.reference.adam`.
     eps : float
-        Added to s at *every* step, and to the root of s-hat. What it adds to s-hat in
-        all is
-        ``eps / (1 - beta2)`` at any t: 1e-13 with the defaults.
+        Added to s at *every* step, and to the root of s-hat. In total it adds
+        ``eps / (1 - beta2)`` to s-hat, at any t: 1e-13 with the defaults.
 
     Returns
     -------
@@ -54,8 +53,8 @@ def adabelief(
 
     Examples
     --------
-    Gradients that agree, and gradients of the same size that do not; Adam's steps for
-    the first are 0.1:
+    Constant gradients, and gradients of the same size whose sign alternates. Adam's
+    steps for the former are 0.1:
 
     >>> state = None
     >>> for sign in (1, -1, 1, -1, 1):
@@ -63,7 +62,7 @@ def adabelief(
     >>> update.round(4).tolist()
     [-0.1342, -0.0217]
 
-    Without gradients, s-hat is what eps has added:
+    With zero gradients, s-hat is what eps has added:
 
     >>> state, _ = adabelief(adabelief(None, 0.0)[0], 0.0)
     >>> print(f"{state.v / bias_correction(0.999, 2):.1e}")

@@ -29,7 +29,7 @@ def adadelta(
     rho: float = 0.9,
     eps: float = 1e-6,
 ) -> tuple[AdaDeltaState, Array]:
-    """RMSProp with the typical size of past updates in the place of a learning rate.
+    """RMSProp with the typical size of past updates instead of a learning rate.
 
     Parameters
     ----------
@@ -38,15 +38,15 @@ def adadelta(
     gradient : array_like
         Of any shape.
     lr : float
-        Factor on the update; 1 in the paper.
+        Multiplies the update; 1 in the paper.
     rho, eps : float
-        Decay rate in [0, 1); what is added inside both roots. It decides how long the
+        Decay rate in [0, 1); added inside both roots, where it decides how long the
         first steps are.
 
     Returns
     -------
     state, update : AdaDeltaState, ndarray
-        ``u`` averages the squares of the updates before they are multiplied by ``lr``.
+        ``u`` averages the squared updates as they are before the factor ``lr``.
 
     Raises
     ------
@@ -59,7 +59,7 @@ def adadelta(
 
     Examples
     --------
-    There is no learning rate to choose; ``eps`` sets the first step:
+    There is no learning rate to choose, but ``eps`` sets the first step:
 
     >>> for eps in (1e-6, 1e-4):
     ...     _, update = adadelta(None, 5.0, eps=eps)

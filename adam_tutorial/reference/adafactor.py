@@ -1,4 +1,4 @@
-"""Adafactor: second moments of rows and columns instead of one for each coordinate."""
+"""Adafactor: second moments of rows and columns instead of single coordinates."""
 
 from __future__ import annotations
 
@@ -18,9 +18,9 @@ __all__ = ["AdafactorState", "adafactor"]
 class AdafactorState(NamedTuple):
     """The number ``t`` of steps, and moving averages of squared gradients.
 
-    For arrays of two or more dimensions, ``row`` is the average over each row and
-    ``col`` that over each column, and ``v`` is None; for others, ``v`` has one for each
-    coordinate, and the other two are None.
+    For gradients of two or more dimensions, ``row`` has the mean of each row, ``col``
+    that of each column, and ``v`` is None. For others, ``v`` has a number for each
+    coordinate, and ``row`` and ``col`` are None.
     """
 
     t: int
@@ -30,7 +30,7 @@ class AdafactorState(NamedTuple):
 
     @staticmethod
     def shapes(shape: tuple[int, ...]) -> dict[str, tuple[int, ...] | None]:
-        """Return the shapes that belong to a gradient of this shape."""
+        """Return the shape of each array for a gradient of the given shape."""
         if len(shape) < 2:
             return {"row": None, "col": None, "v": shape}
         *rest, rows, columns = shape
@@ -49,7 +49,7 @@ def adafactor(
     d: float = 1.0,
     weight_decay: float = 0.0,
 ) -> tuple[AdafactorState, Array]:
-    """Scale steps by the size of the parameters, divide by factored second moments.
+    """Divide by factored second moments, and scale with the size of the parameters.
 
     Parameters
     ----------
@@ -57,21 +57,21 @@ def adafactor(
         None before the first step.
     gradient, theta : array_like
         Gradient of the loss, and the parameters, of one shape. The last two dimensions
-        are rows and columns; further ones count separate matrices.
+        are rows and columns; any others count separate matrices.
     lr : float
-        Largest relative step size: rho_t is ``min(lr, 1 / sqrt(t))``. A step is about
-        rho_t times the root mean square of ``theta``.
+        Largest relative step size: rho_t is ``min(lr, 1 / sqrt(t))``, and a step is
+        about rho_t times the root mean square of ``theta``.
     beta2_decay : float
-        Negative or 0: the averages keep ``1 - t**beta2_decay`` at step t.
+        Negative or 0. The decay rate of the averages is ``1 - t**beta2_decay``.
     eps : pair of float
-        The first keeps the divisors away from 0; None is the ``eps`` of the gradient's
-        number type. The second is the least root mean square that ``theta`` counts as,
-        so that parameters at 0 move.
+        The first is the smallest divisor; None stands for the machine epsilon of the
+        gradient's type. The second is the smallest root mean square that ``theta`` is
+        taken to have, so that parameters can leave 0.
     d : float
-        Updates whose root mean square is larger than this are scaled down to it; at
-        least 1.
+        An update with a larger root mean square, before it is multiplied by the step
+        size, is scaled down to this; at least 1.
     weight_decay : float
-        A step takes ``lr * weight_decay`` of the parameter away.
+        A step shrinks a parameter by the fraction ``lr * weight_decay``.
 
     Returns
     -------
@@ -84,10 +84,10 @@ def adafactor(
 
     Notes
     -----
-    This is what PyTorch computes. In the paper, rho_t is at most 0.01 (here ``lr``);
-    the first eps is 1e-30, and is added to the squared gradient at every step (here it
-    bounds divisors from below); ``row`` and ``col`` are sums (here means, which gives
-    the same quotient); and there is no weight decay.
+    This is what PyTorch computes. The paper differs: rho_t is at most 0.01 instead of
+    ``lr``; the first eps is 1e-30 and is added to the squared gradients at every step;
+    ``row`` and ``col`` are sums, which does not change the update; there is no weight
+    decay.
 
     References
     ----------
@@ -96,8 +96,8 @@ def adafactor(
 
     Examples
     --------
-    The state of a matrix is a row and a column. Here their product is the square of the
-    gradient, so the first step is its sign, times ``lr`` and the size of ``theta``:
+    Here the row means and the column means determine the squared gradient, so the first
+    step is its sign, times ``lr`` and the size of ``theta``:
 
     >>> g = [[3.0, -6.0, 3.0], [0.1, -0.2, 0.1]]
     >>> state, update = adafactor(None, g, theta=np.full((2, 3), 5.0))

@@ -1,4 +1,4 @@
-"""AdaGrad: a step size for each coordinate, from all its past gradients."""
+"""AdaGrad: a step size for each coordinate, from all its gradients so far."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def adagrad(
     lr: float = 1e-2,
     eps: float = 1e-10,
 ) -> tuple[AdaGradState, Array]:
-    """Divide each coordinate's step by the root of the sum of its squared gradients.
+    """Divide each coordinate by the root of the sum of its squared gradients.
 
     Parameters
     ----------
@@ -36,7 +36,7 @@ def adagrad(
     gradient : array_like
         Of any shape.
     lr, eps : float
-        Learning rate; what is added to the root so that 0/0 cannot happen.
+        Learning rate; added to the root, so that 0/0 cannot occur.
 
     Returns
     -------
@@ -53,7 +53,7 @@ def adagrad(
 
     Examples
     --------
-    The same gradient again and again; steps shorten like ``1 / sqrt(t)``:
+    With a constant gradient the steps shorten like ``1 / sqrt(t)``:
 
     >>> state = None
     >>> for _ in range(3):

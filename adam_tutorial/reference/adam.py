@@ -15,7 +15,7 @@ __all__ = ["AdamState", "adam", "moments"]
 
 
 class AdamState(NamedTuple):
-    """The number ``t`` of steps taken and the moving averages ``m`` of g and ``v`` of g squared."""
+    """The number ``t`` of steps, and the averages ``m`` of g and ``v`` of g squared."""
 
     t: int
     m: Array
@@ -23,7 +23,7 @@ class AdamState(NamedTuple):
 
 
 def moments(state: AdamState | None, g: Array, beta1: float, beta2: float) -> AdamState:
-    """Return the state after one more gradient: lines 7 to 9 of Algorithm 1."""
+    """Return the state after one more gradient."""
     t, m, v = state or AdamState(0, np.zeros_like(g), np.zeros_like(g))
     return AdamState(t + 1, beta1 * m + (1 - beta1) * g, beta2 * v + (1 - beta2) * g**2)
 
@@ -48,13 +48,13 @@ def adam(
     gradient : array_like
         Of any shape.
     lr : float
-        Learning rate, the paper's alpha.
+        Learning rate; the paper's alpha.
     beta1, beta2 : float
         Decay rates of the moving averages, in [0, 1).
     eps : float
         Added to the root of v-hat.
     correct_bias : bool
-        False leaves out the two divisions that make m-hat and v-hat: for experiments.
+        False leaves out the two divisions that make m-hat and v-hat, for experiments.
 
     Returns
     -------
@@ -71,8 +71,7 @@ def adam(
 
     Examples
     --------
-    The first step has the length of the learning rate, whatever the size of the
-    gradient:
+    The first step is one learning rate long, however large or small the gradient:
 
     >>> state, update = adam(None, [5.0, -0.001], lr=0.1)
     >>> update.round(4).tolist()

@@ -23,10 +23,10 @@ def adam_efficient(
     beta2: float = 0.999,
     eps_hat: float = 1e-8,
 ) -> tuple[AdamState, Array]:
-    """Adam in the order of the end of section 2: both corrections in one scalar.
+    """Adam in its efficient order, with both corrections in one scalar.
 
-    It equals :func:`adam` when ``eps_hat`` is ``eps * sqrt(1 - beta2**t)``, which
-    changes with t.
+    It equals :func:`adam` if ``eps_hat`` is ``eps * sqrt(1 - beta2**t)``, which changes
+    with t.
 
     Parameters
     ----------
@@ -55,7 +55,7 @@ def adam_efficient(
     Examples
     --------
     A first gradient as small as ``eps_hat`` moves a parameter by 3 % of the learning
-    rate. One as small as the ``eps`` of :func:`adam` moves it by a half:
+    rate. One as small as the ``eps`` of :func:`adam` moves it by half:
 
     >>> from adam_tutorial.reference import adam
     >>> _, update = adam_efficient(None, 1e-8, lr=1.0, eps_hat=1e-8)

@@ -23,7 +23,7 @@ def adam_l2(
     eps: float = 1e-8,
     weight_decay: float = 0.0,
 ) -> tuple[AdamState, Array]:
-    """Adam on the loss plus an L2 penalty: what ``torch.optim.Adam`` calls weight decay.
+    """Adam on the loss with an L2 penalty; ``weight_decay`` of ``torch.optim.Adam``.
 
     Parameters
     ----------
@@ -51,9 +51,10 @@ def adam_l2(
 
     Examples
     --------
-    Without a gradient, the penalty alone moves a small parameter as far as a large one:
+    With no other gradient, the penalty moves small and large parameters equally far:
 
-    >>> _, update = adam_l2(None, [0.0, 0.0], theta=[1.0, 100.0], lr=0.1, weight_decay=0.01)
+    >>> theta = [1.0, 100.0]
+    >>> _, update = adam_l2(None, [0.0, 0.0], theta=theta, lr=0.1, weight_decay=0.01)
     >>> update.round(4).tolist()
     [-0.1, -0.1]
     """

@@ -27,9 +27,9 @@ def adam_regret(
     eps: float = 1e-8,
     beta1_factor: float = 1 - 1e-8,
 ) -> tuple[AdamState, Array]:
-    """Adam with the schedules of the regret theorem: lr / sqrt(t), and beta1 that decays.
+    """Adam with the schedules of the regret theorem: lr and beta1 decay.
 
-    The theorem's projection is ``trajectory(..., box=...)``.
+    For the theorem's projection, use ``trajectory(..., box=...)``.
 
     Parameters
     ----------
@@ -38,7 +38,8 @@ def adam_regret(
     gradient : array_like
         Of any shape.
     lr, beta1, beta2, eps : float
-        As in :func:`adam`, all at t = 1.
+        As in :func:`adam`; the values at t = 1. The learning rate of step t is
+        ``lr / sqrt(t)``.
     beta1_factor : float
         The theorem's lambda, in (0, 1]: at step t, beta1 is
         ``beta1 * beta1_factor**(t - 1)``.
@@ -54,9 +55,8 @@ def adam_regret(
 
     Notes
     -----
-    The paper does not say how the bias is corrected when beta1 changes. The weights in
-    m then add up to one minus the product of all beta1 so far, and m is divided by
-    this.
+    The paper does not say how to correct the bias while beta1 changes. The weights in m
+    then add up to one minus the product of all beta1 so far, so m is divided by that.
 
     References
     ----------
@@ -64,7 +64,7 @@ def adam_regret(
 
     Examples
     --------
-    The same gradient again and again; steps shorten like ``1 / sqrt(t)``:
+    With a constant gradient the steps shorten like ``1 / sqrt(t)``:
 
     >>> state = None
     >>> for _ in range(3):

@@ -1,4 +1,4 @@
-"""AdaMax: Adam with a maximum for the second moment."""
+"""AdaMax: Adam with a maximum instead of the second moment."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ __all__ = ["AdaMaxState", "adamax"]
 
 
 class AdaMaxState(NamedTuple):
-    """The number ``t`` of steps, the average ``m``, and the decaying maximum ``u`` of ``|g|``."""
+    """The number ``t`` of steps, the average ``m`` and the maximum ``u``."""
 
     t: int
     m: Array
@@ -32,7 +32,7 @@ def adamax(
     beta2: float = 0.999,
     eps: float = 1e-8,
 ) -> tuple[AdaMaxState, Array]:
-    """Adam with a decaying maximum in the place of the root of the mean square.
+    """Adam divided by a decaying maximum instead of a root of a mean square.
 
     Parameters
     ----------
@@ -43,8 +43,8 @@ def adamax(
     lr, beta1, beta2 : float
         As in :func:`adam`.
     eps : float
-        Added to ``|g|``, as PyTorch does. The paper has none, and 0/0 where every
-        gradient was 0.
+        Added to ``|g|``, as in PyTorch. The paper has none, so there a step is 0/0
+        while all gradients are 0.
 
     Returns
     -------
@@ -61,8 +61,7 @@ def adamax(
 
     Examples
     --------
-    One large gradient stays in the maximum, so small ones hardly change the steps after
-    it:
+    A large gradient stays in the maximum and shortens the steps after it:
 
     >>> state = None
     >>> for g in (5.0, 0.5, -0.5):

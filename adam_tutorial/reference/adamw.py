@@ -1,4 +1,4 @@
-"""AdamW: Adam with weight decay beside the step."""
+"""AdamW: Adam with decoupled weight decay."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def adamw(
     weight_decay: float = 1e-2,
     decay_times_lr: bool = True,
 ) -> tuple[AdamState, Array]:
-    """Adam, and beside it each parameter shrinks by a share of itself.
+    """Adam with decoupled decay: each step also shrinks the parameters.
 
     Parameters
     ----------
@@ -37,10 +37,10 @@ def adamw(
     weight_decay : float
         Coefficient of the decay.
     decay_times_lr : bool
-        True: a step takes ``lr * weight_decay`` of the parameter away (PyTorch, Keras,
-        Optax), and the paper's lambda is that product. False: it takes
-        ``weight_decay``, which is the paper's lambda. The paper's schedule, a factor of
-        both terms, is left to the caller.
+        True: a step shrinks a parameter by the fraction ``lr * weight_decay`` (PyTorch,
+        Keras, Optax); the paper's lambda is that product. False: by ``weight_decay``,
+        which is then the paper's lambda. The paper's schedule, which multiplies both
+        terms, is left to the caller.
 
     Returns
     -------
@@ -58,7 +58,7 @@ def adamw(
 
     Examples
     --------
-    Without a gradient, each parameter loses the same share of itself:
+    With no gradient, all parameters shrink by the same fraction:
 
     >>> for decay_times_lr in (True, False):
     ...     _, update = adamw(

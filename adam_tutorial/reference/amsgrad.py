@@ -1,4 +1,4 @@
-"""AMSGrad: Adam with a second moment that never falls, in two definitions."""
+"""AMSGrad: Adam divided by the largest second moment so far."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def amsgrad(
     maximum_of: str = "v",
     correct_bias: bool = True,
 ) -> tuple[AMSGradState, Array]:
-    """Adam with a denominator that never gets smaller.
+    """Adam whose denominator never gets smaller.
 
     Parameters
     ----------
@@ -47,12 +47,12 @@ def amsgrad(
     lr, beta1, beta2, eps : float
         As in :func:`~adam_tutorial.reference.adam`.
     maximum_of : {"v", "v_hat"}
-        Take the maximum over the raw v and correct it afterwards (PyTorch, Keras), or
-        over the corrected v-hat (Optax). In the second, a large first gradient counts
-        fully for ever.
+        Take the maximum of the raw v and correct it afterwards (PyTorch, Keras), or
+        take the maximum of the corrected v-hat (Optax). With the latter, a large first
+        gradient keeps its full weight permanently.
     correct_bias : bool
-        False is the paper's algorithm, which corrects neither m nor v; both definitions
-        are the same then.
+        False is the paper's algorithm, which corrects neither m nor v; then the two
+        definitions are the same.
 
     Returns
     -------
@@ -69,8 +69,8 @@ def amsgrad(
 
     Examples
     --------
-    After one large gradient and a hundred small ones, the step of the second definition
-    is still short:
+    After one large gradient and a hundred small ones, the steps of the second
+    definition are still short:
 
     >>> for maximum_of in ("v", "v_hat"):
     ...     state = None

@@ -1,4 +1,4 @@
-"""Gradient descent: a step against the gradient."""
+"""Gradient descent."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ __all__ = ["gradient_descent"]
 def gradient_descent(
     state: None, gradient: ArrayLike, *, lr: float = 1e-2
 ) -> tuple[None, Array]:
-    """Step against the gradient, in proportion to it.
+    """Step against the gradient, in proportion to its size.
 
     Parameters
     ----------
     state : None
-        Gradient descent remembers nothing.
+        Gradient descent keeps no state.
     gradient : array_like
         Of any shape.
     lr : float

@@ -31,12 +31,12 @@ def linear_trajectory(
     correct_bias: bool = True,
     keep_maximum: bool = False,
 ) -> Array:
-    """Follow Adam or AMSGrad on losses ``g_t * theta`` and return every point on the way.
+    """Follow Adam or AMSGrad on losses ``g_t * theta`` and return every point.
 
-    The slope of a linear loss is the same everywhere, so all updates are known before
-    the first is made. Only staying in the interval needs the steps in order. The points
-    are those of :func:`adam_tutorial.reference.adam` or
-    :func:`adam_tutorial.reference.amsgrad`, followed step by step.
+    The slope of a linear loss is the same everywhere, so all updates are known in
+    advance; only keeping the points in the interval needs the steps in order. The
+    points are those of :func:`adam_tutorial.reference.adam` or
+    :func:`adam_tutorial.reference.amsgrad`.
 
     Parameters
     ----------
@@ -45,17 +45,17 @@ def linear_trajectory(
     theta : float
         Starting point.
     interval : tuple of float
-        Lowest and highest point allowed; a step that leaves it ends at its edge.
+        Lowest and highest point allowed; a step that would leave it ends at its edge.
     lr : float
         Learning rate.
     shrink_lr : bool
-        Divide the learning rate by the root of t, as the regret theorems do.
+        Divide the learning rate by the root of t, as in the regret theorems.
     beta1, beta2, eps : float
         As in :func:`adam_tutorial.reference.adam`.
     correct_bias : bool
         Divide the averages by the sums of their weights.
     keep_maximum : bool
-        AMSGrad: divide by the root of the largest v so far (of the uncorrected v).
+        AMSGrad: divide by the root of the largest v so far, taken before correction.
 
     Returns
     -------
@@ -65,13 +65,14 @@ def linear_trajectory(
     Raises
     ------
     ValueError
-        A hyper-parameter is out of range, ``gradients`` has not one dimension, the
-        starting point is outside the interval, or a step is 0/0 because ``eps`` and all
-        gradients so far are 0.
+        A hyper-parameter is out of range, ``gradients`` does not have one dimension,
+        the starting point is outside the interval, or ``eps`` and the first gradient
+        are 0, so that the first step is 0/0.
 
     Examples
     --------
-    >>> linear_trajectory([3.0, -1.0, -1.0], 1.0, lr=0.1, beta1=0.0, beta2=0.1).round(3).tolist()
+    >>> points = linear_trajectory([3, -1, -1], 1.0, lr=0.1, beta1=0.0, beta2=0.1)
+    >>> points.round(3).tolist()
     [1.0, 0.9, 0.976, 1.0]
     """
     check_decay_rates(beta1, beta2)

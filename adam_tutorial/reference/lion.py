@@ -1,4 +1,4 @@
-"""Lion: a step by the sign of an average."""
+"""Lion: the sign of an average."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def lion(
     beta2: float = 0.99,
     weight_decay: float = 0.0,
 ) -> tuple[LionState, Array]:
-    """Step by the sign of an average.
+    """Move every coordinate by the learning rate, against the sign of an average.
 
     Parameters
     ----------
@@ -39,12 +39,12 @@ def lion(
     gradient, theta : array_like
         Gradient of the loss, and the parameters, of one shape.
     lr : float
-        Learning rate: the length of every coordinate's step. The authors advise three
-        to ten times less than for Adam, and as many times more weight decay.
+        Learning rate. The authors advise one three to ten times smaller than Adam's,
+        with a weight decay larger by the same factor.
     beta1, beta2 : float
-        Share of the average in the step; share that the average keeps. Both in [0, 1).
+        Weight of the old average in the step, and in the new average. Both in [0, 1).
     weight_decay : float
-        A step takes ``lr * weight_decay`` of the parameter away.
+        A step shrinks a parameter by the fraction ``lr * weight_decay``.
 
     Returns
     -------
@@ -61,7 +61,7 @@ def lion(
 
     Examples
     --------
-    Every coordinate moves by the learning rate:
+    The size of the gradient does not matter:
 
     >>> _, update = lion(None, [5.0, -0.001], theta=[0.0, 0.0], lr=0.1)
     >>> update.round(4).tolist()

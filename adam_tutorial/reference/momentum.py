@@ -28,7 +28,9 @@ def momentum(
     beta: float = 0.9,
     nesterov: bool = False,
 ) -> tuple[MomentumState, Array]:
-    """Step along a decaying sum of past gradients (Polyak's heavy ball, as in PyTorch's SGD).
+    """Step along a decaying sum of past gradients: Polyak's heavy ball.
+
+    This is the momentum of PyTorch's SGD.
 
     Parameters
     ----------
@@ -37,9 +39,9 @@ def momentum(
     gradient : array_like
         Of any shape.
     lr, beta : float
-        Learning rate; share of the sum that is kept from step to step, in [0, 1).
+        Learning rate; factor by which the sum decays at each step, in [0, 1).
     nesterov : bool
-        Look one step ahead: add the new gradient once more to the decayed sum.
+        Look one step ahead: add the new gradient to the sum a second time.
 
     Returns
     -------
@@ -54,11 +56,12 @@ def momentum(
     ----------
     Polyak (1964), "Some methods of speeding up the convergence of iteration methods";
     Sutskever et al. (2013), "On the importance of initialization and momentum", for
-    Nesterov's.
+    Nesterov's form.
 
     Examples
     --------
-    The same gradient again and again; each step is longer, up to ``lr / (1 - beta)``:
+    With a constant gradient each step is longer than the last, up to
+    ``lr / (1 - beta)``:
 
     >>> state = None
     >>> for _ in range(3):

@@ -35,7 +35,7 @@ def nadam(
     eps: float = 1e-8,
     momentum_decay: float = 4e-3,
 ) -> tuple[NAdamState, Array]:
-    """Adam with Nesterov's look ahead, and a momentum mu that warms up.
+    """Adam with Nesterov's momentum, which rises over the first steps.
 
     Parameters
     ----------
@@ -46,8 +46,8 @@ def nadam(
     lr, beta1, beta2, eps : float
         As in :func:`~adam_tutorial.reference.adam`.
     momentum_decay : float
-        How fast mu rises from ``beta1 / 2`` to ``beta1``; PyTorch's psi (1/250 in the
-        paper).
+        How fast the momentum mu rises from ``beta1 / 2`` to ``beta1``; PyTorch's psi
+        (1/250 in the paper).
 
     Returns
     -------
@@ -60,13 +60,14 @@ def nadam(
 
     References
     ----------
-    Dozat (2016), "Incorporating Nesterov Momentum into Adam". As in PyTorch, m averages
-    with beta1, while mu weighs it against the gradient; in the paper it averages with
-    mu too. So the divisors are not exactly the sums of the weights in m.
+    Dozat (2016), "Incorporating Nesterov Momentum into Adam". As in PyTorch, m is an
+    average with the rate beta1, and mu weighs m against the gradient; in the paper mu
+    is also the rate of the average. So the divisors are not exactly the sums of the
+    weights in m.
 
     Examples
     --------
-    It looks ahead: when the gradient turns round, it turns round before Adam does.
+    When the gradient changes its sign, NAdam turns before Adam does:
 
     >>> from adam_tutorial.reference import adam
     >>> for step in (nadam, adam):

@@ -1,4 +1,4 @@
-"""RAdam: Adam that waits until v can be trusted."""
+"""RAdam: Adam with a rectified adaptive step."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def radam(
     eps: float = 1e-8,
     threshold: float = 5.0,
 ) -> tuple[AdamState, Array]:
-    """Adam whose first steps are plain momentum, then Adam's, shortened by r_t.
+    """Adam with plain momentum at first, and then steps shortened by r_t.
 
     Parameters
     ----------
@@ -40,8 +40,8 @@ def radam(
     eps : float
         Added to the root of the *uncorrected* v, as in PyTorch; the paper has none.
     threshold : float
-        Adaptive steps begin when rho_t is larger: 5 in PyTorch and the authors' code, 4
-        in the paper. Below 4 the rectification is not defined.
+        Steps are adaptive once rho_t exceeds this: 5 in PyTorch and in the authors'
+        code, 4 in the paper. The rectification is not defined below 4.
 
     Returns
     -------
@@ -59,7 +59,7 @@ def radam(
 
     Examples
     --------
-    The first five steps are proportional to the gradient, the sixth is not any more:
+    The first five steps are proportional to the gradient, the sixth no longer is:
 
     >>> state = None
     >>> for t in range(1, 7):

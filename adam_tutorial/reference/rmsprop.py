@@ -30,7 +30,7 @@ def rmsprop(
     eps: float = 1e-8,
     centered: bool = False,
 ) -> tuple[RMSPropState, Array]:
-    """AdaGrad with a moving average in the place of the sum, so that the past is forgotten.
+    """AdaGrad with a moving average instead of the sum, so that it forgets.
 
     Parameters
     ----------
@@ -39,10 +39,9 @@ def rmsprop(
     gradient : array_like
         Of any shape.
     lr, beta, eps : float
-        Learning rate; decay rate in [0, 1); what is added to the root.
+        Learning rate; decay rate in [0, 1); added to the root.
     centered : bool
-        Subtract the square of the mean: divide by the standard deviation, not by the
-        root of the mean square.
+        Divide by the standard deviation instead of the root of the mean square.
 
     Returns
     -------
@@ -61,8 +60,8 @@ def rmsprop(
 
     Examples
     --------
-    The average starts at zero and is not corrected, so the first step is ten learning
-    rates long:
+    The average starts at zero and its bias is not corrected, so the first step is ten
+    learning rates long:
 
     >>> _, update = rmsprop(None, [5.0, -0.5], lr=0.1, beta=0.99)
     >>> update.round(4).tolist()
@@ -72,6 +71,6 @@ def rmsprop(
     v, m = state or RMSPropState(np.zeros_like(g), np.zeros_like(g))
     v = beta * v + (1 - beta) * g**2
     m = beta * m + (1 - beta) * g
-    # A variance; rounding could make it slightly negative.
+    # Rounding can make a variance slightly negative.
     spread = np.maximum(v - m**2, 0) if centered else v
     return RMSPropState(v, m), -lr * g / (np.sqrt(spread) + eps)

@@ -27,7 +27,7 @@ EXPONENTS = frozenset({"beta2_decay"})
 
 
 def rule(function: Callable[P, R]) -> Callable[P, R]:
-    """Check the arguments of a rule, so that its own lines are formulas only.
+    """Check the arguments of a rule, so that the rule itself is only formulas.
 
     Numbers must be finite and not negative; those called ``beta``, ``beta1``, ``beta2``
     or ``rho`` must be in [0, 1), and ``beta2_decay`` must not be positive. A state is
@@ -43,7 +43,7 @@ def rule(function: Callable[P, R]) -> Callable[P, R]:
     Returns
     -------
     function
-        Raises ValueError, naming argument and value, for what does not fit, and
+        It raises ValueError, naming argument and value, for what does not fit, and
         TypeError for a state that no rule has returned.
 
     Examples
@@ -86,7 +86,7 @@ def rule(function: Callable[P, R]) -> Callable[P, R]:
 
 
 def _check_shapes(state: Any, shape: tuple[int, ...]) -> None:
-    """Raise ValueError for a state whose arrays NumPy would have to stretch."""
+    """Raise ValueError where NumPy would broadcast an array of the state."""
     found = {
         name: getattr(value, "shape", None) for name, value in state._asdict().items()
     }
@@ -119,7 +119,7 @@ def _checked(name: str, value: Any) -> Any:
 
 
 def takes_theta(rule: Callable[..., Any]) -> bool:
-    """Return whether a rule needs the parameters, as one with weight decay does."""
+    """Return whether a rule needs the parameters, for weight decay say."""
     return "theta" in _settings(rule)
 
 
@@ -129,13 +129,13 @@ def _settings(rule: Callable[..., Any]) -> frozenset[str]:
 
 
 def as_float(values: ArrayLike) -> Array:
-    """Return an array of floats: those given, or float64 for integers.
+    """Convert to an array of floats; integers become float64.
 
     Raises
     ------
     TypeError
-        The values are complex. The papers define no rule for them; PyTorch treats the
-        two parts as two coordinates, Optax lets them share one second moment.
+        The values are complex. The papers do not cover them: PyTorch treats the two
+        parts as two coordinates, Optax gives them one second moment.
     """
     array = np.asarray(values)
     if np.issubdtype(array.dtype, np.complexfloating):

@@ -15,7 +15,7 @@ __all__ = ["AverageState", "temporal_average"]
 
 
 class AverageState(NamedTuple):
-    """The number ``t`` of points seen and their uncorrected moving average ``mean``."""
+    """The number ``t`` of points and their uncorrected moving average ``mean``."""
 
     t: int
     mean: Array
@@ -25,7 +25,7 @@ class AverageState(NamedTuple):
 def temporal_average(
     state: AverageState | None, theta: ArrayLike, *, beta2: float = 0.999
 ) -> tuple[AverageState, Array]:
-    """Average the points of a run, recent ones most, corrected for the start at zero.
+    """Average the points of a run with a bias-corrected moving average.
 
     Parameters
     ----------

@@ -51,10 +51,9 @@ def walk(
         Takes parameters and returns their gradient; or the gradients themselves, one
         per step.
     theta : array_like
-        Starting point. If gradients are given, a number stands for an array of their
-        shape.
+        Starting point. If gradients are given, a number fills an array of their shape.
     steps : int, optional
-        Number of steps; if gradients are given, as many as there are.
+        Number of steps. If gradients are given, the default is one step for each.
     box : pair of array_like, optional
         Lowest and highest allowed parameters. After each step a point outside is moved
         to the nearest point inside. In a box, this is also the projection in the norm
@@ -96,7 +95,7 @@ def walk(
     """
     seen = _follow(rule, gradient, theta, steps, box, state, hyperparameters)
     points, updates, states = (list(column) for column in zip(*seen, strict=True))
-    # At the start there is no update yet, and the state is the one that was given.
+    # The start has no update, and its state is the one that was given.
     return Walk(np.stack(points), np.stack(updates)[1:], states[1:])
 
 
@@ -109,7 +108,7 @@ def trajectory(
     box: tuple[ArrayLike, ArrayLike] | None = None,
     **hyperparameters: Any,
 ) -> Array:
-    """Follow a rule from a starting point and return every point on the way.
+    """Follow a rule from a starting point and return all points.
 
     Parameters
     ----------
@@ -134,7 +133,7 @@ def trajectory(
     >>> trajectory(adam, lambda x: 2 * x, [1.0], 3, lr=0.1).round(3).ravel().tolist()
     [1.0, 0.9, 0.8, 0.702]
     """
-    # Not walk(...).points: the states alone take twice the memory of the points.
+    # Not walk(...).points: the states would take twice the memory of the points.
     seen = _follow(rule, gradient, theta, steps, box, None, hyperparameters)
     return np.stack([point for point, _, _ in seen])
 
@@ -148,7 +147,7 @@ def _follow(
     state: Any,
     hyperparameters: dict[str, Any],
 ) -> Iterator[tuple[Array, Array, Any]]:
-    """Yield point, update and state: of the start (update 0), and after each step."""
+    """Yield point, update and state at the start (with a zero update) and per step."""
     point = as_float(theta)
     if not callable(gradient):
         gradients = as_float(gradient)

@@ -1,10 +1,9 @@
-"""Closed forms that the book states, each under the name by which the text calls it.
+"""Closed forms: bounds, limits, schedules.
 
 ``averages`` is about the moving averages m and v, ``steps`` about the length of a step,
-``situations`` about steps in simple situations, ``decay`` about weight decay, ``convergence`` about
-where the steps lead, ``schedules`` about the course of the learning rate and about
-searches,
-``descent`` about what came before Adam.
+``situations`` about steps on simple gradients, ``decay`` about weight decay,
+``convergence`` about where the steps lead, ``schedules`` about learning rates over time
+and about random searches, ``descent`` about what came before Adam.
 """
 
 from adam_tutorial._arguments import check_decay_rate

@@ -43,13 +43,13 @@ def bias_correction(beta: float, t: int) -> float:
     Raises
     ------
     ValueError
-        ``beta`` is outside [0, 1), or ``t`` is less than 1 (the result would be 0, and Adam would
-        divide by it).
+        ``beta`` is outside [0, 1), or ``t`` is less than 1 (the result would be 0, and
+        Adam would divide by it).
 
     Notes
     -----
-    Written as it stands, ``1 - beta**t`` cancels: with 1 - beta = 1e-8 it is wrong in
-    the ninth digit at t = 2. ``expm1(x)`` is ``exp(x) - 1`` without the cancellation
+    Computed as it is written, ``1 - beta**t`` cancels: with 1 - beta = 1e-8 and t = 2
+    the ninth digit is wrong. ``expm1(x)`` is ``exp(x) - 1`` without the cancellation
     and keeps every digit.
 
     References
@@ -64,7 +64,7 @@ def bias_correction(beta: float, t: int) -> float:
     check_decay_rate("beta", beta)
     check_step(t)
     if beta == 0:
-        return 1.0  # its logarithm is not defined
+        return 1.0  # the logarithm of 0 is not defined
     return -math.expm1(t * math.log(beta))
 
 
@@ -81,8 +81,8 @@ def moving_average_weights(beta: float, t: int) -> Float64Array:
     Returns
     -------
     ndarray of float64, shape (t,)
-        ``(1 - beta) * beta**(t - i)`` for i = 1 ... t, the oldest first. They add up to
-        ``bias_correction(beta, t)``, which is less than 1: that is the bias.
+        ``(1 - beta) * beta**(t - i)`` for i = 1 ... t, the oldest first. Their sum,
+        ``bias_correction(beta, t)``, is less than 1: that is the bias.
 
     Raises
     ------
@@ -106,8 +106,7 @@ def zeta(expected: ArrayLike, beta: float) -> float:
     ----------
     expected : array_like, shape (t,)
         The expectation of the averaged quantity at steps 1 ... t: E[g_i] for ``m``,
-        E[g_i^2] for
-        ``v``.
+        E[g_i^2] for ``v``.
     beta : float
         Decay rate in [0, 1).
 
@@ -128,8 +127,8 @@ def zeta(expected: ArrayLike, beta: float) -> float:
 def decaying_bias_correction(beta: float, factor: float, t: int) -> float:
     """Return one minus the product of ``beta * factor**(s - 1)`` over s = 1 ... t.
 
-    It is the sum of the weights in a moving average whose decay rate itself decays, as
-    beta1 does in the regret theorem.
+    This is the sum of the weights in a moving average whose decay rate decays, as beta1
+    does in the regret theorem.
 
     Parameters
     ----------
@@ -194,7 +193,7 @@ def geometric_gradient_moments(
     c : float
         Scale of the gradients.
     ratio : float
-        Each gradient over the one before; not 0.
+        Each gradient divided by the one before; not 0.
     t : int
         Number of steps, from 1.
     beta1, beta2 : float
@@ -212,16 +211,16 @@ def geometric_gradient_moments(
 
 
 def _geometric_average(beta: float, ratio: float, t: int) -> float:
-    """Return the moving average of ``ratio**i``; the quotient is 0/0 where ratio equals beta."""
+    """Return the moving average of ``ratio**i``."""
     check_decay_rate("beta", beta)
     check_step(t)
-    if math.isclose(ratio, beta, rel_tol=1e-9):
+    if math.isclose(ratio, beta, rel_tol=1e-9):  # the quotient below is 0/0
         return (1 - beta) * t * beta**t
     return (1 - beta) * ratio * (ratio**t - beta**t) / (ratio - beta)
 
 
 def half_life(beta: float) -> float:
-    """Return after how many steps a gradient's weight has halved: ``ln 2 / -ln beta``.
+    """Return the number of steps that halve a weight: ``ln 2 / -ln beta``.
 
     Raises
     ------
@@ -238,10 +237,10 @@ def half_life(beta: float) -> float:
 
 
 def memory(beta: float) -> float:
-    """Return how many independent gradients a long average is worth: ``(1 + beta)/(1 - beta)``.
+    """Return how many gradients a long average is worth: ``(1 + beta)/(1 - beta)``.
 
-    The plain mean of that many has the same variance. With beta2 for beta it is RAdam's
-    rho_inf.
+    The plain mean of that many independent gradients has the same variance. For beta2
+    it is RAdam's rho_inf.
 
     Raises
     ------
@@ -258,7 +257,14 @@ def memory(beta: float) -> float:
 
 
 def mean_variance(t: int, beta: float = 0.9) -> float:
-    """Return the variance of a corrected average of ``t`` independent numbers of variance 1.
+    """Return the variance of a corrected average of independent numbers of variance 1.
+
+    Parameters
+    ----------
+    t : int
+        How many numbers are averaged, from 1.
+    beta : float
+        Decay rate in [0, 1).
 
     Raises
     ------
@@ -267,20 +273,21 @@ def mean_variance(t: int, beta: float = 0.9) -> float:
 
     Notes
     -----
-    ``(1 - beta) * (1 + beta**t) / ((1 + beta) * (1 - beta**t))``: the sum of the squared weights.
+    The sum of the squared weights,
+    ``(1 - beta) * (1 + beta**t) / ((1 + beta) * (1 - beta**t))``.
     """
     return (1 + beta**t) / (memory(beta) * bias_correction(beta, t))
 
 
 def rescaled_decay_rate(beta: float, batch_ratio: float) -> float:
-    """Return the decay rate with the same half-life in examples at another batch size.
+    """Return the decay rate that keeps the half-life in examples at a new batch size.
 
     Parameters
     ----------
     beta : float
         Decay rate in [0, 1).
     batch_ratio : float
-        New batch size over the old one; positive.
+        New batch size divided by the old one; positive.
 
     Raises
     ------

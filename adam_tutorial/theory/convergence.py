@@ -1,4 +1,4 @@
-"""What is claimed and what is true about where Adam goes in the long run."""
+"""Where Adam goes in the long run: what is claimed and what is true."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ def paper_regret_bound(
     beta1_factor: float = 1 - 1e-8,
     last_line: bool = False,
 ) -> RegretBound:
-    """Return the bound on the regret that the paper claims. It is not one.
+    """Return the bound on the regret that the paper claims, which does not hold.
 
     Parameters
     ----------
@@ -63,18 +63,17 @@ def paper_regret_bound(
     gradient_norms : array_like, shape (d,)
         For each coordinate, the Euclidean norm of all its gradients.
     diameter, diameter_inf : float
-        D and D_inf: largest distance between two iterates. (The proof needs those to
-        the optimum.)
+        D and D_inf: the largest distance between two iterates. (The proof needs the
+        largest distance to the optimum.)
     gradient_inf : float
-        G_inf: largest gradient of a coordinate.
+        G_inf: the largest gradient of a coordinate.
     lr, beta1, beta2 : float
-        At t = 1.
+        Their values at t = 1.
     beta1_factor : float
         The paper's lambda, in (0, 1).
     last_line : bool
-        Take the third term from the last line of the appendix, where its denominator
-        has
-        ``beta1`` in the place of ``1 - beta1``.
+        Take the third term from the last line of the appendix, whose denominator has
+        ``beta1`` instead of ``1 - beta1``.
 
     Returns
     -------
@@ -84,8 +83,8 @@ def paper_regret_bound(
     ------
     ValueError
         A decay rate is outside [0, 1), ``beta1**2 >= sqrt(beta2)``, ``beta1_factor`` is
-        not between 0 and 1, ``lr`` is not positive, ``steps`` is less than 1, or the
-        last line is asked for with ``beta1 = 0``.
+        outside (0, 1), ``lr`` is not positive and finite, ``steps`` is less than 1, or
+        ``last_line`` is True and ``beta1`` is 0.
 
     References
     ----------
@@ -126,7 +125,7 @@ def paper_regret_bound(
 
 
 def periodic_average(values: ArrayLike, beta: float) -> Float64Array:
-    """Return what a moving average repeats in the end when its input repeats.
+    """Return the cycle that a moving average settles into when its input repeats.
 
     Parameters
     ----------
@@ -158,8 +157,7 @@ def periodic_average(values: ArrayLike, beta: float) -> Float64Array:
     average = 0.0
     for value in period.tolist():
         average = beta * average + (1 - beta) * value
-    # One period from zero, and beta**n of what was there before: the same again in the
-    # end.
+    # A period takes x to this average + beta**n * x; this is the x that it keeps.
     average /= bias_correction(beta, n)
     averages = np.empty(n)
     for index, value in enumerate(period.tolist()):
@@ -183,8 +181,8 @@ def periodic_drift(
     Returns
     -------
     float
-        For t large, a constant learning rate and eps = 0. It has the wrong sign if it
-        has the sign of the mean gradient.
+        For large t, a constant learning rate and eps = 0. The sign is wrong if it is
+        that of the mean gradient.
 
     Raises
     ------
@@ -205,7 +203,7 @@ def periodic_drift(
 
 
 def critical_beta2(gradients: ArrayLike, beta1: float = 0.9) -> float:
-    """Return the ``beta2`` above which Adam follows the mean of gradients that repeat.
+    """Return the ``beta2`` above which Adam follows the mean of repeating gradients.
 
     Parameters
     ----------
@@ -217,9 +215,9 @@ def critical_beta2(gradients: ArrayLike, beta1: float = 0.9) -> float:
     Returns
     -------
     float
-        The largest ``beta2`` at which :func:`periodic_drift` is zero, among those that
-        a scan of 20 values of ``1 - beta2`` a decade sees; 0 if the drift is right for
-        all.
+        The largest ``beta2`` at which :func:`periodic_drift` is zero, as found by a
+        scan over 20 values of ``1 - beta2`` a decade; 0 if the drift has the right sign
+        at all of them.
 
     Raises
     ------
@@ -240,7 +238,7 @@ def critical_beta2(gradients: ArrayLike, beta1: float = 0.9) -> float:
     def right(exponent: float) -> bool:
         return periodic_drift(g, beta1, 1 - 10**exponent) * mean < 0
 
-    # From beta2 close to 1 downwards, until the direction is wrong for the first time.
+    # Down from beta2 close to 1 until the direction is wrong for the first time.
     exponents = np.linspace(-9, 0, 181).tolist()
     for low, high in pairwise(exponents):
         if not right(high):
@@ -252,26 +250,26 @@ def critical_beta2(gradients: ArrayLike, beta1: float = 0.9) -> float:
 
 
 def critical_excess(windows: float) -> float:
-    """Return the weight ratio that a rare gradient must exceed for Adam to follow it, beta1 = 0.
+    """Return the ratio that a rare gradient must exceed for Adam to follow it.
 
     Parameters
     ----------
     windows : float
         Time between two rare gradients in units of v's memory:
-        ``period * log(1 / beta2)``, which is close to ``(1 - beta2) * period`` for
-        ``beta2`` close to 1.
+        ``period * log(1 / beta2)``, or about ``(1 - beta2) * period`` for ``beta2``
+        close to 1.
 
     Returns
     -------
     float
-        ``(exp(windows / 2) - 1) / (windows / 2)``: the least size of the rare gradient, divided by
-        the sum of the small ones of opposite sign between two of them. For long
-        periods.
+        ``(exp(windows / 2) - 1) / (windows / 2)``: the least size of the rare gradient,
+        divided by the sum of the small ones of opposite sign between two of them, for
+        ``beta1 = 0`` and long periods.
 
     Raises
     ------
     ValueError
-        ``windows`` is negative.
+        ``windows`` is negative or not finite.
 
     Examples
     --------

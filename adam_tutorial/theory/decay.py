@@ -23,14 +23,14 @@ __all__ = [
 
 
 def adamw_shrink_factor(lr: ArrayLike, weight_decay: float) -> float:
-    """Return what is left of a parameter after steps of AdamW without a gradient.
+    """Return the fraction of a parameter left after steps of AdamW on zero gradients.
 
     Parameters
     ----------
     lr : array_like, shape (steps,)
         The learning rate of each step.
     weight_decay : float
-        In PyTorch's form, which multiplies it by the learning rate.
+        In PyTorch's convention, which multiplies it by the learning rate.
 
     Returns
     -------
@@ -55,16 +55,15 @@ def adamw_shrink_factor(lr: ArrayLike, weight_decay: float) -> float:
 
 
 def equilibrium_rms(lr: float, weight_decay: float) -> float:
-    """Return the size at which noise and decay hold AdamW's weights: ``sqrt(lr/(2 weight_decay))``.
+    """Return the size at which noise and decay balance: ``sqrt(lr/(2 weight_decay))``.
 
-    The root mean square of parameters whose gradients are pure noise, after many steps,
-    for
-    ``lr * weight_decay`` small. It does not depend on the size of the noise.
+    It is the root mean square of AdamW's parameters after many steps on pure noise, for
+    small ``lr * weight_decay``, and does not depend on the size of the noise.
 
     Parameters
     ----------
     lr, weight_decay : float
-        In PyTorch's form; both positive.
+        In PyTorch's convention; both positive.
 
     Raises
     ------
@@ -86,25 +85,24 @@ def equilibrium_rms(lr: float, weight_decay: float) -> float:
 
 
 def noise_equilibrium_rms(lr: float, weight_decay: float, beta1: float = 0.9) -> float:
-    """Return the size at which noise and decay hold AdamW's weights, for any strength of the decay.
+    """Return the size at which noise and decay balance, for any strength of decay.
 
-    Exact for independent gradients of mean 0 and a second moment that is known, as it
-    is for
-    ``beta2`` close to 1. For ``lr * weight_decay`` small against ``1 - beta1`` it is
-    :func:`equilibrium_rms`.
+    It is exact for independent gradients of mean 0 if v is their variance, as it nearly
+    is for ``beta2`` close to 1. For ``lr * weight_decay`` much smaller than
+    ``1 - beta1`` it is :func:`equilibrium_rms`.
 
     Parameters
     ----------
     lr, weight_decay : float
-        In PyTorch's form; both positive, with ``lr * weight_decay < 2``.
+        In PyTorch's convention; both positive, with ``lr * weight_decay < 2``.
     beta1 : float
         Decay rate of the first moment, in [0, 1).
 
     Raises
     ------
     ValueError
-        An argument is out of range. From a product of 2 on, the weights grow without
-        end.
+        An argument is out of range. With a product of 2 or more the weights grow
+        without bound.
 
     Examples
     --------
@@ -126,14 +124,14 @@ def noise_equilibrium_rms(lr: float, weight_decay: float, beta1: float = 0.9) ->
 
 
 def rms_after(steps: int, lr: float, weight_decay: float, start: float = 0.0) -> float:
-    """Return how large AdamW's weights are on their way to :func:`equilibrium_rms`.
+    """Return the size of AdamW's weights as they approach :func:`equilibrium_rms`.
 
     Parameters
     ----------
     steps : int
-        Number of steps on gradients that are pure noise, not negative.
+        Number of steps on pure noise, from 0.
     lr, weight_decay : float
-        In PyTorch's form; both positive, with a product that is small.
+        In PyTorch's convention; both positive, with a small product.
     start : float
         Root mean square of the weights before the first step.
 
@@ -144,7 +142,7 @@ def rms_after(steps: int, lr: float, weight_decay: float, start: float = 0.0) ->
 
     Examples
     --------
-    With PyTorch's defaults for AdamW, ten thousand steps are not long:
+    With PyTorch's defaults for AdamW, ten thousand steps are far from enough:
 
     >>> [round(rms_after(t, 1e-3, 1e-2), 3) for t in (10_000, 100_000, 1_000_000)]
     [0.095, 0.208, 0.224]

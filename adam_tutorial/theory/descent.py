@@ -1,8 +1,8 @@
-"""Gradient descent, momentum, AdaGrad and RMSProp where they can be followed with pen and paper.
+"""Gradient descent, momentum, AdaGrad and RMSProp on constant gradients and parabolas.
 
 Curvatures are second derivatives: on a quadratic, the eigenvalues of its Hessian.
-Momentum is in the heavy-ball form ``b = beta * b + g``, as in ``reference.momentum``;
-with ``beta = 0`` it is gradient descent.
+Momentum has the heavy-ball form ``b = beta * b + g``, as in ``reference.momentum``.
+With ``beta = 0`` it is gradient descent.
 """
 
 from __future__ import annotations
@@ -46,7 +46,7 @@ def _curvatures(curvatures: ArrayLike) -> list[float]:
 
 
 def step_limit(curvature: float, beta: float = 0.0) -> float:
-    """Return the learning rate from which on momentum diverges: ``2 * (1 + beta) / curvature``.
+    """Return the limit of stable learning rates: ``2 * (1 + beta) / curvature``.
 
     Parameters
     ----------
@@ -62,7 +62,8 @@ def step_limit(curvature: float, beta: float = 0.0) -> float:
 
     See Also
     --------
-    stability_limit : the same for momentum as an average, where it is larger by 1/(1 - beta).
+    stability_limit : the same for momentum as an average, which is larger by the factor
+        ``1 / (1 - beta)``.
 
     Examples
     --------
@@ -75,7 +76,7 @@ def step_limit(curvature: float, beta: float = 0.0) -> float:
 
 
 def descent_rate(lr: float, curvatures: ArrayLike) -> float:
-    """Return the factor by which a step of gradient descent shrinks the distance to the minimum.
+    """Return the factor by which a step of gradient descent shrinks the error.
 
     Parameters
     ----------
@@ -87,8 +88,8 @@ def descent_rate(lr: float, curvatures: ArrayLike) -> float:
     Returns
     -------
     float
-        The largest ``|1 - lr * h|``: that of the slowest direction. 1 or more does not
-        converge.
+        The largest ``|1 - lr * h|``, that of the slowest direction. With 1 or more
+        there is no convergence.
 
     Raises
     ------
@@ -105,7 +106,7 @@ def descent_rate(lr: float, curvatures: ArrayLike) -> float:
 
 
 def best_descent(smallest: float, largest: float) -> tuple[float, float]:
-    """Return the best constant learning rate of gradient descent, and its rate.
+    """Return gradient descent's best constant learning rate, and its rate.
 
     Parameters
     ----------
@@ -115,7 +116,8 @@ def best_descent(smallest: float, largest: float) -> tuple[float, float]:
     Returns
     -------
     lr, rate : float
-        ``2 / (smallest + largest)`` and ``(kappa - 1) / (kappa + 1)``, kappa = largest / smallest.
+        ``2 / (smallest + largest)`` and ``(kappa - 1) / (kappa + 1)``, with kappa =
+        largest / smallest.
 
     Raises
     ------
@@ -141,12 +143,12 @@ def _check_order(smallest: float, largest: float) -> None:
 
 
 def steps_per_digit(rate: float) -> float:
-    """Return how many steps make an error ten times smaller: ``ln 10 / -ln rate``.
+    """Return the number of steps that divide an error by ten: ``ln 10 / -ln rate``.
 
     Parameters
     ----------
     rate : float
-        Factor of one step, in (0, 1).
+        Factor by which a step multiplies the error, in (0, 1).
 
     Raises
     ------
@@ -163,7 +165,7 @@ def steps_per_digit(rate: float) -> float:
 
 
 def heavy_ball_rate(lr: float, beta: float, curvatures: ArrayLike) -> float:
-    """Return the factor by which a step of momentum shrinks the error in the long run.
+    """Return the factor by which a step of momentum shrinks the error, in the end.
 
     Parameters
     ----------
@@ -202,7 +204,7 @@ def heavy_ball_rate(lr: float, beta: float, curvatures: ArrayLike) -> float:
 
 
 def best_heavy_ball(smallest: float, largest: float) -> tuple[float, float, float]:
-    """Return the best constant learning rate and decay rate of momentum, and its rate.
+    """Return momentum's best constant learning rate and decay rate, and its rate.
 
     Parameters
     ----------
@@ -239,7 +241,7 @@ def best_heavy_ball(smallest: float, largest: float) -> tuple[float, float, floa
 def heavy_ball_sum(t: int, beta: float = 0.9) -> float:
     """Return momentum's step after ``t`` equal gradients, in steps of gradient descent.
 
-    ``(1 - beta**t) / (1 - beta)``; it tends to ``1 / (1 - beta)``.
+    It is ``(1 - beta**t) / (1 - beta)`` and tends to ``1 / (1 - beta)``.
 
     Raises
     ------
@@ -257,7 +259,7 @@ def heavy_ball_sum(t: int, beta: float = 0.9) -> float:
 def noise_floor(
     lr: float, curvature: float, variance: float, beta: float = 0.0
 ) -> float:
-    """Return the mean square distance from the minimum at which noise holds SGD on a parabola.
+    """Return the mean square distance at which noise keeps SGD from a minimum.
 
     Parameters
     ----------
@@ -269,9 +271,9 @@ def noise_floor(
     Returns
     -------
     float
-        ``lr * variance * (1 + beta) / (h * (1 - beta) * (2 * (1 + beta) - lr * h))``; infinite from
-        :func:`step_limit` on. The mean excess of the loss is ``curvature / 2`` times as
-        much.
+        ``lr * variance * (1 + beta) / (h * (1 - beta) * (2 * (1 + beta) - lr * h))``
+        with h for the curvature; infinite at :func:`step_limit` and above. The mean
+        excess of the loss is ``curvature / 2`` times that.
 
     Raises
     ------
@@ -292,7 +294,7 @@ def noise_floor(
 
 
 def adagrad_step(t: int) -> float:
-    """Return AdaGrad's step at the ``t``-th of equal gradients, in learning rates: 1/sqrt(t).
+    """Return AdaGrad's step after ``t`` equal gradients, in learning rates: 1/sqrt(t).
 
     Raises
     ------
@@ -308,10 +310,10 @@ def adagrad_step(t: int) -> float:
 
 
 def adagrad_length(t: int) -> float:
-    """Return how far AdaGrad comes in ``t`` steps of equal gradients, in learning rates.
+    """Return how far AdaGrad moves on ``t`` equal gradients, in learning rates.
 
-    The sum of :func:`adagrad_step`, between ``2 * sqrt(t) - 2 + 1 / sqrt(t)`` and
-    ``2 * sqrt(t) - 1``.
+    It is the sum of :func:`adagrad_step`, and lies between
+    ``2 * sqrt(t) - 2 + 1 / sqrt(t)`` and ``2 * sqrt(t) - 1``.
 
     Raises
     ------
@@ -328,9 +330,10 @@ def adagrad_length(t: int) -> float:
 
 
 def rmsprop_step(t: int, beta: float = 0.99) -> float:
-    """Return RMSProp's step at the ``t``-th of equal gradients, in learning rates.
+    """Return RMSProp's step after ``t`` equal gradients, in learning rates.
 
-    ``1 / sqrt(1 - beta**t)``: the average of the squares starts at 0 and is not corrected.
+    It is ``1 / sqrt(1 - beta**t)``: the average of the squares starts at 0 and its bias
+    is not corrected.
 
     Raises
     ------
@@ -346,10 +349,10 @@ def rmsprop_step(t: int, beta: float = 0.99) -> float:
 
 
 def rmsprop_cycle(lr: float) -> float:
-    """Return the distance from the minimum of any parabola at which RMSProp jumps to and fro: lr/2.
+    """Return how far from the minimum of a parabola RMSProp jumps back and forth: lr/2.
 
-    From there, with ``v`` equal to the square of the gradient, each step leads to the
-    same distance on the other side, whatever the curvature and the decay rate.
+    There, with ``v`` equal to the square of the gradient, each step leads to the same
+    distance on the other side, for every curvature and decay rate.
 
     Raises
     ------
@@ -361,7 +364,7 @@ def rmsprop_cycle(lr: float) -> float:
 
 
 def rmsprop_floor(lr: float, curvature: float, variance: float) -> float:
-    """Return the mean square distance at which strong noise holds RMSProp on a parabola.
+    """Return the mean square distance at which noise keeps RMSProp from a minimum.
 
     Parameters
     ----------
@@ -371,8 +374,8 @@ def rmsprop_floor(lr: float, curvature: float, variance: float) -> float:
     Returns
     -------
     float
-        :func:`noise_floor` of the learning rate ``lr / sqrt(variance)``: good for beta
-        close to 1 and noise much larger than the mean gradient.
+        :func:`noise_floor` for the learning rate ``lr / sqrt(variance)``, an
+        approximation for beta close to 1 and noise much larger than the mean gradient.
 
     Raises
     ------

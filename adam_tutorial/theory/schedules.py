@@ -1,4 +1,4 @@
-"""How the learning rate changes over a run, and what a random search may be expected to find."""
+"""Learning rates over a run, and what a random search can be expected to find."""
 
 from __future__ import annotations
 
@@ -24,19 +24,19 @@ __all__ = [
 
 
 def warmup_factor(t: int, steps: float) -> float:
-    """Return by what a linear warm-up multiplies the learning rate of step ``t``.
+    """Return the factor of a linear warm-up at step ``t``.
 
     Parameters
     ----------
     t : int
         Number of the step, from 1.
     steps : float
-        Length of the warm-up; 0 for none. From ``t = steps`` on the factor is 1.
+        Length of the warm-up; 0 for none. The factor is 1 for ``t >= steps``.
 
     Raises
     ------
     ValueError
-        ``t`` is less than 1 or ``steps`` is negative.
+        ``t`` is less than 1, or ``steps`` is negative or not finite.
 
     Examples
     --------
@@ -49,7 +49,7 @@ def warmup_factor(t: int, steps: float) -> float:
 
 
 def untuned_warmup_steps(beta2: float) -> float:
-    """Return the length of a warm-up that nobody has to tune: ``2/(1 - beta2)`` steps.
+    """Return the length of an untuned warm-up: ``2/(1 - beta2)`` steps.
 
     Raises
     ------
@@ -70,22 +70,22 @@ def untuned_warmup_steps(beta2: float) -> float:
 
 
 def cosine_factor(t: int, total: int) -> float:
-    """Return the factor of step ``t`` on half a cosine from 1 to 0.
+    """Return the factor at step ``t`` of half a cosine from 1 to 0.
 
-    It is what torch's ``CosineAnnealingLR(T_max=total)`` gives when it is stepped after
-    each step of the optimizer.
+    It is that of PyTorch's ``CosineAnnealingLR(T_max=total)``, stepped after each step
+    of the optimizer.
 
     Parameters
     ----------
     t : int
         Number of the step, from 1 to ``total``.
     total : int
-        Steps of the run.
+        Number of steps of the run.
 
     Raises
     ------
     ValueError
-        ``t`` is outside of the run.
+        ``t`` is outside the run.
 
     References
     ----------
@@ -101,24 +101,24 @@ def cosine_factor(t: int, total: int) -> float:
 
 
 def wsd_factor(t: int, total: int, decay: int) -> float:
-    """Return the factor of step ``t`` of a run that is constant and falls on a line at its end.
+    """Return the factor at step ``t`` of a run that is constant, then falls linearly.
 
-    The stable and the decay phase of "warm-up, stable, decay"; :func:`warmup_factor` is
-    the first.
+    These are the stable and the decay phase of "warm-up, stable, decay"; the first
+    phase is :func:`warmup_factor`.
 
     Parameters
     ----------
     t : int
         Number of the step, from 1 to ``total``.
     total : int
-        Steps of the run.
+        Number of steps of the run.
     decay : int
-        How many steps at the end fall; the last one has the factor ``1/decay``.
+        Number of steps that fall; the last one has the factor ``1/decay``.
 
     Raises
     ------
     ValueError
-        ``t`` is outside of the run, or ``decay`` is not between 1 and ``total``.
+        ``t`` is outside the run, or ``decay`` is not between 1 and ``total``.
 
     References
     ----------
@@ -140,7 +140,7 @@ def expected_best(losses: ArrayLike, trials: int) -> float:
     Parameters
     ----------
     losses : array_like, shape (n,)
-        One loss per recorded run, of settings drawn at random; infinite where a run
+        One loss for each recorded run with random settings; infinite if the run
         diverged.
     trials : int
         Length of the search, from 1 to n.
@@ -148,8 +148,7 @@ def expected_best(losses: ArrayLike, trials: int) -> float:
     Returns
     -------
     float
-        The mean over all choices of ``trials`` of the recorded runs: an unbiased
-        estimate.
+        The mean over all choices of ``trials`` recorded runs, an unbiased estimate.
 
     Raises
     ------
@@ -158,8 +157,8 @@ def expected_best(losses: ArrayLike, trials: int) -> float:
 
     Notes
     -----
-    The i-th smallest of n losses is the lowest of a choice if the others are among the
-    n - i larger ones. Drawing with replacement instead would be biased, see Tang et al.
+    The i-th smallest of n losses is the lowest of a choice if all others are among the
+    n - i larger ones. Drawing with replacement would be biased, see Tang et al.
 
     References
     ----------
@@ -179,8 +178,8 @@ def expected_best(losses: ArrayLike, trials: int) -> float:
     count = len(ordered)
     check_between("trials", trials, 1, count)
     choices = math.comb(count, trials)
-    # The largest ones are never the lowest of a choice: skipped, for they may be
-    # infinite.
+    # The largest are never the lowest of a choice. They may be infinite, and 0 * inf is
+    # NaN: leave them out.
     return math.fsum(
         float(loss) * (math.comb(count - i, trials - 1) / choices)
         for i, loss in enumerate(ordered[: count - trials + 1], start=1)

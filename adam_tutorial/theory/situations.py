@@ -1,4 +1,4 @@
-"""How long the steps of Adam are in simple situations, and on average."""
+"""How long Adam's steps are on simple gradients, and on average."""
 
 from __future__ import annotations
 
@@ -24,14 +24,14 @@ __all__ = [
 
 
 def jump_step(k: int, ratio: float, beta1: float = 0.9, beta2: float = 0.999) -> float:
-    """Return the length of the k-th step after a steady gradient has jumped to a new level.
+    """Return the length of the k-th step after a constant gradient jumps.
 
     Parameters
     ----------
     k : int
         Number of gradients at the new level, from 1.
     ratio : float
-        The new level over the old one; positive.
+        The new level divided by the old one; positive.
     beta1, beta2 : float
         Decay rates in [0, 1).
 
@@ -59,12 +59,12 @@ def jump_step(k: int, ratio: float, beta1: float = 0.9, beta2: float = 0.999) ->
 
 
 def spike_step(ratio: float, beta1: float = 0.9, beta2: float = 0.999) -> float:
-    """Return the length of the step on one large gradient after a quiet time.
+    """Return the length of the step on one large gradient after small ones.
 
     Parameters
     ----------
     ratio : float
-        The gradient over the root of v before it; positive.
+        The gradient divided by the root of v before it; positive.
     beta1, beta2 : float
         Decay rates in [0, 1).
 
@@ -72,7 +72,7 @@ def spike_step(ratio: float, beta1: float = 0.9, beta2: float = 0.999) -> float:
     -------
     float
         In learning rates, with eps = 0, for m = 0 before the gradient, long after the
-        start. It rises with the ratio to ``(1 - beta1) / sqrt(1 - beta2)``.
+        start. As the ratio grows it rises to ``(1 - beta1) / sqrt(1 - beta2)``.
 
     Raises
     ------
@@ -95,15 +95,15 @@ def noisy_step(snr: float, beta1: float = 0.9) -> tuple[float, float]:
     Parameters
     ----------
     snr : float
-        The mean of the gradients over their standard deviation; finite.
+        The mean of the gradients divided by their standard deviation; finite.
     beta1 : float
         Decay rate in [0, 1).
 
     Returns
     -------
     mean, rms : float
-        In learning rates, against the gradient's sign, for independent gradients, beta2
-        close to 1, eps = 0 and t large. With ``snr = 0`` the second is
+        In learning rates, positive against the gradient, for independent gradients,
+        beta2 close to 1, eps = 0 and large t. With ``snr = 0`` the second is
         :func:`white_noise_rms`.
 
     Raises
@@ -124,12 +124,12 @@ def noisy_step(snr: float, beta1: float = 0.9) -> tuple[float, float]:
 
 
 def adam_floor(lr: float, noise: float, curvature: float) -> float:
-    """Return how far Adam stays from the minimum of a parabola whose gradient is noisy.
+    """Return how far from the minimum of a parabola noise keeps Adam.
 
     Parameters
     ----------
     lr : float
-        Learning rate, constant and much less than ``noise / curvature``.
+        Learning rate, constant and much smaller than ``noise / curvature``.
     noise : float
         Standard deviation of the gradient's noise.
     curvature : float
@@ -167,23 +167,23 @@ def mean_square_step_bound(
     beta2: float = 0.999,
     before: float = 0.0,
 ) -> float:
-    """Return a bound on the mean square of the steps over a stretch of training.
+    """Return a bound on the mean square of consecutive steps.
 
     Parameters
     ----------
     steps : int
-        Length of the stretch, from 1.
+        Number of steps, from 1.
     growth : float
-        v at the end of the stretch over v at its beginning; positive.
+        v after the steps divided by v before them; positive.
     beta1, beta2 : float
         Decay rates in [0, 1), ``beta1 < beta2``.
     before : float
-        ``m / sqrt(v)`` at the beginning of the stretch: the length of the step before it.
+        ``m / sqrt(v)`` before the steps, which is the length of the step before them.
 
     Returns
     -------
     float
-        In squared learning rates, with eps = 0, for a stretch long after the start.
+        In squared learning rates, with eps = 0, for steps long after the start.
 
     Raises
     ------
@@ -192,7 +192,7 @@ def mean_square_step_bound(
 
     Examples
     --------
-    A long stretch at whose end v is what it was at the beginning:
+    Many steps, with v the same before and after them:
 
     >>> round(mean_square_step_bound(1_000_000), 4)
     1.0091

@@ -1,4 +1,4 @@
-"""How long a step can be, and is."""
+"""How long steps can be, and how long they are."""
 
 from __future__ import annotations
 
@@ -40,9 +40,8 @@ __all__ = [
 def step_size_factor(t: int, beta1: float = 0.9, beta2: float = 0.999) -> float:
     """Return ``alpha_t / alpha = sqrt(1 - beta2**t) / (1 - beta1**t)``.
 
-    It is the factor by which the efficient order of Adam multiplies the learning rate,
-    and the reciprocal of the factor by which steps are too long when the bias is not
-    corrected.
+    The efficient order of Adam multiplies the learning rate by this factor. Without
+    bias correction, steps are too long by its reciprocal.
 
     Raises
     ------
@@ -64,7 +63,7 @@ def step_supremum(
     Parameters
     ----------
     t : int, optional
-        Number of the step, from 1; the limit for t to infinity if left out.
+        Number of the step, from 1. The default is the limit of large t.
     beta1, beta2 : float
         Decay rates in [0, 1).
 
@@ -72,7 +71,7 @@ def step_supremum(
     -------
     float
         The supremum over all sequences of gradients, with eps = 0. It is 1 at t = 1,
-        and infinite in the limit if ``beta1**2 >= beta2``.
+        and the limit is infinite if ``beta1**2 >= beta2``.
 
     Raises
     ------
@@ -82,10 +81,10 @@ def step_supremum(
 
     Notes
     -----
-    m is a weighted sum of gradients and v one of their squares, so the inequality of
-    Cauchy and Schwarz bounds ``|m| / sqrt(v)`` by the root of the sum of (weight in
-    m)^2 / (weight in v). :func:`step_supremum_gradients` attains it. The paper's
-    section 2.1 gives a smaller number, which is not a bound.
+    m is a weighted sum of gradients and v one of their squares, so by the inequality of
+    Cauchy and Schwarz ``|m| / sqrt(v)`` is at most the root of the sum of (weight in
+    m)^2 / (weight in v). :func:`step_supremum_gradients` attains it. Section 2.1 of the
+    paper gives a smaller number, which is not a bound.
 
     Examples
     --------
@@ -118,7 +117,7 @@ def step_supremum(
 def step_supremum_gradients(
     t: int, beta1: float = 0.9, beta2: float = 0.999
 ) -> Float64Array:
-    """Return ``t`` gradients after which Adam's step has the length of :func:`step_supremum`.
+    """Return ``t`` gradients that attain :func:`step_supremum` at the last step.
 
     Each is ``beta2 / beta1`` times the one before, and the last is 1.
 
@@ -136,7 +135,7 @@ def step_supremum_gradients(
 def paper_step_bound(beta1: float = 0.9, beta2: float = 0.999) -> float:
     """Return the bound on a step that the paper claims, in learning rates.
 
-    It is wrong unless ``beta1`` is 0 or equal to ``beta2``: longer steps exist.
+    It is wrong unless ``beta1`` is 0 or equal to ``beta2``: there are longer steps.
 
     Raises
     ------
@@ -145,7 +144,7 @@ def paper_step_bound(beta1: float = 0.9, beta2: float = 0.999) -> float:
 
     References
     ----------
-    Kingma, Ba (2015), section 2.1. :func:`step_supremum` is the true one.
+    Kingma, Ba (2015), section 2.1. The true bound is :func:`step_supremum`.
     """
     check_decay_rates(beta1, beta2)
     ratio = (1 - beta1) / math.sqrt(1 - beta2)
@@ -164,13 +163,13 @@ def adamax_step_supremum(
     beta1, beta2 : float
         Decay rates in [0, 1), ``beta1 < beta2``.
     t : int, optional
-        Number of the step, from 1; the limit for t to infinity if left out.
+        Number of the step, from 1. The default is the limit of large t.
 
     Raises
     ------
     ValueError
-        A decay rate is outside [0, 1), ``t`` is less than 1, or ``beta1 >= beta2``:
-        steps have no bound then.
+        A decay rate is outside [0, 1), ``t`` is less than 1, or ``beta1 >= beta2``, for
+        which steps have no bound.
 
     References
     ----------
@@ -187,13 +186,12 @@ def adamax_step_supremum(
     limit = (1 - beta1) / (1 - beta1 / beta2)
     if t is None:
         return limit
-    # The quotient of the two corrections; limit * (1 - rho) is 1 - beta1, so t = 1
-    # gives 1.
+    # At t = 1 this is 1, since limit * (1 - beta1 / beta2) is 1 - beta1.
     return limit * bias_correction(beta1 / beta2, t) / bias_correction(beta1, t)
 
 
 def lazy_update(k: int, beta1: float = 0.9, beta2: float = 0.999) -> float:
-    """Return the length of the step ``k`` steps after the first gradient, zeros since, eps = 0.
+    """Return the length of the step after one first gradient and ``k`` zeros, eps = 0.
 
     Parameters
     ----------
@@ -205,7 +203,7 @@ def lazy_update(k: int, beta1: float = 0.9, beta2: float = 0.999) -> float:
     Returns
     -------
     float
-        In learning rates; 1 for k = 0.
+        In learning rates; it is 1 for k = 0.
 
     Raises
     ------
@@ -226,19 +224,19 @@ def lazy_update(k: int, beta1: float = 0.9, beta2: float = 0.999) -> float:
 
 
 def lazy_travel(beta1: float = 0.9, beta2: float = 0.999) -> float:
-    """Return how far Adam moves in all after one first gradient and then zeros, eps = 0.
+    """Return how far Adam moves after one first gradient and then zeros, eps = 0.
 
     Returns
     -------
     float
-        In learning rates. Unlike :func:`lone_gradient_travel`, the gradient is the very
-        first, so the bias is still corrected.
+        In learning rates. Unlike in :func:`lone_gradient_travel`, the gradient is the
+        very first, so there is a bias to correct.
 
     Raises
     ------
     ValueError
-        A decay rate is outside [0, 1), or ``beta1 >= sqrt(beta2)``: the steps do not
-        get shorter.
+        A decay rate is outside [0, 1), or ``beta1 >= sqrt(beta2)``, for which the steps
+        do not shrink.
 
     Examples
     --------
@@ -253,19 +251,19 @@ def lazy_travel(beta1: float = 0.9, beta2: float = 0.999) -> float:
 
 
 def lone_gradient_travel(beta1: float = 0.9, beta2: float = 0.999) -> float:
-    """Return how far Adam moves a coordinate, long at rest, after one gradient and then zeros.
+    """Return how far a lone gradient moves a coordinate, long after the start.
 
     Parameters
     ----------
     beta1, beta2 : float
-        Decay rates in [0, 1), with ``beta1 < sqrt(beta2)``: otherwise the steps do not
-        get shorter.
+        Decay rates in [0, 1), with ``beta1 < sqrt(beta2)``; otherwise the steps do not
+        shrink.
 
     Returns
     -------
     float
-        The distance in learning rates, for t large (no bias left to correct) and eps =
-        0. It does not depend on the size of the gradient.
+        The distance in learning rates, for large t (no bias is left to correct) and
+        eps = 0. It does not depend on the size of the gradient.
 
     Raises
     ------
@@ -280,8 +278,8 @@ def lone_gradient_travel(beta1: float = 0.9, beta2: float = 0.999) -> float:
 def white_noise_rms(beta1: float = 0.9) -> float:
     """Return the root mean square of Adam's steps on pure noise, in learning rates.
 
-    For beta2 close to 1 and t large; ``sqrt((1 - beta1)/(1 + beta1))``, whatever the
-    noise's size.
+    It is ``sqrt((1 - beta1)/(1 + beta1))`` for beta2 close to 1 and large t, and does
+    not depend on the size of the noise.
 
     Raises
     ------
@@ -297,9 +295,9 @@ def white_noise_rms(beta1: float = 0.9) -> float:
 
 
 def stability_limit(beta1: float = 0.9) -> float:
-    """Return the largest stable ``lr * curvature / sqrt(v)`` on a parabola, v held still.
+    """Return the largest stable ``lr * curvature / sqrt(v)`` on a parabola, v constant.
 
-    Momentum as an average, as in Adam. With ``beta1 = 0`` it is gradient descent's 2.
+    Momentum is an average, as in Adam. With ``beta1 = 0`` it is gradient descent's 2.
 
     Raises
     ------
@@ -325,7 +323,9 @@ def sde_scaling(
     beta2: float = 0.999,
     eps: float = 1e-8,
 ) -> tuple[float, float, float, float]:
-    """Return lr, beta1, beta2 and eps for a batch ``kappa`` times as large: the square-root rule.
+    """Return lr, beta1, beta2 and eps for a batch ``kappa`` times as large.
+
+    This is the square-root rule.
 
     Raises
     ------
@@ -348,12 +348,12 @@ def sde_scaling(
 
 
 def radam_rho(t: int | None = None, beta2: float = 0.999) -> float:
-    """Return RAdam's rho_t, the length of the plain mean that v amounts to.
+    """Return RAdam's rho_t, the length of the plain mean that v is worth.
 
     Parameters
     ----------
     t : int, optional
-        Number of the step, from 1; rho_inf if left out.
+        Number of the step, from 1. The default is rho_inf.
     beta2 : float
         Decay rate in [0, 1).
 
@@ -379,8 +379,8 @@ def radam_rectification(t: int, beta2: float = 0.999) -> float:
     Raises
     ------
     ValueError
-        ``rho_t`` is 4 or less: the approximation behind r_t needs the variance of 1/v, which is
-        infinite there.
+        ``rho_t`` is 4 or less, where the variance of 1/v is infinite, on which r_t
+        rests.
 
     References
     ----------

@@ -93,7 +93,7 @@ def test_hats_of_a_constant_gradient_are_the_gradient_and_its_square(
 def simulated_moments(
     mean: Float64Array, deviation: Float64Array, beta1: float, beta2: float
 ) -> tuple[float, float]:
-    """Average m and v at the last step over many runs of gradients N(mean_i, deviation_i)."""
+    """Average m and v at the last step over many runs of normal gradients."""
     rng = np.random.default_rng(0)
     state = None
     for centre, spread in zip(mean, deviation, strict=True):
@@ -165,9 +165,7 @@ def test_uncorrected_step_is_longer_by_the_ratio_of_the_corrections(
         assert without == pytest.approx(ratio * with_hats, rel=1e-8, abs=1e-15)
 
 
-def test_uncorrected_steps_are_3_16_times_too_long_at_first_and_6_57_times_at_step_12() -> (
-    None
-):
+def test_uncorrected_steps_are_too_long_3_16_times_at_1_and_6_57_times_at_12() -> None:
     ratios = {t: 1 / theory.step_size_factor(t) for t in range(1, 5000)}
     assert ratios[1] == pytest.approx(3.1623, abs=1e-4)
     assert ratios[12] == pytest.approx(6.5685, abs=1e-4)

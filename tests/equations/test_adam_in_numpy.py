@@ -1,4 +1,4 @@
-"""The equations of Adam in NumPy."""
+"""The equations of Adam in floating-point numbers."""
 
 from __future__ import annotations
 

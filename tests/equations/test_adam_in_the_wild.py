@@ -1,4 +1,4 @@
-"""The equations of Adam in the wild."""
+"""The equations of the differences between libraries."""
 
 from __future__ import annotations
 
@@ -99,8 +99,7 @@ def test_three_forms_of_the_integral_are_one(beta2: float) -> None:
 def test_after_a_large_first_gradient_the_maximum_of_v_takes_longer_steps(
     beta2: float, later: list[tuple[float, int]]
 ) -> None:
-    # The chapter's condition: no later gradient exceeds the first one times sqrt(1 -
-    # beta2).
+    # The condition: no later gradient exceeds the first one times sqrt(1 - beta2).
     gradients = [
         1.0,
         *(sign * size * math.sqrt(1 - beta2) * 0.999 for size, sign in later),
@@ -139,7 +138,7 @@ def test_libraries_draw_their_weights_between_minus_and_plus_their_bounds(
     assert bound == pytest.approx(1 / math.sqrt(n_in))
     for values in (linear.weight.detach(), linear.bias.detach()):
         assert 0.97 * bound < values.abs().max().item() <= bound * (1 + 1e-6)
-    # Uniform: the deviation is the bound over the root of 3.
+    # Uniform: the standard deviation is the bound divided by the root of 3.
     assert linear.weight.std().item() == pytest.approx(bound / math.sqrt(3), rel=0.02)
 
     dense = find("keras.layers.Dense")(n_out)

@@ -1,4 +1,4 @@
-"""The equations of the reference pages: each rule and closed form against its formula."""
+"""The equations of the reference pages: rules, optimizers and closed forms."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The displayed equations of Choosing the hyper-parameters."""
+"""The equations of hyper-parameters: eps, schedules, batch sizes, searches."""
 
 from __future__ import annotations
 
@@ -133,7 +133,7 @@ def progress(lr: float, mean: float, noise: float, batch: float) -> float:
 
 @pytest.mark.equation("hyper-scaling")
 @given(sizes, st.floats(1.0, 1e4), st.floats(1.1, 64.0))
-def test_progress_of_an_epoch_is_kept_by_the_root_rule_in_noise_and_by_the_linear_rule_without(
+def test_root_rule_keeps_the_progress_of_an_epoch_in_noise_the_linear_rule_without(
     lr: float, batch: float, kappa: float
 ) -> None:
     for mean, noise, power in ((1e-6, 1.0, 0.5), (1.0, 1e-6, 1.0)):
@@ -174,7 +174,7 @@ def test_at_least_one_of_n_trials_hits_with_one_minus_all_misses(
 
 @pytest.mark.equation("hyper-yardstick")
 @pytest.mark.parametrize("n", [3, 10])
-def test_difference_of_two_means_is_within_the_yardstick_in_about_95_of_100_cases(
+def test_difference_of_two_means_is_within_two_standard_errors_in_95_of_100_cases(
     n: int,
 ) -> None:
     rng = np.random.default_rng(n)

@@ -1,4 +1,4 @@
-"""The displayed equations of Does Adam converge?"""
+"""The equations of Adam's convergence."""
 
 from __future__ import annotations
 
@@ -80,7 +80,10 @@ def test_three_terms_of_the_bound_are_as_printed(
 def run_between_walls(
     steps: int, **constants: float
 ) -> tuple[float, list[float], list[theory.RegretBound]]:
-    """Least regret against -1, the points, and both printed bounds with D between the points."""
+    """Return the regret against -1, the points, and both printed bounds.
+
+    D is the largest distance between two points.
+    """
     x, state = 0.0, None
     points, seen = [], []
     slopes = PeriodicLosses().gradients(steps).tolist()
@@ -132,9 +135,7 @@ def test_for_short_steps_the_bound_goes_to_zero_and_the_regret_does_not() -> Non
             assert sum(bound) < 1e5 * lr
 
 
-def test_lemma_on_the_squares_is_false_for_gradients_that_fall_like_one_over_root_t() -> (
-    None
-):
+def test_lemma_on_the_squares_is_false_for_gradients_of_one_over_root_t() -> None:
     # Lemma 10.4 for beta1 = 0, where gamma is 0 and m-hat is the gradient.
     steps, beta2 = 32, 0.01
     left = v = 0.0
@@ -227,9 +228,7 @@ def test_sum_over_roots_is_bounded_by_the_norm_and_a_logarithm(
 
 
 @pytest.mark.equation("converge-lemma")
-def test_without_the_logarithm_the_lemma_is_false_for_small_and_for_larger_gradients() -> (
-    None
-):
+def test_without_the_logarithm_the_lemma_is_false_for_small_and_large_g() -> None:
     for g in (np.array([0.1]), 1 / np.sqrt(np.arange(1, 32))):
         left = (np.abs(g) / np.sqrt(np.arange(1, len(g) + 1))).sum()
         assert left > 2 * np.abs(g).max() * np.linalg.norm(g)
@@ -292,8 +291,8 @@ def test_staying_at_the_worst_point_costs_20_over_101_and_four_tenths() -> None:
     g = random.gradients(1_000_000)
     share = float((g > 0).mean())
     assert share == pytest.approx(0.01, abs=5 * math.sqrt(0.01 * 0.99 / len(g)))
-    # What was paid more than at -1, with the true probability in the place of the
-    # share.
+    # What was paid beyond the cost at -1, with the true probability instead of the
+    # measured share.
     assert random.regret(np.ones(len(g)))[-1] == pytest.approx(2 * g.sum())
     assert g.mean() == pytest.approx(1010 * share - 10 * (1 - share))
     assert 2 * random.mean_gradient == pytest.approx(0.4)

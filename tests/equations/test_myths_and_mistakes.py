@@ -1,4 +1,4 @@
-"""The equations of Myths and mistakes: each mistaken program is written out here."""
+"""The equations of mistaken Adams; each mistaken program is written out here."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def averages(history: list[float], beta1: float, beta2: float) -> tuple[float, f
 
 @pytest.mark.equation("mistakes-no-exponent")
 @given(histories, beta1s, beta2s)
-def test_forgotten_exponent_changes_every_step_by_a_factor_that_the_gradients_do_not_change(
+def test_forgotten_exponent_changes_each_step_by_a_factor_that_depends_on_t_only(
     history: list[float], beta1: float, beta2: float
 ) -> None:
     m, v = averages(history, beta1, beta2)

@@ -19,7 +19,7 @@ sizes = st.floats(-6, 6).map(lambda exponent: 10.0**exponent)
 
 @pytest.mark.equation("lone-gradient")
 @given(sizes, st.floats(0, 0.95), st.floats(0.95, 0.9999))
-def test_one_gradient_after_a_long_rest_moves_a_coordinate_by_a_fixed_number_of_learning_rates(
+def test_gradient_after_a_long_rest_moves_a_coordinate_by_a_fixed_distance(
     g: float, beta1: float, beta2: float
 ) -> None:
     rested = reference.AdamState(10**7, np.array(0.0), np.array(0.0))

@@ -1,4 +1,4 @@
-"""The equations of The parts Adam is made of."""
+"""The equations of momentum, AdaGrad and RMSProp."""
 
 from __future__ import annotations
 
@@ -397,12 +397,12 @@ def test_half_a_learning_rate_from_the_minimum_rmsprop_jumps_to_and_fro(
 
 
 @given(curvatures, st.floats(0.02, 0.98), learning_rates)
-def test_deviations_from_the_motion_of_rmsprop_shrink(
+def test_small_disturbances_of_the_cycle_of_rmsprop_shrink(
     h: float, beta: float, lr: float
 ) -> None:
-    def one_step(deviations: Array) -> Array:
-        """From deviations of ln|theta| and ln sqrt(v) to those after a step of the rule."""
-        u, w = deviations
+    def one_step(disturbance: Array) -> Array:
+        """Map a disturbance of ln|theta| and ln sqrt(v) to that after a step."""
+        u, w = disturbance
         state = reference.RMSPropState(
             np.array((h * lr / 2 * np.exp(w)) ** 2), np.array(0.0)
         )

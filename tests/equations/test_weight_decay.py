@@ -1,7 +1,7 @@
-"""The displayed equations of Weight decay.
+"""The equations of weight decay.
 
-Each test computes both sides independently: one with the package or a library, the
-other written out here.
+Each test computes both sides independently: one with the package, the other written out
+here.
 """
 
 from __future__ import annotations

@@ -1,7 +1,4 @@
-"""The equations of What one step can do.
-
-Each formula as the chapter writes it, against runs of the reference rules.
-"""
+"""The equations of the length of Adam's steps, beside runs of the rules."""
 
 from __future__ import annotations
 
@@ -127,7 +124,7 @@ def test_no_step_is_longer_than_the_supremum(
 
 @pytest.mark.equation("step-attained")
 @given(st.integers(1, 40), beta1s, beta2s, gradients)
-def test_gradients_that_grow_by_the_quotient_of_the_rates_attain_the_supremum_at_every_step(
+def test_gradients_growing_by_the_quotient_of_the_rates_attain_the_supremum_each_time(
     count: int, b1: float, b2: float, k: float
 ) -> None:
     assume(0.5 < b2 / b1 < 2)
@@ -161,7 +158,7 @@ def test_a_change_of_one_gradient_makes_the_longest_step_shorter(
 
 @pytest.mark.equation("step-travel")
 @given(histories, beta1s, beta2s)
-def test_the_whole_way_is_at_most_the_sum_of_the_suprema_and_growing_gradients_walk_it(
+def test_distance_is_at_most_the_sum_of_the_suprema_and_growing_gradients_reach_it(
     history: list[float], b1: float, b2: float
 ) -> None:
     assume(0.5 < b2 / b1 < 2)
@@ -199,9 +196,7 @@ def test_supremum_converges_to_its_limit_in_all_three_forms(
 
 
 @pytest.mark.equation("step-limit")
-def test_supremum_is_one_for_equal_rates_and_grows_without_end_from_beta1_squared_on() -> (
-    None
-):
+def test_supremum_is_one_for_equal_rates_and_unbounded_below_beta1_squared() -> None:
     for beta in (0.5, 0.9, 0.99):
         for t in (1, 2, 10, 1000):
             assert theory.step_supremum(t, beta, beta) == pytest.approx(1, rel=1e-9)
@@ -299,7 +294,7 @@ def test_adamax_step_is_at_most_its_bound_and_shrinking_gradients_attain_it(
 
 @pytest.mark.equation("step-symmetries")
 @given(tables, beta1s, beta2s, st.permutations([0, 1, 2]))
-def test_permutation_and_diagonal_scale_of_the_gradient_leave_only_permutation_and_signs(
+def test_permuting_and_scaling_gradients_leaves_only_permutation_and_signs(
     table: Array, b1: float, b2: float, order: list[int]
 ) -> None:
     d = np.array([3.7, -0.02, 51.0])
@@ -372,7 +367,7 @@ def test_mean_and_size_of_steps_on_a_noisy_gradient(r: float, beta1: float) -> N
 
 
 def near_a_minimum(lr: float, sigma: float, h: float, count: int = 4000) -> Array:
-    """Return many parameters of a noisy parabola, started on the floor, after some steps."""
+    """Return parameters on a noisy parabola, started on the floor, after some steps."""
     rng = np.random.default_rng(1)
     floor = math.sqrt(lr * sigma / (2 * h))
     walked = reference.walk(

@@ -1,4 +1,4 @@
-"""The equations of Where gradient descent hurts."""
+"""The equations of gradient descent: step-size limit, ravines, noise, units."""
 
 from __future__ import annotations
 
@@ -156,7 +156,7 @@ def test_a_digit_costs_at_most_1_15_kappa_steps(kappa: float) -> None:
 
 @pytest.mark.equation("hurts-softmax")
 @given(st.integers(2, 5), seeds)
-def test_hessian_of_softmax_regression_at_zero_is_a_product_with_the_mean_square_of_the_inputs(
+def test_hessian_of_softmax_regression_at_zero_is_a_kronecker_product(
     classes: int, seed: int
 ) -> None:
     rng = np.random.default_rng(seed)

@@ -152,7 +152,7 @@ def test_settings_of_every_name_are_checked() -> None:
         reference.temporal_average(None, 1.0, beta2=1)
 
 
-def test_rule_checks_what_somebody_elses_rule_is_given() -> None:
+def test_the_decorator_checks_the_arguments_of_any_rule() -> None:
     @reference.rule
     def halve(state: None, gradient: Any, *, rho: float = 0.5) -> tuple[None, Any]:
         return state, -rho * np.asarray(gradient)
@@ -165,6 +165,6 @@ def test_rule_checks_what_somebody_elses_rule_is_given() -> None:
 def test_rules_with_weight_decay_are_those_that_take_theta() -> None:
     assert WITH_THETA == ["adam_l2", "adamw", "lion", "adafactor"]
     assert not takes_theta(lambda state, gradient: (state, gradient))
-    # What it averages is called theta; it stands where a rule has its gradient.
+    # Its theta is what it averages, in the position of a rule's gradient.
     assert not takes_theta(reference.temporal_average)
     assert takes_theta(lambda state, gradient, theta: (state, gradient + theta))

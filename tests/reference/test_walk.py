@@ -37,7 +37,7 @@ def test_a_walk_over_given_gradients_takes_one_step_for_each() -> None:
     np.testing.assert_array_equal(first.points, whole.points[:3])
 
 
-def test_a_walk_over_given_gradients_starts_where_it_is_told() -> None:
+def test_a_walk_over_given_gradients_starts_at_theta() -> None:
     history = np.ones((2, 3))
     for theta in (5.0, [5.0, 5.0, 5.0]):
         points = reference.walk(reference.gradient_descent, history, theta).points
@@ -48,7 +48,7 @@ def test_a_walk_over_given_gradients_starts_where_it_is_told() -> None:
         reference.walk(reference.gradient_descent, history, [5.0])
 
 
-def test_a_walk_goes_on_from_a_state() -> None:
+def test_a_walk_continues_from_a_state() -> None:
     history = np.random.default_rng(0).standard_normal((6, 2))
     whole = reference.walk(reference.adam, history)
     first = reference.walk(reference.adam, history[:4])

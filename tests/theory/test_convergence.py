@@ -105,6 +105,6 @@ def test_excess_begins_at_one_and_grows() -> None:
     assert values[1] == pytest.approx(1 + 2.5e-10, abs=1e-14)
     assert values == sorted(values)
     with pytest.raises(
-        ValueError, match="windows must be finite and not negative, got -1.0"
+        ValueError, match=r"windows must be finite and not negative, got -1.0"
     ):
         theory.critical_excess(-1.0)
