@@ -20,8 +20,8 @@ Rule = Callable[..., tuple[Any, Array]]
 class Walk(NamedTuple):
     """What :func:`walk` returns.
 
-    ``points`` has the shape (steps + 1, *shape of theta), the starting point first;
-    ``updates`` has the shape (steps, *shape of theta); ``states`` is the list of the
+    ``points`` has the shape ``(steps + 1, *theta.shape)``, the starting point first;
+    ``updates`` has the shape ``(steps, *theta.shape)``; ``states`` is the list of the
     states after each step.
     """
 
@@ -47,9 +47,9 @@ def walk(
     rule : function
         One of this package's rules, or one of your own. A rule that takes ``theta`` is
         given the current point.
-    gradient : function or array_like, shape (n, *shape of theta)
-        Takes parameters and returns their gradient; or the gradients themselves, one
-        per step.
+    gradient : function or array_like
+        Takes parameters and returns their gradient; or the gradients themselves, an
+        array of shape ``(n, *theta.shape)``.
     theta : array_like
         Starting point. If gradients are given, a number fills an array of their shape.
     steps : int, optional
