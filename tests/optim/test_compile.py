@@ -1,5 +1,8 @@
+"""Steps compiled by ``torch.compile``."""
+
 from __future__ import annotations
 
+import copy
 import shutil
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -10,15 +13,12 @@ import torch._dynamo
 from torch import Tensor, nn
 from torch._dynamo.utils import counters
 
-from adam_tutorial import optim
+from tests.optimizers import ADAM, Case, each_with
 
-RULES: list[Any] = [getattr(optim, name) for name in optim.__all__]
-each_rule = pytest.mark.parametrize("rule", RULES, ids=lambda rule: rule.__name__)
-# The last, in float64, is what the compiler of torch 2.13 forgets to write back.
+# The second, in float64, is what the compiler of torch 2.13 forgets to write back.
 SHAPES = ((4, 3), ())
 
-# What the compiler warns of is its own affair: parts of torch that are deprecated, slow
-# guards.
+# The compiler warns of its own affairs: deprecated parts of torch, slow guards.
 pytestmark = pytest.mark.filterwarnings("ignore")
 
 VERSION = tuple(int(part) for part in torch.__version__.split(".")[:2])
@@ -63,11 +63,14 @@ def ten_steps(
         step()
 
 
-def compiled_beside_plain(
-    rule: Any, backend: str, dtype: torch.dtype, options: Callable[[], dict[str, Any]]
+def compiled_next_to_plain(
+    case: Case, backend: str, dtype: torch.dtype, settings: dict[str, Any]
 ) -> None:
     plain, compiled = new_parameters(dtype), new_parameters(dtype)
-    first, second = rule(plain, **options()), rule(compiled, **options())
+    first, second = (
+        case.new(parameters, **copy.deepcopy(settings))
+        for parameters in (plain, compiled)
+    )
     step = torch.compile(second.step, backend=backend)
     ten_steps(first, plain, first.step)
     ten_steps(second, compiled, step)
@@ -92,38 +95,39 @@ def compiled_beside_plain(
             )
 
 
-def float_rate() -> dict[str, Any]:
-    return {"weight_decay": 0.1}
+FLOAT_RATE: dict[str, Any] = {"weight_decay": 0.1}
+TENSOR_RATE = {"lr": torch.tensor(0.1, dtype=torch.float64), "maximize": True}
+CAPTURABLE = {**TENSOR_RATE, "capturable": True, "weight_decay": 0.1}
 
 
-def tensor_rate() -> dict[str, Any]:
-    return {"lr": torch.tensor(0.1, dtype=torch.float64), "maximize": True}
-
-
-def capturable() -> dict[str, Any]:
-    return {**tensor_rate(), "capturable": True, "weight_decay": 0.1}
-
-
-@each_rule
-@pytest.mark.parametrize("options", [float_rate, tensor_rate])
+# "aot_eager" does what "eager" does, and also turns each change in place into a new
+# tensor; it takes twice as long. foreach takes a tensor only for a capturable step.
+@each_with(TENSOR_RATE)
 def test_compiled_step_is_one_graph_without_a_break_and_equals_the_plain_one(
-    rule: Any, options: Callable[[], dict[str, Any]]
+    case: Case, chosen: dict[str, Any]
 ) -> None:
-    compiled_beside_plain(rule, "eager", torch.float64, options)
+    compiled_next_to_plain(case, "eager", torch.float64, chosen)
 
 
-@each_rule
-@pytest.mark.parametrize("options", [float_rate, capturable])
+@each_with(FLOAT_RATE, backends=["foreach"])
+def test_compiled_foreach_step_is_one_graph_and_equals_the_plain_one(
+    case: Case, chosen: dict[str, Any]
+) -> None:
+    compiled_next_to_plain(case, "eager", torch.float64, chosen)
+
+
+@each_with(FLOAT_RATE, backends=["plain"])
 def test_step_whose_graph_changes_nothing_in_place_equals_the_plain_one(
-    rule: Any, options: Callable[[], dict[str, Any]]
+    case: Case, chosen: dict[str, Any]
 ) -> None:
-    compiled_beside_plain(rule, "aot_eager", torch.float64, options)
+    compiled_next_to_plain(case, "aot_eager", torch.float64, chosen)
 
 
-def test_compiled_amsgrad_equals_the_plain_one() -> None:
-    compiled_beside_plain(
-        optim.Adam, "aot_eager", torch.float64, lambda: {"amsgrad": True}
-    )
+@each_with(CAPTURABLE)
+def test_capturable_step_whose_graph_changes_nothing_in_place_equals_the_plain_one(
+    case: Case, chosen: dict[str, Any]
+) -> None:
+    compiled_next_to_plain(case, "aot_eager", torch.float64, chosen)
 
 
 @pytest.mark.skipif(
@@ -131,4 +135,4 @@ def test_compiled_amsgrad_equals_the_plain_one() -> None:
     reason="inductor writes C++ and needs a compiler",
 )
 def test_machine_code_of_inductor_equals_the_plain_step() -> None:
-    compiled_beside_plain(optim.Adam, "inductor", torch.float32, float_rate)
+    compiled_next_to_plain(ADAM, "inductor", torch.float32, FLOAT_RATE)

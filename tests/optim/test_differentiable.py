@@ -1,25 +1,29 @@
+"""Derivatives of the step itself, which autograd records."""
+
 from __future__ import annotations
 
-import inspect
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 import pytest
 import torch
 from torch import Tensor
 
-from adam_tutorial import optim
+from tests.optimizers import ADAM, Case, each, each_optimizer, each_with, is_optimizer
 
-RULES: list[Any] = [getattr(optim, name) for name in optim.__all__]
-each_rule = pytest.mark.parametrize("rule", RULES, ids=lambda rule: rule.__name__)
-FLAGS: list[dict[str, Any]] = [
+
+def each_choice(*choices: dict[str, Any]) -> pytest.MarkDecorator:
+    """Parametrise by optimizer and settings; the learning rate is a tensor."""
+    given = {"differentiable": True, "lr": torch.tensor(0.3)}
+    return each_with(*({**given, **choice} for choice in choices))
+
+
+each_kind_of_step = each_choice(
     {},
     {"weight_decay": 0.1},
     {"weight_decay": 0.1, "maximize": True},
-    {"amsgrad": True},
     {"capturable": True},
-    {"foreach": True, "capturable": True},
-]
+)
 
 
 @pytest.fixture(autouse=True)
@@ -28,10 +32,6 @@ def _every_warning_counts() -> Iterator[None]:
     torch.set_warn_always(True)
     yield
     torch.set_warn_always(False)
-
-
-def options_of(rule: Any, **wanted: Any) -> dict[str, Any]:
-    return {k: v for k, v in wanted.items() if k in inspect.signature(rule).parameters}
 
 
 def numbers(seed: int, dtype: torch.dtype = torch.float64) -> Tensor:
@@ -46,51 +46,49 @@ def learning_rate(value: float = 0.3) -> Tensor:
 
 
 def after_steps(
-    rule: Any, theta: Tensor, lr: Tensor, gradients: Any, **flags: Any
+    case: Case, theta: Tensor, gradients: Iterable[Any], settings: dict[str, Any]
 ) -> Tensor:
-    """Return the parameter after one step with each gradient, as a function of all arguments."""
+    """Return the parameter after a step with each gradient, as a function of all."""
     theta = theta.clone()
-    optimizer = rule([theta], lr=lr, differentiable=True, **flags)
+    optimizer = case.new([theta], **settings)
     for gradient in gradients:
         theta.grad = gradient(theta) if callable(gradient) else gradient
         optimizer.step()
     return theta
 
 
-@each_rule
-@pytest.mark.parametrize("flags", FLAGS, ids=str)
+@each_kind_of_step
 def test_step_has_the_derivatives_by_parameter_gradient_and_learning_rate(
-    rule: Any, flags: dict[str, Any]
+    case: Case, chosen: dict[str, Any]
 ) -> None:
-    options = options_of(rule, eps=1e-3, **flags)
+    options = {**chosen, **case.only(eps=1e-3)}
 
     def step(theta: Tensor, gradient: Tensor, lr: Tensor) -> Tensor:
-        return after_steps(rule, theta, lr, [gradient], **options)
+        return after_steps(case, theta, [gradient], {**options, "lr": lr})
 
     assert torch.autograd.gradcheck(step, (numbers(0), numbers(1), learning_rate()))
 
 
-@each_rule
-@pytest.mark.parametrize("flags", FLAGS, ids=str)
+@each_kind_of_step
 @pytest.mark.parametrize("steps", [2, 7])
 def test_unrolled_steps_have_the_derivatives_of_all_their_gradients(
-    rule: Any, flags: dict[str, Any], steps: int
+    case: Case, chosen: dict[str, Any], steps: int
 ) -> None:
     # With betas of 0.9, RAdam turns adaptive within seven steps.
-    options = options_of(rule, eps=1e-3, betas=(0.7, 0.9), **flags)
+    options = {**chosen, **case.only(eps=1e-3, betas=(0.7, 0.9))}
 
     def unrolled(theta: Tensor, lr: Tensor, *gradients: Tensor) -> Tensor:
-        return after_steps(rule, theta, lr, gradients, **options)
+        return after_steps(case, theta, gradients, {**options, "lr": lr})
 
     gradients = [numbers(seed) for seed in range(1, steps + 1)]
     assert torch.autograd.gradcheck(unrolled, (numbers(0), learning_rate(), *gradients))
 
 
-@each_rule
+@each_choice({"weight_decay": 0.1}, {"weight_decay": 0.1, "capturable": True})
 def test_derivative_goes_through_gradients_that_depend_on_the_parameter(
-    rule: Any,
+    case: Case, chosen: dict[str, Any]
 ) -> None:
-    options = options_of(rule, eps=1e-3, weight_decay=0.1)
+    options = {**chosen, **case.only(eps=1e-3)}
 
     def gradient(theta: Tensor) -> Tensor:
         point = theta.clone()
@@ -98,7 +96,7 @@ def test_derivative_goes_through_gradients_that_depend_on_the_parameter(
         return slope
 
     def trained(theta: Tensor, lr: Tensor) -> Tensor:
-        return after_steps(rule, theta, lr, [gradient, gradient], **options)
+        return after_steps(case, theta, [gradient] * 2, {**options, "lr": lr})
 
     assert torch.autograd.gradcheck(trained, (numbers(0), learning_rate(0.1)))
 
@@ -110,31 +108,30 @@ def test_learning_rate_can_be_learned_by_the_loss_after_the_step() -> None:
         torch.full((3,), 0.5, dtype=torch.float64),
     )
     for _ in range(100):
-        theta = after_steps(
-            optim.Adam, start, lr, [-torch.ones(3, dtype=torch.float64)]
-        )
+        settings = {"lr": lr, "differentiable": True}
+        theta = after_steps(ADAM, start, [-torch.ones_like(start)], settings)
         (slope,) = torch.autograd.grad((theta - target).square().sum(), lr)
         lr = (lr - 0.05 * slope).detach().requires_grad_()
     # One step of Adam moves by lr, and the target is 0.5 away.
     assert lr.item() == pytest.approx(0.5, rel=1e-6)
 
 
-@each_rule
-def test_step_that_is_not_differentiable_records_nothing(rule: Any) -> None:
+@each_optimizer
+def test_step_that_is_not_differentiable_records_nothing(case: Case) -> None:
     theta = numbers(0)
     theta.grad = numbers(1)
-    optimizer = rule([theta])
+    optimizer = case.new([theta])
     optimizer.step()
     assert theta.is_leaf
     assert not any(value.requires_grad for value in optimizer.state[theta].values())
 
 
-@each_rule
+@each(is_optimizer, backends=["plain"])
 def test_tensor_that_requires_a_gradient_is_a_learning_rate_like_any_other(
-    rule: Any,
+    case: Case,
 ) -> None:
     theta, other = numbers(0), numbers(0)
     theta.grad = other.grad = numbers(1).detach()
-    rule([theta], lr=learning_rate()).step()
-    rule([other], lr=0.3).step()
+    case.new([theta], lr=learning_rate()).step()
+    case.new([other], lr=0.3).step()
     assert torch.equal(theta, other)

@@ -1,4 +1,4 @@
-"""Training scripts as users have them: only the line that imports the optimizer is replaced."""
+"""Users' training scripts, in which only the import of the optimizer is replaced."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ each_script = pytest.mark.parametrize("name", ["train_amp", "train_compiled"])
 
 @dataclass
 class Run:
-    """What a script printed, what it was warned of, and whose optimizer it had."""
+    """What a script printed, its warnings, and the optimizer that it used."""
 
     losses: list[float]
     accuracies: list[float]
@@ -70,16 +70,16 @@ def test_script_knows_torch_only_and_imports_its_optimizer_in_one_line(
 
 
 @each_script
-def test_all_other_bytes_of_the_script_stay(name: str) -> None:
+def test_all_other_bytes_of_the_script_stay_the_same(name: str) -> None:
     theirs, ours = both_texts(name)
     before, _, after = theirs.partition("from torch.optim import Adam")
     assert ours == before + "from adam_tutorial.optim import Adam" + after
 
 
-# Measured: losses, printed in millionths, part by one millionth in float32. In bfloat16
-# the first 20 part by 2e-4 at most, all 60 by 2e-3; so does torch's own optimizer when
-# the first weights are changed in their last bit. A beta2 of 0.991 for 0.99 moves one
-# of the first ten by 2e-4.
+# Measured: in float32 the losses, printed to six digits, differ by 1e-6. In bfloat16
+# the first 20 differ by 2e-4 at most and all 60 by 2e-3; so do those of PyTorch's
+# optimizer when the last bit of the first weights is changed. With a beta2 of 0.991
+# instead of 0.99, one of the first ten changes by 2e-4.
 @pytest.mark.parametrize(
     ("name", "precision", "of_first_ten", "of_all", "of_accuracy"),
     [
@@ -112,7 +112,7 @@ def test_script_trains_the_same_with_our_import(
     assert actual.losses[:10] == pytest.approx(
         expected.losses[:10], abs=of_first_ten, rel=0
     )
-    # Half a unit of the last digit printed is no difference.
+    # Half a unit in the last printed digit does not count.
     assert actual.accuracies == pytest.approx(
         expected.accuracies, abs=of_accuracy + 5e-5, rel=0
     )

@@ -1,4 +1,4 @@
-"""Scaled losses and float16 gradients, with and without the fused protocol of GradScaler."""
+"""GradScaler: scaled losses and float16 gradients, on each backend."""
 
 from __future__ import annotations
 
@@ -9,10 +9,10 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from adam_tutorial import optim
 from adam_tutorial.optim import Adam
+from tests.optimizers import BACKENDS, Case, each, in_torch
 
-both = pytest.mark.parametrize("name", ["Adam", "AdamW"])
+each_adam = each(lambda case: case.name == "Adam", backends=list(BACKENDS))
 each_place = pytest.mark.parametrize("bad_at", [None, 0, 2])
 
 
@@ -35,15 +35,13 @@ def scaled_run(
     return theta.detach(), gradients, scaler.get_scale(), optimizer
 
 
-@both
-@pytest.mark.parametrize("options", [{}, {"foreach": True}, {"fused": True}], ids=str)
+@each(in_torch, backends=list(BACKENDS))
 @each_place
-def test_scaler_divides_and_skips_as_with_torch(
-    name: str, options: dict[str, bool], bad_at: int | None
-) -> None:
+def test_scaler_divides_and_skips_as_with_torch(case: Case, bad_at: int | None) -> None:
+    flags = BACKENDS[case.backend]
     ours, theirs = (
-        scaled_run(getattr(module, name), torch.float32, bad_at, **options)
-        for module in (optim, torch.optim)
+        scaled_run(make, torch.float32, bad_at, **flags)
+        for make in (case.new, case.new_in_torch)
     )
     torch.testing.assert_close(ours[0], theirs[0], rtol=1e-5, atol=1e-6)
     for one, other in zip(ours[1], theirs[1], strict=True):
@@ -53,14 +51,14 @@ def test_scaler_divides_and_skips_as_with_torch(
     assert state["step"] == (4 if bad_at is None else 3)
 
 
-@both
+@each(in_torch, backends=["fused"])
 @each_place
 def test_scaler_serves_float16_parameters_of_a_fused_optimizer_as_with_torch(
-    name: str, bad_at: int | None
+    case: Case, bad_at: int | None
 ) -> None:
     ours, theirs = (
-        scaled_run(getattr(module, name), torch.float16, bad_at, fused=True)
-        for module in (optim, torch.optim)
+        scaled_run(make, torch.float16, bad_at, fused=True)
+        for make in (case.new, case.new_in_torch)
     )
     assert ours[0].dtype == torch.float16
     torch.testing.assert_close(ours[0], theirs[0], rtol=4e-3, atol=0)
@@ -69,12 +67,13 @@ def test_scaler_serves_float16_parameters_of_a_fused_optimizer_as_with_torch(
     assert ours[2] == theirs[2]
 
 
-def test_scaler_refuses_float16_parameters_of_an_optimizer_that_is_not_fused_as_with_torch() -> (
-    None
-):
-    for module in (optim, torch.optim):
+@each(in_torch)
+def test_scaler_refuses_float16_parameters_without_fused_as_with_torch(
+    case: Case,
+) -> None:
+    for make in (case.new, case.new_in_torch):
         with pytest.raises(ValueError, match="Attempting to unscale FP16 gradients"):
-            scaled_run(module.Adam, torch.float16, None)
+            scaled_run(make, torch.float16, None)
 
 
 def test_small_float16_gradient_is_not_lost_when_its_scale_is_taken_out() -> None:
@@ -90,10 +89,10 @@ def test_small_float16_gradient_is_not_lost_when_its_scale_is_taken_out() -> Non
     )
 
 
-@pytest.mark.parametrize("fused", [False, True])
-def test_gradients_that_were_unscaled_before_are_not_divided_again(fused: bool) -> None:
+@each_adam
+def test_gradients_that_were_unscaled_before_are_not_divided_again(case: Case) -> None:
     theta = nn.Parameter(torch.tensor([4.0, 3.0]))
-    optimizer = Adam([theta], lr=0.1, fused=fused)
+    optimizer = case.new([theta], lr=0.1)
     scaler = torch.amp.GradScaler("cpu", init_scale=1024.0)
     torch.autograd.backward(scaler.scale((theta * theta).sum() / 2))
     scaler.unscale_(optimizer)
@@ -106,24 +105,24 @@ def test_gradients_that_were_unscaled_before_are_not_divided_again(fused: bool) 
     assert not hasattr(optimizer, "grad_scale")
 
 
-@pytest.mark.parametrize("fused", [False, True])
+@each_adam
 def test_overflow_that_the_scaler_has_found_is_no_error_of_the_optimizer(
-    fused: bool,
+    case: Case,
 ) -> None:
     theta, _, scale, optimizer = scaled_run(
-        Adam, torch.float32, 0, fused=fused, nonfinite="raise"
+        case.new, torch.float32, 0, nonfinite="raise"
     )
     assert scale == 128
     assert optimizer.state_dict()["state"][0]["step"] == 3
     assert theta.isfinite().all()
 
 
-@pytest.mark.parametrize("fused", [False, True])
-def test_autocast_to_float16_trains_a_network(fused: bool) -> None:
+@each_adam
+def test_autocast_to_float16_trains_a_network(case: Case) -> None:
     torch.manual_seed(0)
     model = nn.Sequential(nn.Linear(4, 16), nn.Tanh(), nn.Linear(16, 1))
     x = torch.randn(64, 4)
-    optimizer = Adam(model.parameters(), lr=0.02, fused=fused, nonfinite="raise")
+    optimizer = case.new(model.parameters(), lr=0.02, nonfinite="raise")
     scaler = torch.amp.GradScaler("cpu", init_scale=1024.0)
     losses = []
     for _ in range(60):

@@ -1,41 +1,22 @@
+"""Parameters and gradients in any layout, and what lies next to them in memory."""
+
 from __future__ import annotations
 
-import inspect
 from collections.abc import Callable
-from typing import Any
 
 import pytest
 import torch
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
-from adam_tutorial import optim
+from tests.optim.steps import numbers
+from tests.optimizers import ADAM, ADAMW, BACKENDS, Case, each_with
 
-RULES: list[Any] = [getattr(optim, name) for name in optim.__all__]
-FLAGS: list[dict[str, bool]] = [
-    {},
-    {"foreach": True},
-    {"fused": True},
-    {"capturable": True},
-    {"amsgrad": True},
-]
-CASES = [
-    pytest.param(rule, flags, id="-".join([rule.__name__, *flags]))
-    for rule in RULES
-    for flags in FLAGS
-    if set(flags) <= set(inspect.signature(rule).parameters)
-]
-each_rule = pytest.mark.parametrize("rule", RULES, ids=lambda rule: rule.__name__)
-each_rule_and_flag = pytest.mark.parametrize(("rule", "flags"), CASES)
+CHOICES: list[dict[str, bool]] = [{}, {"capturable": True}]
+each_choice = each_with(*CHOICES, backends=list(BACKENDS))
 
 SHAPE = (2, 3, 4, 5)
 SETTINGS = {"lr": 0.05, "weight_decay": 0.1}
-
-
-def numbers(seed: int, shape: tuple[int, ...] = SHAPE) -> Tensor:
-    return torch.randn(
-        shape, generator=torch.Generator().manual_seed(seed), dtype=torch.float64
-    )
 
 
 # Each takes a fresh buffer with room on all sides and returns a view of SHAPE into it.
@@ -49,15 +30,23 @@ LAYOUTS: dict[str, Callable[[Tensor], Tensor]] = {
 }
 
 
+def assert_moved_alike(case: Case, one: Tensor, other: Tensor) -> None:
+    """Compare to the last bit, unless sums over a tensor depend on its layout."""
+    if case.elementwise:
+        assert torch.equal(one, other)
+    else:
+        torch.testing.assert_close(one, other, rtol=1e-12, atol=1e-14)
+
+
 def step_with(optimizer: Optimizer, parameter: Tensor, seed: int) -> None:
-    parameter.grad = numbers(seed)
+    parameter.grad = numbers(seed, SHAPE)
     optimizer.step()
 
 
-@each_rule_and_flag
+@each_with(*CHOICES, where=(), backends=list(BACKENDS))
 @pytest.mark.parametrize("layout", LAYOUTS)
-def test_view_of_a_buffer_moves_as_a_contiguous_tensor_and_nothing_beside_it_changes(
-    rule: Any, flags: dict[str, bool], layout: str
+def test_view_of_a_buffer_moves_as_a_contiguous_tensor_and_nothing_next_to_it_changes(
+    case: Case, chosen: dict[str, bool], layout: str
 ) -> None:
     buffer = numbers(0, (260,))
     view = LAYOUTS[layout](buffer)
@@ -69,43 +58,43 @@ def test_view_of_a_buffer_moves_as_a_contiguous_tensor_and_nothing_beside_it_cha
     assert strided.data_ptr() == view.data_ptr()
     before = buffer.clone()
     first, second = (
-        rule([plain], **flags, **SETTINGS),
-        rule([strided], **flags, **SETTINGS),
+        case.new([plain], **chosen, **SETTINGS),
+        case.new([strided], **chosen, **SETTINGS),
     )
     for seed in range(1, 5):
         step_with(first, plain, seed)
         # The gradient may be laid out in yet another way.
-        strided.grad = numbers(seed).transpose(1, 3).contiguous().transpose(1, 3)
+        strided.grad = numbers(seed, SHAPE).transpose(1, 3).contiguous().transpose(1, 3)
         second.step()
-    assert torch.equal(strided, plain)
+    assert_moved_alike(case, strided, plain)
     assert not torch.equal(strided, LAYOUTS[layout](before))
     assert torch.equal(
         buffer[~places].view(torch.int64), before[~places].view(torch.int64)
     )
     for name, value in first.state[plain].items():
-        assert torch.equal(second.state[strided][name], value)
+        assert_moved_alike(case, second.state[strided][name], value)
 
 
-@each_rule
-@pytest.mark.parametrize("flags", [{}, {"capturable": True}], ids=str)
+@each_choice
 def test_moments_lie_in_memory_as_their_parameter_does(
-    rule: Any, flags: dict[str, bool]
+    case: Case, chosen: dict[str, bool]
 ) -> None:
-    parameter = nn.Parameter(numbers(0).to(memory_format=torch.channels_last))
-    optimizer = rule([parameter], **flags)
+    parameter = nn.Parameter(numbers(0, SHAPE).to(memory_format=torch.channels_last))
+    optimizer = case.new([parameter], **chosen)
     step_with(optimizer, parameter, 1)
-    for name in optimizer.moments:
-        assert optimizer.state[parameter][name].stride() == parameter.stride()
+    for name, shape in case.moments_of(SHAPE).items():
+        if shape == SHAPE:
+            assert optimizer.state[parameter][name].stride() == parameter.stride()
 
 
-@each_rule_and_flag
-def test_model_turned_to_channels_last_in_mid_training_goes_on_as_before(
-    rule: Any, flags: dict[str, bool]
+@each_choice
+def test_model_turned_to_channels_last_in_mid_training_continues_as_before(
+    case: Case, chosen: dict[str, bool]
 ) -> None:
-    stays, turns = nn.Parameter(numbers(0)), nn.Parameter(numbers(0))
+    stays, turns = nn.Parameter(numbers(0, SHAPE)), nn.Parameter(numbers(0, SHAPE))
     first, second = (
-        rule([stays], **flags, **SETTINGS),
-        rule([turns], **flags, **SETTINGS),
+        case.new([stays], **chosen, **SETTINGS),
+        case.new([turns], **chosen, **SETTINGS),
     )
     for seed in range(1, 4):
         step_with(first, stays, seed)
@@ -116,36 +105,36 @@ def test_model_turned_to_channels_last_in_mid_training_goes_on_as_before(
     for seed in range(4, 8):
         step_with(first, stays, seed)
         step_with(second, turns, seed)
-    assert torch.equal(stays, turns)
+    assert_moved_alike(case, stays, turns)
 
 
-@each_rule_and_flag
+@each_choice
 def test_contiguous_checkpoint_continues_in_a_model_with_channels_last(
-    rule: Any, flags: dict[str, bool]
+    case: Case, chosen: dict[str, bool]
 ) -> None:
-    plain = nn.Parameter(numbers(0))
-    first = rule([plain], **flags, **SETTINGS)
+    plain = nn.Parameter(numbers(0, SHAPE))
+    first = case.new([plain], **chosen, **SETTINGS)
     for seed in range(1, 4):
         step_with(first, plain, seed)
     last = nn.Parameter(plain.detach().clone(memory_format=torch.channels_last))
     last.data = last.data.contiguous(memory_format=torch.channels_last)
-    second = rule([last], **flags)
+    second = case.new([last], **chosen)
     second.load_state_dict(first.state_dict())
     for seed in range(4, 8):
         step_with(first, plain, seed)
         step_with(second, last, seed)
     assert last.is_contiguous(memory_format=torch.channels_last)
-    assert torch.equal(plain, last)
+    assert_moved_alike(case, plain, last)
 
 
-@each_rule_and_flag
+@each_choice
 def test_expanded_gradient_counts_as_the_full_one(
-    rule: Any, flags: dict[str, bool]
+    case: Case, chosen: dict[str, bool]
 ) -> None:
     full, expanded = nn.Parameter(numbers(0, (4, 6))), nn.Parameter(numbers(0, (4, 6)))
     first, second = (
-        rule([full], **flags, **SETTINGS),
-        rule([expanded], **flags, **SETTINGS),
+        case.new([full], **chosen, **SETTINGS),
+        case.new([expanded], **chosen, **SETTINGS),
     )
     for seed in range(1, 5):
         # What autograd gives for a sum is one number with stride 0 in each direction.
@@ -159,33 +148,32 @@ def test_expanded_gradient_counts_as_the_full_one(
         first.step()
         second.step()
         assert torch.equal(row, before)
-    assert torch.equal(full, expanded)
+    assert_moved_alike(case, full, expanded)
 
 
-@each_rule_and_flag
+@each_choice
 @pytest.mark.parametrize("shape", [(), (0,), (3, 0, 2), (1,)], ids=str)
 def test_shapes_without_dimensions_or_elements_are_stepped(
-    rule: Any, flags: dict[str, bool], shape: tuple[int, ...]
+    case: Case, chosen: dict[str, bool], shape: tuple[int, ...]
 ) -> None:
     small = nn.Parameter(numbers(0, shape))
     large = nn.Parameter(numbers(0, (1,)).expand(3).clone())
-    optimizer = rule([small, large], **flags, **SETTINGS)
+    optimizer = case.new([small, large], **chosen, **SETTINGS)
     for seed in range(1, 4):
         small.grad = numbers(seed, shape)
         large.grad = numbers(seed, (1,)).expand(3)
         optimizer.step()
     assert small.shape == shape
     assert optimizer.state[small]["step"] == 3
-    assert all(
-        optimizer.state[small][name].shape == shape for name in optimizer.moments
-    )
+    for name, expected in case.moments_of(shape).items():
+        assert optimizer.state[small][name].shape == expected
     if small.numel():
         assert small.item() == large[1].item() != numbers(0, (1,)).item()
 
 
-@each_rule_and_flag
+@each_choice
 def test_two_parameters_in_one_buffer_do_not_touch_each_other(
-    rule: Any, flags: dict[str, bool]
+    case: Case, chosen: dict[str, bool]
 ) -> None:
     buffer = numbers(0, (4, 7))
     alone = [
@@ -193,31 +181,34 @@ def test_two_parameters_in_one_buffer_do_not_touch_each_other(
         nn.Parameter(buffer[:, 1::2].clone()),
     ]
     woven = [nn.Parameter(buffer[:, 0::2]), nn.Parameter(buffer[:, 1::2])]
-    first, second = rule(alone, **flags, **SETTINGS), rule(woven, **flags, **SETTINGS)
+    first, second = (
+        case.new(alone, **chosen, **SETTINGS),
+        case.new(woven, **chosen, **SETTINGS),
+    )
     for seed in range(1, 5):
         for one, other in zip(alone, woven, strict=True):
             one.grad = numbers(seed, tuple(one.shape))
             other.grad = one.grad.clone()
         first.step()
         second.step()
-    assert torch.equal(woven[0], alone[0])
-    assert torch.equal(woven[1], alone[1])
+    assert_moved_alike(case, woven[0], alone[0])
+    assert_moved_alike(case, woven[1], alone[1])
 
 
-@each_rule_and_flag
+@each_choice
 @pytest.mark.parametrize("layout", ["contiguous", "strided"])
 @pytest.mark.parametrize(
     "dtype", [torch.float32, torch.bfloat16, torch.complex64], ids=str
 )
 def test_autograd_notices_the_step_and_refuses_a_graph_from_before(
-    rule: Any, flags: dict[str, bool], layout: str, dtype: torch.dtype
+    case: Case, chosen: dict[str, bool], layout: str, dtype: torch.dtype
 ) -> None:
     data = torch.ones(3, 4, dtype=dtype)
     theta = nn.Parameter(data if layout == "contiguous" else data[:, ::2])
     theta.grad = torch.ones_like(theta)
     loss = (theta**3).abs().sum()
     before = theta._version
-    rule([theta], **flags, **SETTINGS).step()
+    case.new([theta], **chosen, **SETTINGS).step()
     assert theta._version > before
     with pytest.raises(RuntimeError, match="modified by an inplace operation"):
         torch.autograd.backward(loss)
@@ -227,21 +218,21 @@ def test_autograd_notices_the_step_and_refuses_a_graph_from_before(
     torch.__version__.split("+")[0] != "2.13.0",
     reason="measured on this version of torch",
 )
-@pytest.mark.parametrize("name", ["Adam", "AdamW"])
+@pytest.mark.parametrize("case", [ADAM, ADAMW], ids=str)
 def test_fused_step_of_torch_on_the_cpu_takes_strided_memory_for_contiguous(
-    name: str,
+    case: Case,
 ) -> None:
     results = []
-    for make in (getattr(torch.optim, name), getattr(optim, name)):
+    for make in (case.new_in_torch, case.on("fused").new):
         buffer = numbers(0, (20,))
         before = buffer.clone()
         theta = nn.Parameter(buffer[::2])
-        optimizer: Any = make([theta], lr=0.01, fused=True)
+        optimizer = make([theta], lr=0.01, fused=True)
         for seed in range(1, 6):
             theta.grad = numbers(seed, (10,))
             optimizer.step()
         plain = nn.Parameter(before[::2].clone())
-        truth: Any = getattr(torch.optim, name)([plain], lr=0.01)
+        truth = case.new_in_torch([plain], lr=0.01)
         for seed in range(1, 6):
             plain.grad = numbers(seed, (10,))
             truth.step()

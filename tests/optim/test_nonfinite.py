@@ -11,11 +11,9 @@ import torch
 from torch import Tensor, nn
 
 from adam_tutorial import optim
-from adam_tutorial.optim.base import BaseOptimizer
+from tests.optimizers import ADAM, Case, each, each_in_torch, each_optimizer
 
-every = pytest.mark.parametrize(
-    "rule", [getattr(optim, name) for name in optim.__all__]
-)
+each_adam = each(lambda case: case.name == "Adam", backends=ADAM.backends)
 bad_values = pytest.mark.parametrize("bad", [float("nan"), float("inf"), -float("inf")])
 
 
@@ -41,15 +39,15 @@ def everything(optimizer: torch.optim.Optimizer) -> str:
         return str((values, optimizer.state_dict()))
 
 
-@every
+@each_optimizer
 @bad_values
-def test_skip_changes_nothing_at_all_and_says_so(rule: Any, bad: float) -> None:
+def test_skip_changes_nothing_at_all_and_says_so(case: Case, bad: float) -> None:
     parameters = pair()
     groups: list[dict[str, Any]] = [
         {"params": parameters[:1], "weight_decay": 0.1},
         {"params": parameters[1:]},
     ]
-    optimizer = rule(groups, lr=0.1, nonfinite="skip")
+    optimizer = case.new(groups, lr=0.1, nonfinite="skip")
     give(parameters)
     optimizer.step()
     before = everything(optimizer)
@@ -57,19 +55,21 @@ def test_skip_changes_nothing_at_all_and_says_so(rule: Any, bad: float) -> None:
     expected = r"skipped the step: .* parameter 0 of group 1, of sh"
     with pytest.warns(RuntimeWarning, match=expected) as caught:
         optimizer.step()
-    assert (
-        caught[0].filename == __file__
-    )  # the line that called step, not one of torch's
+    # The line that called step, not one of PyTorch's.
+    assert caught[0].filename == __file__
     assert everything(optimizer) == before
     give(parameters)
     optimizer.step()
     assert everything(optimizer) != before
 
 
-@every
-def test_run_with_skipped_steps_is_the_run_without_them(rule: Any) -> None:
+@each_optimizer
+def test_run_with_skipped_steps_is_the_run_without_them(case: Case) -> None:
     skipping, other = pair(), pair()
-    first, second = rule(skipping, lr=0.1, nonfinite="skip"), rule(other, lr=0.1)
+    first, second = (
+        case.new(skipping, lr=0.1, nonfinite="skip"),
+        case.new(other, lr=0.1),
+    )
     for bad in (float("inf"), None, float("nan"), None, None):
         if bad is None:
             give(skipping)
@@ -85,25 +85,25 @@ def test_run_with_skipped_steps_is_the_run_without_them(rule: Any) -> None:
     assert str(first.state_dict()["state"]) == str(second.state_dict()["state"])
 
 
-@every
+@each_optimizer
 @bad_values
-def test_first_step_that_is_skipped_makes_no_state(rule: Any, bad: float) -> None:
+def test_first_step_that_is_skipped_makes_no_state(case: Case, bad: float) -> None:
     parameters = pair()
-    optimizer = rule(parameters, nonfinite="skip")
+    optimizer = case.new(parameters, nonfinite="skip")
     give(parameters, bad)
     with pytest.warns(RuntimeWarning, match="skipped"):
         optimizer.step()
     assert not optimizer.state
 
 
-@every
+@each_optimizer
 @bad_values
 def test_raise_names_the_parameter_before_anything_changes(
-    rule: Any, bad: float
+    case: Case, bad: float
 ) -> None:
     parameters = pair()
     named = [("first", parameters[0]), ("second", parameters[1])]
-    optimizer = rule(named, lr=0.1, nonfinite="raise")
+    optimizer = case.new(named, lr=0.1, nonfinite="raise")
     give(parameters, bad)
     before = everything(optimizer)
     with pytest.raises(
@@ -113,12 +113,12 @@ def test_raise_names_the_parameter_before_anything_changes(
     assert everything(optimizer) == before
 
 
-@pytest.mark.parametrize("name", ["Adam", "AdamW", "Adamax", "NAdam", "RAdam"])
-def test_pass_is_what_torch_does(name: str) -> None:
+@each_in_torch
+def test_pass_is_what_torch_does(case: Case) -> None:
     results = []
-    for module in (optim, torch.optim):
+    for make in (case.new, case.new_in_torch):
         parameters = pair()
-        optimizer = getattr(module, name)(parameters, lr=0.1)
+        optimizer = make(parameters, lr=0.1)
         give(parameters, float("nan"))
         optimizer.step()
         results.append(torch.cat([p.detach().flatten() for p in parameters]))
@@ -127,26 +127,28 @@ def test_pass_is_what_torch_does(name: str) -> None:
     assert results[0][:2].isfinite().all()
 
 
-def test_option_of_one_group_looks_at_its_gradients_only() -> None:
+@each_adam
+def test_option_of_one_group_looks_at_its_gradients_only(case: Case) -> None:
     parameters = pair()
     groups: list[dict[str, Any]] = [
         {"params": parameters[:1], "nonfinite": "raise"},
         {"params": parameters[1:]},
     ]
-    optimizer = optim.Adam(groups, lr=0.1)
+    optimizer = case.new(groups, lr=0.1)
     give(parameters, float("nan"))
     optimizer.step()
     assert parameters[1].isnan().all()
     assert parameters[0].isfinite().all()
 
 
-def test_skip_in_one_group_leaves_out_the_step_of_all() -> None:
+@each_adam
+def test_skip_in_one_group_leaves_out_the_step_of_all(case: Case) -> None:
     parameters = pair()
     groups: list[dict[str, Any]] = [
         {"params": parameters[:1]},
         {"params": parameters[1:], "nonfinite": "skip"},
     ]
-    optimizer = optim.Adam(groups, lr=0.1)
+    optimizer = case.new(groups, lr=0.1)
     give(parameters, float("nan"))
     before = everything(optimizer)
     with pytest.warns(RuntimeWarning, match="skipped"):
@@ -154,9 +156,12 @@ def test_skip_in_one_group_leaves_out_the_step_of_all() -> None:
     assert everything(optimizer) == before
 
 
-def test_option_is_read_at_every_step_and_is_kept_by_a_checkpoint_of_torch() -> None:
+@each_adam
+def test_option_is_read_at_every_step_and_is_kept_by_a_checkpoint_of_torch(
+    case: Case,
+) -> None:
     parameters = pair()
-    optimizer = optim.Adam(parameters, nonfinite="skip")
+    optimizer = case.new(parameters, nonfinite="skip")
     optimizer.load_state_dict(torch.optim.Adam(pair()).state_dict())
     assert optimizer.param_groups[0]["nonfinite"] == "skip"
     optimizer.param_groups[0]["nonfinite"] = "raise"
@@ -165,9 +170,10 @@ def test_option_is_read_at_every_step_and_is_kept_by_a_checkpoint_of_torch() -> 
         optimizer.step()
 
 
-def test_parameter_without_a_name_is_named_by_its_place_and_shape() -> None:
+@each_adam
+def test_parameter_without_a_name_is_named_by_its_place_and_shape(case: Case) -> None:
     parameters = pair()
-    optimizer = optim.Adam(parameters, nonfinite="raise")
+    optimizer = case.new(parameters, nonfinite="raise")
     give(parameters, float("nan"))
     message = (
         r"^the gradient of parameter 1 of group 0, of shape \(1, 1\) is not finite$"
@@ -176,27 +182,29 @@ def test_parameter_without_a_name_is_named_by_its_place_and_shape() -> None:
         optimizer.step()
 
 
-def test_raise_comes_before_skip_when_both_groups_have_reason() -> None:
+@each_adam
+def test_raise_comes_before_skip_when_both_groups_have_reason(case: Case) -> None:
     parameters = pair()
     groups: list[dict[str, Any]] = [
         {"params": parameters[:1], "nonfinite": "skip"},
         {"params": parameters[1:], "nonfinite": "raise"},
     ]
-    optimizer = optim.Adam(groups)
+    optimizer = case.new(groups)
     give(parameters, float("nan"))
     parameters[0].grad = torch.full((2,), float("inf"))
     with pytest.raises(FloatingPointError, match="parameter 0 of group 1"):
         optimizer.step()
 
 
+@each_adam
 @pytest.mark.parametrize(
     "dtype", [torch.float16, torch.bfloat16, torch.float32, torch.complex64], ids=str
 )
 def test_largest_finite_numbers_pass_and_infinity_is_found_in_every_dtype(
-    dtype: torch.dtype,
+    case: Case, dtype: torch.dtype
 ) -> None:
     theta = nn.Parameter(torch.ones(100, dtype=dtype))
-    optimizer = optim.Adam([theta], nonfinite="raise")
+    optimizer = case.new([theta], nonfinite="raise")
     theta.grad = torch.full_like(
         theta, torch.finfo(dtype).max
     )  # whose sum is not finite
@@ -206,18 +214,20 @@ def test_largest_finite_numbers_pass_and_infinity_is_found_in_every_dtype(
         optimizer.step()
 
 
-def test_parameter_without_elements_is_no_obstacle() -> None:
+@each_adam
+def test_parameter_without_elements_is_no_obstacle(case: Case) -> None:
     empty, *parameters = nn.Parameter(torch.ones(0, 2)), *pair()
-    optimizer = optim.Adam([empty, *parameters], nonfinite="raise")
+    optimizer = case.new([empty, *parameters], nonfinite="raise")
     give(parameters)
     empty.grad = torch.ones(0, 2)
     optimizer.step()
     assert optimizer.state[empty]["step"] == 1
 
 
-def test_parameters_without_gradients_are_not_looked_at() -> None:
+@each_adam
+def test_parameters_without_gradients_are_not_looked_at(case: Case) -> None:
     parameters = pair()
-    optimizer = optim.Adam(parameters, lr=0.1, nonfinite="raise")
+    optimizer = case.new(parameters, lr=0.1, nonfinite="raise")
     parameters[0].grad = torch.ones(2)
     optimizer.step()
     assert parameters[0].tolist() == pytest.approx([0.9, -2.1])
@@ -231,9 +241,10 @@ def test_unknown_choice_is_refused(wrong: Any) -> None:
         optim.Adam(pair(), nonfinite=wrong)
 
 
-def test_finite_gradients_warn_of_nothing() -> None:
+@each_adam
+def test_finite_gradients_warn_of_nothing(case: Case) -> None:
     parameters = pair()
-    optimizer = optim.Adam(parameters, nonfinite="skip")
+    optimizer = case.new(parameters, nonfinite="skip")
     give(parameters)
     with warnings.catch_warnings():
         warnings.simplefilter("error")
@@ -241,7 +252,7 @@ def test_finite_gradients_warn_of_nothing() -> None:
 
 
 def scaled_step(
-    optimizer: BaseOptimizer, weight: nn.Parameter, x: Tensor, scaler: Any
+    optimizer: torch.optim.Optimizer, weight: nn.Parameter, x: Tensor, scaler: Any
 ) -> None:
     optimizer.zero_grad()
     loss = (weight.float() * x).sum()
@@ -250,10 +261,10 @@ def scaled_step(
     scaler.update()
 
 
-@pytest.mark.parametrize("flags", [{}, {"fused": True}], ids=str)
-def test_gradient_scaler_skips_an_overflow_and_goes_on(flags: dict[str, Any]) -> None:
+@each_adam
+def test_gradient_scaler_skips_an_overflow_and_continues(case: Case) -> None:
     weight = nn.Parameter(torch.ones(2))
-    optimizer = optim.Adam([weight], lr=0.1, **flags)
+    optimizer = case.new([weight], lr=0.1)
     scaler = torch.amp.GradScaler("cpu", init_scale=2.0**10)
     scaled_step(optimizer, weight, torch.tensor([1.0, float("inf")]), scaler)
     assert weight.tolist() == [1, 1]
@@ -264,11 +275,12 @@ def test_gradient_scaler_skips_an_overflow_and_goes_on(flags: dict[str, Any]) ->
     assert optimizer.state[weight]["exp_avg"].tolist() == pytest.approx([0.1, 0.2])
 
 
-def test_gradient_scaler_leads_to_the_same_weights_as_torch() -> None:
+@each_in_torch
+def test_gradient_scaler_leads_to_the_same_weights_as_torch(case: Case) -> None:
     ends = []
-    for kind in (optim.Adam, torch.optim.Adam):
+    for make in (case.new, case.new_in_torch):
         weight = nn.Parameter(torch.ones(2))
-        optimizer: Any = kind([weight], lr=0.1)
+        optimizer = make([weight], lr=0.1)
         scaler = torch.amp.GradScaler("cpu", init_scale=2.0**10)
         for step in range(10):
             x = torch.tensor([1.0, float("inf") if step == 3 else 0.1 * step])

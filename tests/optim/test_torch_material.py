@@ -1,7 +1,7 @@
-"""PyTorch's own inputs and error inputs for Adam and AdamW, run against ours.
+"""PyTorch's own inputs and error inputs for its optimizers, given to ours.
 
-They come with torch, in ``torch.testing._internal.common_optimizers``. Those that torch
-keeps for CUDA (capturable, tensor betas) are run on the CPU, which ours can.
+They come with torch, in ``torch.testing._internal.common_optimizers``. Those that it
+keeps for CUDA (capturable steps, rates in tensors) run on the CPU here, which ours can.
 """
 
 from __future__ import annotations
@@ -9,6 +9,7 @@ from __future__ import annotations
 import copy
 import functools
 import math
+from collections.abc import Iterable
 from typing import Any
 
 import pytest
@@ -17,121 +18,133 @@ from torch import nn
 from torch.optim import Optimizer, lr_scheduler
 from torch.testing._internal import common_optimizers as material
 
-from adam_tutorial import optim
+from tests.optimizers import BACKENDS, Case, cases, each, in_torch, is_class
 
-CLASSES = {
-    "Adam": (optim.Adam, torch.optim.Adam),
-    "AdamW": (optim.AdamW, torch.optim.AdamW),
-}
-
-
-def inputs(device: str) -> list[Any]:
-    return list(material.optim_inputs_func_adam(torch.device(device)))
+MATERIAL = {info.optim_cls: info for info in material.optim_db}
+# PyTorch keeps a product of NAdam's in the default type.
+pytestmark = pytest.mark.usefixtures("float64")
 
 
-# The configurations for CUDA include those for the CPU.
-CONFIGURATIONS = {entry.desc or "default": entry.kwargs for entry in inputs("cuda")}
-ERRORS = {
-    f"{place}: {entry.optimizer_error_input.desc}": entry
-    for place, entry in enumerate(
-        material.optim_error_inputs_func_adam(torch.device("cpu"), torch.float32)
-    )
-}
-both = pytest.mark.parametrize("name", CLASSES)
-each = pytest.mark.parametrize("description", CONFIGURATIONS)
+def inputs(case: Case) -> list[Any]:
+    # The inputs for CUDA include those for the CPU.
+    return list(MATERIAL[case.torch].optim_inputs_func(torch.device("cuda")))
+
+
+def error_inputs(case: Case) -> list[Any]:
+    make = MATERIAL[case.torch].optim_error_inputs_func
+    return list(make(torch.device("cpu"), torch.float32))
+
+
+def each_input(backends: Iterable[str] = ("plain", "foreach")) -> pytest.MarkDecorator:
+    """Parametrise by optimizer and input, where this backend accepts the input."""
+    rows = [
+        pytest.param(case, place, id=f"{case}-{entry.desc}")
+        for case in cases(in_torch, is_class, backends=list(backends))
+        for place, entry in enumerate(inputs(case))
+        if case.accepts(entry.kwargs)
+    ]
+    return pytest.mark.parametrize(("case", "place"), rows)
+
+
+def settings_at(case: Case, place: int) -> dict[str, Any]:
+    """Return the settings of an input, for one optimizer alone."""
+    settings: dict[str, Any] = copy.deepcopy(inputs(case)[place].kwargs)
+    return settings
 
 
 def model_and_loss(seed: int = 0) -> tuple[nn.Module, Any]:
     torch.manual_seed(seed)
-    model = nn.Sequential(nn.Linear(4, 6), nn.Tanh(), nn.Linear(6, 1)).double()
-    x = torch.randn(20, 4, dtype=torch.float64)
+    model = nn.Sequential(nn.Linear(4, 6), nn.Tanh(), nn.Linear(6, 1))
+    x = torch.randn(20, 4)
     return model, lambda: (model(x) - x.sum(dim=1, keepdim=True)).square().mean()
 
 
-def train(
-    optimizer: Optimizer, loss: Any, steps: int, scheduler: Any = None
-) -> list[float]:
+def train(optimizer: Optimizer, loss: Any, steps: int) -> list[float]:
     losses = []
     for _ in range(steps):
         optimizer.zero_grad()
         value = loss()
         value.backward()
         optimizer.step()
-        if scheduler is not None:
-            scheduler.step()
         losses.append(value.item())
     return losses
 
 
-def plain(kwargs: dict[str, Any]) -> dict[str, Any]:
-    """The same numbers without capturable and tensors, as torch takes them on the CPU."""
-    kwargs = {key: value for key, value in kwargs.items() if key != "capturable"}
-    if "lr" in kwargs:
-        kwargs["lr"] = float(kwargs["lr"])
-    if "betas" in kwargs:
-        kwargs["betas"] = tuple(float(beta) for beta in kwargs["betas"])
-    return kwargs
+def plain(settings: dict[str, Any]) -> dict[str, Any]:
+    """Return the same numbers as PyTorch takes them on the CPU."""
+    settings = {key: value for key, value in settings.items() if key != "capturable"}
+    if "lr" in settings:
+        settings["lr"] = float(settings["lr"])
+    if "betas" in settings:
+        settings["betas"] = tuple(float(beta) for beta in settings["betas"])
+    return settings
 
 
 def test_material_is_there() -> None:
-    assert len(CONFIGURATIONS) >= 9
-    assert len(ERRORS) >= 12
+    for case in cases(in_torch, is_class, backends=["plain"]):
+        assert len(inputs(case)) >= 5
+        assert len(error_inputs(case)) >= 7
 
 
-@both
-@each
-@pytest.mark.parametrize("flag", [None, "foreach", "fused"])
-def test_configuration_trains_as_torch_does(
-    name: str, description: str, flag: str | None
-) -> None:
-    ours, theirs = CLASSES[name]
-    kwargs = copy.deepcopy(CONFIGURATIONS[description])
-    mine, loss = model_and_loss()
-    yours, their_loss = model_and_loss()
-    flags = {flag: True} if flag else {}
-    losses = train(ours(mine.parameters(), **kwargs, **flags), loss, 100)
-    expected = train(theirs(yours.parameters(), **plain(kwargs)), their_loss, 100)
+@functools.cache
+def trained_by_torch(kind: Any, place: int) -> tuple[list[float], nn.Module]:
+    (case,) = cases(is_class, lambda case: case.torch is kind, backends=["plain"])
+    model, loss = model_and_loss()
+    optimizer = case.new_in_torch(model.parameters(), **plain(settings_at(case, place)))
+    return train(optimizer, loss, 50), model
+
+
+@each_input(BACKENDS)
+def test_optimizer_trains_as_that_of_torch_does(case: Case, place: int) -> None:
+    model, loss = model_and_loss()
+    losses = train(case.new(model.parameters(), **settings_at(case, place)), loss, 50)
+    expected, theirs = trained_by_torch(case.torch, place)
     assert losses == pytest.approx(expected, rel=1e-8)
-    for one, other in zip(mine.parameters(), yours.parameters(), strict=True):
+    for one, other in zip(model.parameters(), theirs.parameters(), strict=True):
         torch.testing.assert_close(one, other, rtol=1e-9, atol=1e-11)
 
 
-@both
-@pytest.mark.parametrize("description", ERRORS)
-def test_error_input_raises_what_torch_raises(name: str, description: str) -> None:
-    entry = ERRORS[description]
+@pytest.mark.parametrize(
+    ("case", "place"),
+    [
+        pytest.param(case, place, id=f"{case}-{entry.optimizer_error_input.desc}")
+        for case in cases(in_torch, is_class, backends=["plain"])
+        for place, entry in enumerate(error_inputs(case))
+    ],
+)
+def test_error_input_raises_what_torch_raises(case: Case, place: int) -> None:
+    entry = error_inputs(case)[place]
     given = entry.optimizer_error_input
-    params = (
-        given.params if given.params is not None else [nn.Parameter(torch.randn(1, 1))]
-    )
-    # Of a parameter that is given twice torch only warns.
+    params = given.params
+    if params is None:
+        params = [nn.Parameter(torch.randn(1, 1))]
+    # Of a parameter that is given twice PyTorch only warns.
     error = ValueError if issubclass(entry.error_type, Warning) else entry.error_type
     with pytest.raises(error, match=entry.error_regex):
-        CLASSES[name][0](params, **given.kwargs)
+        case.optimizer(params, **given.kwargs)
 
 
-@both
-@each
+@each_input()
 @pytest.mark.parametrize("contiguous", [True, False])
 def test_loss_falls_with_and_without_schedulers(
-    name: str, description: str, contiguous: bool
+    case: Case, place: int, contiguous: bool
 ) -> None:
-    kwargs = copy.deepcopy(CONFIGURATIONS[description])
-    sign = -1 if kwargs.get("maximize") else 1
-    weight = torch.randn((10, 5), generator=torch.Generator().manual_seed(0))
+    settings = settings_at(case, place)
+    sign = -1 if settings.get("maximize") else 1
+    weight = torch.randn((10, 5), generator=torch.Generator().manual_seed(0)).float()
     weight = nn.Parameter(
         weight if contiguous else torch.stack([weight] * 2, dim=2)[..., 0]
     )
-    x = torch.randn(5, generator=torch.Generator().manual_seed(1))
+    x = torch.randn(5, generator=torch.Generator().manual_seed(1)).float()
     loss: Any = lambda: sign * (weight.mv(x) - 1).square().sum()
-    optimizer = CLASSES[name][0]([weight], **{**kwargs, "lr": kwargs.get("lr", 1e-3)})
+    optimizer = case.new([weight], **{"lr": 1e-3, **settings})
     for scheduler in (
         None,
         lr_scheduler.StepLR(optimizer, gamma=0.99, step_size=10),
         lr_scheduler.ReduceLROnPlateau(optimizer),
     ):
         first = sign * loss().item()
-        for _ in range(30):
+        for _ in range(12):
             optimizer.zero_grad()
             value = loss()
             torch.autograd.backward(value)
@@ -143,135 +156,122 @@ def test_loss_falls_with_and_without_schedulers(
         assert sign * loss().item() < first
 
 
-@both
-@each
-def test_step_without_gradients_changes_nothing(name: str, description: str) -> None:
+@each_input()
+def test_step_without_gradients_changes_nothing(case: Case, place: int) -> None:
     parameter = nn.Parameter(torch.ones(3))
-    optimizer = CLASSES[name][0](
-        [parameter], **copy.deepcopy(CONFIGURATIONS[description])
-    )
+    optimizer = case.new([parameter], **settings_at(case, place))
     optimizer.step()
     assert parameter.tolist() == [1, 1, 1]
     assert not optimizer.state
 
 
-@both
-@each
+@each_input()
 def test_step_with_zero_gradients_moves_by_the_decay_alone(
-    name: str, description: str
+    case: Case, place: int
 ) -> None:
-    kwargs = copy.deepcopy(CONFIGURATIONS[description])
-    parameter = nn.Parameter(torch.ones(3, dtype=torch.float64))
-    optimizer = CLASSES[name][0]([parameter], **{**kwargs, "weight_decay": 0})
+    parameter = nn.Parameter(torch.ones(3))
+    settings = {**settings_at(case, place), "weight_decay": 0}
+    optimizer = case.new([parameter], **settings)
     parameter.grad = torch.zeros_like(parameter)
     optimizer.step()
     assert parameter.tolist() == [1, 1, 1]
     assert optimizer.state[parameter]["step"] == 1
 
 
-@both
-@each
-def test_state_dict_loads_and_training_goes_on_as_before(
-    name: str, description: str
+@each_input()
+def test_state_dict_loads_and_training_continues_as_before(
+    case: Case, place: int
 ) -> None:
-    kwargs = copy.deepcopy(CONFIGURATIONS[description])
     straight, loss = model_and_loss()
-    optimizer = CLASSES[name][0](straight.parameters(), **kwargs)
-    train(optimizer, loss, 10)
+    optimizer = case.new(straight.parameters(), **settings_at(case, place))
+    train(optimizer, loss, 8)
     resumed, resumed_loss = model_and_loss()
     resumed.load_state_dict(straight.state_dict())
-    other = CLASSES[name][0](resumed.parameters(), **copy.deepcopy(kwargs))
+    other = case.new(resumed.parameters(), **settings_at(case, place))
     other.load_state_dict(optimizer.state_dict())
-    assert train(optimizer, loss, 10) == train(other, resumed_loss, 10)
+    assert train(optimizer, loss, 8) == train(other, resumed_loss, 8)
 
 
-@both
-@each
-def test_state_dict_is_the_same_with_and_without_names(
-    name: str, description: str
-) -> None:
-    kwargs = copy.deepcopy(CONFIGURATIONS[description])
+@each_input()
+def test_state_dict_is_the_same_with_and_without_names(case: Case, place: int) -> None:
     model, loss = model_and_loss()
     twin, twin_loss = model_and_loss()
-    unnamed = CLASSES[name][0](model.parameters(), **kwargs)
-    named = CLASSES[name][0](twin.named_parameters(), **copy.deepcopy(kwargs))
+    unnamed = case.new(model.parameters(), **settings_at(case, place))
+    named = case.new(twin.named_parameters(), **settings_at(case, place))
     assert train(unnamed, loss, 5) == train(named, twin_loss, 5)
     unnamed.load_state_dict(named.state_dict())
     assert unnamed.param_groups[0]["param_names"][0] == "0.weight"
     assert train(unnamed, loss, 5) == train(named, twin_loss, 5)
 
 
-@both
-@each
-def test_old_state_dict_with_a_plain_step_and_without_new_settings_loads(
-    name: str, description: str
+@each_input()
+def test_old_state_dict_with_plain_numbers_and_without_new_settings_loads(
+    case: Case, place: int
 ) -> None:
-    kwargs = copy.deepcopy(CONFIGURATIONS[description])
     model, loss = model_and_loss()
-    optimizer = CLASSES[name][0](model.parameters(), **kwargs)
+    optimizer = case.new(model.parameters(), **settings_at(case, place))
     train(optimizer, loss, 5)
     old = copy.deepcopy(optimizer.state_dict())
     for group in old["param_groups"]:
-        for key in ("foreach", "capturable", "differentiable", "fused", "nonfinite"):
-            del group[key]
+        for name in set(case.flags) - {"maximize"}:
+            del group[name]
     for entry in old["state"].values():
         entry["step"] = int(entry["step"])
+        for name in case.numbers:
+            entry[name] = float(entry[name])
     other_model, other_loss = model_and_loss()
     other_model.load_state_dict(model.state_dict())
-    other = CLASSES[name][0](other_model.parameters())
+    # The kind of decay is not in the old one; the new optimizer has to be made for it.
+    kind = optimizer.param_groups[0].get("decoupled_weight_decay", False)
+    other = case.new(other_model.parameters(), **case.only(decoupled_weight_decay=kind))
     other.load_state_dict(old)
     assert train(optimizer, loss, 5) == pytest.approx(
         train(other, other_loss, 5), rel=1e-12
     )
 
 
-@both
-@each
-def test_deepcopy_keeps_state_and_settings(name: str, description: str) -> None:
+@each_input()
+def test_deepcopy_keeps_state_and_settings(case: Case, place: int) -> None:
     model, loss = model_and_loss()
-    optimizer = CLASSES[name][0](
-        model.parameters(), **copy.deepcopy(CONFIGURATIONS[description])
-    )
+    optimizer = case.new(model.parameters(), **settings_at(case, place))
     train(optimizer, loss, 3)
     twin = copy.deepcopy(optimizer)
     assert str(twin.state_dict()) == str(optimizer.state_dict())
-    assert (
-        twin.param_groups[0]["params"][0] is not optimizer.param_groups[0]["params"][0]
-    )
+    (mine, *_), (copied, *_) = (o.param_groups[0]["params"] for o in (optimizer, twin))
+    assert copied is not mine
     assert twin.defaults.keys() == optimizer.defaults.keys()
 
 
-@both
-def test_group_with_its_own_weight_decay_and_learning_rate(name: str) -> None:
-    groups: list[dict[str, Any]] = []
+@each(in_torch)
+def test_group_with_its_own_weight_decay_and_learning_rate(case: Case) -> None:
     results = []
-    for kind in CLASSES[name]:
+    for make in (case.new, case.new_in_torch):
         torch.manual_seed(0)
-        parameters = [
-            nn.Parameter(torch.randn(3, dtype=torch.float64)) for _ in range(2)
-        ]
+        parameters = [nn.Parameter(torch.randn(3)) for _ in range(2)]
         groups = [
             {"params": parameters[:1], "lr": 0.1},
             {"params": parameters[1:], "weight_decay": 0.5},
         ]
-        optimizer = kind(groups, lr=1e-3, weight_decay=0)
-        train(optimizer, lambda: sum(p.square().sum() for p in parameters), 20)
+        optimizer = make(groups, lr=1e-3, weight_decay=0)
+        train(optimizer, lambda: sum(p.square().sum() for p in parameters), 20)  # noqa: B023
         results.append(torch.cat([p.detach() for p in parameters]))
     torch.testing.assert_close(*results, rtol=1e-12, atol=1e-14)
     assert not math.isclose(results[0][0].item(), results[0][3].item())
 
 
-@both
+@each(in_torch, lambda case: case.complex)
 @pytest.mark.parametrize("shape", [(), (3,), (2, 3)])
-def test_complex_parameters_step_as_in_torch(name: str, shape: tuple[int, ...]) -> None:
+def test_complex_parameters_step_as_in_torch(
+    case: Case, shape: tuple[int, ...]
+) -> None:
     results = []
-    for kind in CLASSES[name]:
+    for make in (case.new, case.new_in_torch):
         generator = torch.Generator().manual_seed(0)
         draw: Any = functools.partial(
             torch.randn, shape, dtype=torch.complex128, generator=generator
         )
         parameter = nn.Parameter(draw())
-        optimizer = kind([parameter], lr=0.1, weight_decay=0.1, amsgrad=True)
+        optimizer = make([parameter], lr=0.1, weight_decay=0.1)
         for _ in range(20):
             parameter.grad = draw()
             optimizer.step()

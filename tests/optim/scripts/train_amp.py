@@ -1,7 +1,7 @@
 """Train a small convolutional network on the handwritten digits of scikit-learn.
 
 bfloat16 autocast, accumulated and clipped gradients, no decay of biases and norms, a
-one-cycle schedule, an average of the weights, and a stop half-way: the run goes on from
+one-cycle schedule, an average of the weights, and a stop half-way: the run resumes from
 its checkpoint.
 """
 
@@ -49,7 +49,7 @@ def new_model() -> nn.Module:
 
 
 class Run:
-    """All that changes while training, and goes into a checkpoint."""
+    """All that changes during training, and goes into a checkpoint."""
 
     def __init__(self) -> None:
         self.model = new_model()

@@ -25,7 +25,7 @@ BACKEND = "inductor" if any(map(shutil.which, ("g++", "clang++"))) else "aot_eag
 
 
 def zen_of_python() -> str:
-    """Read the module's source, since to import it prints it."""
+    """Read the module's source: importing it would print the text."""
     spec = importlib.util.find_spec("this")
     assert spec is not None
     assert spec.origin is not None
@@ -35,7 +35,7 @@ def zen_of_python() -> str:
 
 
 class CharacterModel(nn.Module):
-    """Predict a character from those before it."""
+    """Predict a character from the ones before it."""
 
     def __init__(self, letters: int) -> None:
         super().__init__()

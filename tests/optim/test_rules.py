@@ -1,0 +1,177 @@
+"""Each optimizer against the formula of its paper, and against PyTorch's."""
+
+from __future__ import annotations
+
+import functools
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+from numpy.typing import NDArray
+from torch import nn
+
+from tests.optim.steps import assert_close, new_parameters, take_steps
+from tests.optimizers import (
+    CASES,
+    Case,
+    each,
+    each_form_in_torch,
+    each_in_torch,
+    each_optimizer,
+    is_optimizer,
+    takes_theta,
+)
+
+Array = NDArray[np.float64]
+
+
+def gradients_of(seed: int, steps: int) -> list[Array]:
+    """Random gradients whose sizes differ by factors of ten."""
+    generator = np.random.default_rng(seed)
+    return [
+        generator.standard_normal(5) * 10 ** generator.uniform(-2, 2) + 0.1
+        for _ in range(steps)
+    ]
+
+
+def end_of_reference(
+    case: Case, theta: Array, gradients: list[Array], settings: dict[str, Any]
+) -> Array:
+    """Follow the reference; decay and sign are written out if it lacks them."""
+    settings = dict(settings)
+    maximize, decay = settings.pop("maximize"), settings.pop("weight_decay")
+    rule, state = case.rule_with_decay or case.rule, None
+    for gradient in gradients:
+        g, extra = -gradient if maximize else gradient, {}
+        if takes_theta(rule):
+            extra = {"theta": theta, "weight_decay": decay}
+        elif case.decoupled:
+            theta = theta * (1 - settings["lr"] * decay)
+        else:
+            g = g + decay * theta
+        state, update = rule(state, g, **case.spelt(settings), **extra)
+        theta = theta + update
+    return theta
+
+
+@each(backends=["plain"])
+@given(data=st.data(), seed=st.integers(0, 2**16))
+def test_optimizer_follows_its_reference(
+    case: Case, data: st.DataObject, seed: int
+) -> None:
+    # Not one test a backend: another one proves that all compute the same.
+    case = case.on(data.draw(st.sampled_from(case.backends)))
+    settings = data.draw(case.random_settings())
+    theta, gradients = (
+        np.random.default_rng(seed).standard_normal(5),
+        gradients_of(seed, 25),
+    )
+    parameter = nn.Parameter(torch.tensor(theta))
+    optimizer = case.new([parameter], **settings)
+    for gradient in gradients:
+        parameter.grad = torch.tensor(gradient)
+        optimizer.step()
+    expected = end_of_reference(case, theta, gradients, settings)
+    np.testing.assert_allclose(
+        parameter.detach().numpy(), expected, rtol=1e-9, atol=1e-10
+    )
+
+
+CHOICES: list[dict[str, Any]] = [
+    {"maximize": maximize, "weight_decay": decay}
+    for maximize in (False, True)
+    for decay in (0.0, 0.1)
+]
+
+
+def after_a_thousand_steps(make: Any, **settings: Any) -> list[nn.Parameter]:
+    """Train with all choices at once, each in a group of its own."""
+    parameters = new_parameters(shapes=[(5,)] * len(CHOICES))
+    groups = [
+        {"params": [parameter], **choice}
+        for parameter, choice in zip(parameters, CHOICES, strict=True)
+    ]
+    optimizer = make(groups, lr=0.01, **settings)
+    for gradient in gradients_of(1, 1000):
+        for parameter in parameters:
+            parameter.grad = torch.tensor(gradient)
+        optimizer.step()
+    return parameters
+
+
+@functools.cache
+def torch_after_a_thousand_steps(name: str) -> list[nn.Parameter]:
+    (case,) = (case for case in CASES if case.name == name)
+    return after_a_thousand_steps(case.new_in_torch, **case.only(betas=(0.8, 0.99)))
+
+
+@each_form_in_torch
+@pytest.mark.usefixtures("float64")  # PyTorch keeps a product of NAdam's in this type
+def test_optimizer_agrees_with_that_of_torch_over_a_thousand_steps(case: Case) -> None:
+    ours = after_a_thousand_steps(case.new, **case.only(betas=(0.8, 0.99)))
+    theirs = torch_after_a_thousand_steps(case.name)
+    assert_close(ours, theirs)
+    for start, end in zip(new_parameters(shapes=[(5,)] * 4), ours, strict=True):
+        assert (end - start).abs().mean() > 1e-2
+
+
+@each_in_torch
+def test_single_precision_agrees_with_torch_to_single_precision(case: Case) -> None:
+    ours, theirs = (new_parameters(torch.float32) for _ in range(2))
+    take_steps(case.new(ours, lr=0.01), ours, range(100))
+    take_steps(case.new_in_torch(theirs, lr=0.01), theirs, range(100))
+    for one, other in zip(ours, theirs, strict=True):
+        assert one.dtype == torch.float32
+        torch.testing.assert_close(one, other, rtol=1e-5, atol=1e-6)
+
+
+@each_in_torch
+@pytest.mark.usefixtures("float64")
+def test_network_trains_as_with_torch(case: Case) -> None:
+    losses: list[list[float]] = []
+    for make in (case.new, case.new_in_torch):
+        torch.manual_seed(0)
+        model = nn.Sequential(nn.Linear(4, 8), nn.Tanh(), nn.Linear(8, 1))
+        x = torch.randn(32, 4)
+        optimizer = make(model.parameters(), lr=0.02)
+        losses.append([])
+        for _ in range(100):
+            optimizer.zero_grad()
+            loss = (model(x) - x.prod(dim=1, keepdim=True)).square().mean()
+            torch.autograd.backward(loss)
+            optimizer.step()
+            losses[-1].append(loss.item())
+    assert losses[0] == pytest.approx(losses[1], rel=1e-9)
+    assert losses[0][-1] < 0.7 * losses[0][0]
+
+
+@each(is_optimizer, lambda case: case.first_step_is_sign)
+@given(data=st.data())
+def test_first_step_is_lr_times_sign_of_gradient(
+    case: Case, data: st.DataObject
+) -> None:
+    settings = {
+        **data.draw(case.random_settings()),
+        **case.only(eps=data.draw(st.sampled_from([1e-12, 1e-8, 1e-3, 1.0]))),
+        "weight_decay": 0,
+        "maximize": False,
+    }
+    gradient = torch.tensor([1e6, -3.0, 1e-2, -1e-2, 0.0], dtype=torch.float64)
+    theta = nn.Parameter(torch.zeros(5, dtype=torch.float64))
+    theta.grad = gradient.clone()
+    case.new([theta], **settings).step()
+    size = gradient.abs() / (gradient.abs() + settings.get("eps", 0.0))
+    expected = -settings["lr"] * gradient.sign() * size.nan_to_num()
+    torch.testing.assert_close(theta.data, expected, rtol=1e-10, atol=0)
+
+
+@each_optimizer
+def test_maximize_climbs_as_far_as_the_other_falls(case: Case) -> None:
+    down, up = new_parameters(), new_parameters()
+    take_steps(case.new(down, lr=0.01, weight_decay=0), down, range(20))
+    take_steps(case.new(up, lr=0.01, weight_decay=0, maximize=True), up, range(20))
+    for start, one, other in zip(new_parameters(), down, up, strict=True):
+        torch.testing.assert_close(one - start, start - other, rtol=1e-10, atol=1e-13)
