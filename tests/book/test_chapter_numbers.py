@@ -33,7 +33,7 @@ def titles() -> list[str]:
 
 TYPED = re.compile(
     # "chapter 7", "chapters 2 to 5", "[chapter 7](...)", also over the end of a line
-    r"\bchapters?[ \t_-]*\n?[ \t#*\[]*[0-9]"
+    r"\bchapters?(?:[ \t_-]+|[ \t]*\n[ \t#*]*)\[?[0-9]"
     r"|(?-i:\bPart [IVX]+\b)"
     # a link with a number as its text
     r"|\[[0-9]+\]\([^)\s]*\.ipynb"
@@ -111,6 +111,7 @@ def test_a_typed_number_is_found(text: str) -> None:
         "about 3. Text that follows",
         "[Weight decay](../depth/weight_decay.ipynb)",
         ":label: ex-decay-schedule",
+        "files(*chapters[2:])",
         "that part I like",
     ],
 )
