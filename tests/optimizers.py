@@ -335,6 +335,42 @@ LION = Case(
 )
 
 
+def factored(shape: Shape) -> Shapes:
+    """Return what Adafactor keeps: a row and a column for each matrix."""
+    if len(shape) < 2:
+        return {"variance": shape}
+    return {"row_var": (*shape[:-1], 1), "col_var": (*shape[:-2], 1, shape[-1])}
+
+
+ADAFACTOR = Case(
+    name="Adafactor",
+    optimizer=optim.Adafactor,
+    rule=reference.adafactor,
+    rule_with_decay=reference.adafactor,
+    hyperparameters={
+        "lr": 1e-2,
+        "beta2_decay": -0.8,
+        "eps": (None, 1e-3),
+        "d": 1.0,
+        "weight_decay": 0.0,
+    },
+    moments=factored,
+    flags={"foreach": None, "maximize": False, "nonfinite": "pass"},
+    decoupled=True,
+    spelling={},
+    draws={
+        **DRAWS,
+        "eps": st.sampled_from([(None, 1e-3), (1e-10, 1e-3), (1e-4, 0.1)]),
+        "beta2_decay": st.floats(-1, 0),
+        "d": st.floats(1, 3),
+    },
+    torch=torch.optim.Adafactor,
+    elementwise=False,
+    complex=False,
+    scale_free=False,
+)
+
+
 def with_the_other_decay(case: Case, name: str, key: str | None) -> Case:
     """Return a form of an optimizer that lets its user choose the kind of decay."""
     return replace(
@@ -369,6 +405,7 @@ CASES: tuple[Case, ...] = (
     ADABELIEF,
     ADABELIEF_WITH_PENALTY,
     LION,
+    ADAFACTOR,
 )
 
 Condition = Callable[[Case], bool]

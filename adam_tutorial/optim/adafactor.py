@@ -144,7 +144,12 @@ class Adafactor(BaseOptimizer):
             return g  # the mean of no numbers is not a number
         t, (eps1, eps2) = state["t"], settings["eps"]
         eps1 = torch.finfo(theta.dtype).eps if eps1 is None else eps1
-        share = t ** settings["beta2_decay"]
+        lr, share, longest = settings["lr"], t ** settings["beta2_decay"], t**-0.5
+        if isinstance(t, Tensor):  # in a compiled step, where lr is no constant
+            lr = lr if isinstance(lr, Tensor) else torch.full_like(t, lr)
+            share, longest = share.to(g), torch.minimum(longest, lr).to(g)
+        else:
+            longest = min(longest, lr)
         if "variance" in state:
             v = state["variance"].lerp_(g.square(), share)
         else:
@@ -155,7 +160,7 @@ class Adafactor(BaseOptimizer):
             v = (rows @ columns).div_(rows.mean(dim=-2, keepdim=True).clamp(min=eps1))
         update: Tensor = v.clamp(min=eps1**2).rsqrt_().mul_(g)
         clipped = (_root_mean_square(update) / settings["d"]).clamp(min=1)
-        length = _root_mean_square(theta).clamp(min=eps2) * min(settings["lr"], t**-0.5)
+        length = _root_mean_square(theta).clamp(min=eps2) * longest
         return update.mul_(-length / clipped)
 
 

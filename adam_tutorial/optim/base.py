@@ -30,6 +30,7 @@ from adam_tutorial.optim.state import (
     STEP,
     Slot,
     State,
+    check_origin,
     create,
     loaded_group,
     loaded_state,
@@ -194,39 +195,23 @@ class BaseOptimizer(Optimizer):
         state_dict = dict(state_dict)
         for before in self._optimizer_load_state_dict_pre_hooks.values():
             state_dict = before(self, state_dict) or state_dict
+
+        def slots(parameter: Tensor) -> Sequence[Slot]:
+            return (STEP, *self.slots(parameter))
+
+        # Before its settings are read: those of another rule would be refused first.
+        check_origin(state_dict, self.param_groups, slots, type(self).__name__)
         groups = self._loaded_groups(state_dict)
-        state = loaded_state(
-            state_dict,
-            groups,
-            lambda parameter: (STEP, *self.slots(parameter)),
-            type(self).__name__,
-        )
+        state = loaded_state(state_dict, groups, slots)
         self.__setstate__({"state": state, "param_groups": groups})
         for after in self._optimizer_load_state_dict_post_hooks.values():
             after(self)
 
     def _loaded_groups(self, state_dict: Mapping[str, Any]) -> list[dict[str, Any]]:
-        for key in ("state", "param_groups"):
-            if key not in state_dict:
-                raise ValueError(
-                    f"a state dict needs the key {key!r}, got {sorted(state_dict)}"
-                )
-        saved = state_dict["param_groups"]
-        sizes = [len(group["params"]) for group in saved]
-        ours = [len(group["params"]) for group in self.param_groups]
-        if len(sizes) != len(ours):
-            raise ValueError(
-                "loaded state dict has a different number of parameter groups:"
-                f" {len(sizes)}, but the optimizer has {len(ours)}"
-            )
-        if sizes != ours:
-            raise ValueError(
-                "loaded state dict contains a parameter group that doesn't match the"
-                f" size of optimizer's group: sizes {sizes}, but the optimizer has"
-                f" {ours}"
-            )
         groups = []
-        for group, new in zip(self.param_groups, saved, strict=True):
+        for group, new in zip(
+            self.param_groups, state_dict["param_groups"], strict=True
+        ):
             loaded = loaded_group(group, new, self.defaults, self.hyperparameters)
             decouples = self.decouples(group)
             saved_decouples = new.get("decoupled_weight_decay", decouples)
@@ -347,7 +332,11 @@ class BaseOptimizer(Optimizer):
                     state[slot.name] = create(slot, parameter, capturable=capturable)
 
     def _step_group(self, group: Settings) -> None:
-        recorded = bool(group.get("capturable") or group.get("differentiable"))
+        recorded = bool(
+            group.get("capturable")
+            or group.get("differentiable")
+            or torch.compiler.is_compiling()
+        )
         settings = {
             **FLAG_DEFAULTS,
             **group,

@@ -14,7 +14,16 @@ from torch import Tensor
 
 from adam_tutorial.optim.hyperparameters import KEEP, Hyperparameter, parsed
 
-__all__ = ["HALF", "STEP", "Slot", "State", "create", "loaded_group", "loaded_state"]
+__all__ = [
+    "HALF",
+    "STEP",
+    "Slot",
+    "State",
+    "check_origin",
+    "create",
+    "loaded_group",
+    "loaded_state",
+]
 
 State = dict[str, Any]
 HALF = (torch.float16, torch.bfloat16)
@@ -72,6 +81,68 @@ def create(slot: Slot, parameter: Tensor, *, capturable: bool) -> Tensor:
     return torch.full_like(parameter, slot.first, **like_the_parameter)
 
 
+def check_origin(
+    state_dict: Mapping[str, Any],
+    groups: Sequence[Mapping[str, Any]],
+    slots: Callable[[Tensor], Sequence[Slot]],
+    owner: str,
+) -> None:
+    """Raise if a checkpoint was made by another rule, or with other groups.
+
+    Parameters
+    ----------
+    state_dict : mapping
+        The checkpoint.
+    groups : sequence of mapping
+        The optimizer's groups.
+    slots : function
+        From a parameter to the entries of its state.
+    owner : str
+        The optimizer's name, for messages.
+
+    Raises
+    ------
+    ValueError
+        A key, a group or an entry of the state is missing.
+    """
+    for key in ("state", "param_groups"):
+        if key not in state_dict:
+            raise ValueError(
+                f"a state dict needs the key {key!r}, got {sorted(state_dict)}"
+            )
+    saved = [len(group["params"]) for group in state_dict["param_groups"]]
+    sizes = [len(group["params"]) for group in groups]
+    if len(saved) != len(sizes):
+        raise ValueError(
+            "loaded state dict has a different number of parameter groups:"
+            f" {len(saved)}, but the optimizer has {len(sizes)}"
+        )
+    if saved != sizes:
+        raise ValueError(
+            "loaded state dict contains a parameter group that doesn't match the size"
+            f" of optimizer's group: sizes {saved}, but the optimizer has {sizes}"
+        )
+    for key, (parameter, _) in _owners(state_dict, groups).items():
+        entry = state_dict["state"].get(key)
+        for slot in slots(parameter) if entry else ():
+            if slot.name not in entry and slot.asked_by is None:
+                raise ValueError(
+                    f"the state of parameter {key!r} has no {slot.name!r}, only"
+                    f" {sorted(entry)}: it was not made by {owner}"
+                )
+
+
+def _owners(
+    state_dict: Mapping[str, Any], groups: Sequence[Mapping[str, Any]]
+) -> dict[Any, tuple[Tensor, Mapping[str, Any]]]:
+    """Return the parameter, and its group, for each key of a checkpoint's state."""
+    return {
+        key: (parameter, group)
+        for group, saved in zip(groups, state_dict["param_groups"], strict=True)
+        for key, parameter in zip(saved["params"], group["params"], strict=True)
+    }
+
+
 def loaded_group(
     group: Mapping[str, Any],
     saved: Mapping[str, Any],
@@ -108,7 +179,6 @@ def loaded_state(
     state_dict: Mapping[str, Any],
     groups: Sequence[Mapping[str, Any]],
     slots: Callable[[Tensor], Sequence[Slot]],
-    owner: str,
 ) -> defaultdict[Any, Any]:
     """Return the state that an optimizer has after loading.
 
@@ -120,8 +190,6 @@ def loaded_state(
         The groups after loading.
     slots : function
         From a parameter to the entries of its state.
-    owner : str
-        The optimizer's name, for messages.
 
     Returns
     -------
@@ -133,17 +201,14 @@ def loaded_state(
     ValueError, TypeError
         An entry does not fit its parameter.
     """
-    owners = {
-        key: (parameter, bool(group.get("capturable")))
-        for group, new in zip(groups, state_dict["param_groups"], strict=True)
-        for key, parameter in zip(new["params"], group["params"], strict=True)
-    }
+    owners = _owners(state_dict, groups)
     state: defaultdict[Any, Any] = defaultdict(dict)
     for key, entry in state_dict["state"].items():
         if key in owners:
-            parameter, capturable = owners[key]
+            parameter, group = owners[key]
+            capturable = bool(group.get("capturable"))
             state[parameter] = _loaded_entry(
-                key, entry, parameter, slots(parameter), owner, capturable=capturable
+                key, entry, parameter, slots(parameter), capturable=capturable
             )
         else:
             # Belongs to no parameter: PyTorch keeps it too.
@@ -156,19 +221,10 @@ def _loaded_entry(
     entry: Mapping[str, Any],
     parameter: Tensor,
     slots: Sequence[Slot],
-    owner: str,
     *,
     capturable: bool,
 ) -> State:
-    if not entry:
-        return {}
     described = {slot.name: slot for slot in slots}
-    for slot in slots:
-        if slot.name not in entry and slot.asked_by is None:
-            raise ValueError(
-                f"the state of parameter {key!r} has no {slot.name!r}, only"
-                f" {sorted(entry)}: it was not made by {owner}"
-            )
     loaded: State = {}
     for name, value in entry.items():
         if name not in described:

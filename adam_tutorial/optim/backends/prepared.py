@@ -124,11 +124,12 @@ def apply_rule(
 def finish(parameter: Prepared) -> None:
     """Write back the numbers of the state, and a parameter in half precision."""
     for name in parameter.numbers:
-        value = parameter.state[name]
+        # One dimension, for the same reason as in _as_real.
+        number, value = parameter.stored[name].view(1), parameter.state[name]
         if isinstance(value, Tensor):
-            parameter.stored[name].copy_(value)
+            number.copy_(value)
         else:
-            parameter.stored[name].fill_(value)
+            number.fill_(value)
     if parameter.theta is not parameter.target:
         parameter.target.copy_(parameter.theta)
 
