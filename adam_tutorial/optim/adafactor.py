@@ -145,9 +145,9 @@ class Adafactor(BaseOptimizer):
         t, (eps1, eps2) = state["t"], settings["eps"]
         eps1 = torch.finfo(theta.dtype).eps if eps1 is None else eps1
         lr, share, longest = settings["lr"], t ** settings["beta2_decay"], t**-0.5
-        if isinstance(t, Tensor):  # in a compiled step, where lr is no constant
-            lr = lr if isinstance(lr, Tensor) else torch.full_like(t, lr)
-            share, longest = share.to(g), torch.minimum(longest, lr).to(g)
+        if isinstance(t, Tensor):  # in a compiled step, where lr must be no constant
+            share = share.to(g)
+            longest = torch.minimum(longest, torch.ones_like(t) * lr).to(g)
         else:
             longest = min(longest, lr)
         if "variance" in state:
