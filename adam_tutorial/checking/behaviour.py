@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -11,6 +12,7 @@ from numpy.typing import NDArray
 __all__ = ["Behaviour", "imitate"]
 
 Array = NDArray[np.float64]
+Mask = NDArray[np.bool_]
 
 
 @dataclass(frozen=True)
@@ -75,6 +77,56 @@ class Behaviour:
     eps_value: float | None = None
 
 
+@dataclass(frozen=True)
+class Behaviours:
+    """Many behaviours.
+
+    Parameters
+    ----------
+    having : dict
+        For each field, and each value of it, which behaviours have this value.
+    """
+
+    having: Mapping[str, Mapping[Any, Mask]]
+
+    @classmethod
+    def of(cls, behaviours: Sequence[Behaviour]) -> Behaviours:
+        """Return these behaviours."""
+        columns = {
+            name: [getattr(one, name) for one in behaviours]
+            for name in vars(Behaviour())
+        }
+        return cls(
+            {
+                name: {
+                    value: np.array([own == value for own in column])
+                    for value in dict.fromkeys(column)
+                }
+                for name, column in columns.items()
+            }
+        )
+
+    def __len__(self) -> int:
+        return len(next(iter(self.having["sign"].values())))
+
+    def __getitem__(self, k: int) -> Behaviour:
+        return Behaviour(
+            **{
+                name: next(value for value, has in values.items() if has[k])
+                for name, values in self.having.items()
+            }
+        )
+
+    def take(self, these: NDArray[np.intp]) -> Behaviours:
+        """Return those with these numbers."""
+        return Behaviours(
+            {
+                name: {value: has[these] for value, has in values.items()}
+                for name, values in self.having.items()
+            }
+        )
+
+
 def imitate(
     behaviour: Behaviour,
     *,
@@ -106,91 +158,151 @@ def imitate(
     >>> step(np.zeros(2), np.array([5.0, -0.01])).round(2).tolist()
     [-3.16, 3.16]
     """
-    does = behaviour
-    lr = lr if does.lr is None else does.lr
-    beta1 = beta1 if does.beta1 is None else does.beta1
-    beta2 = beta2 if does.beta2 is None else does.beta2
-    eps = eps if does.eps_value is None else does.eps_value
-    if does.betas == "exchanged":
-        beta1, beta2 = beta2, beta1
-    t, m, v, v_max = 0, np.zeros(()), np.zeros(()), np.zeros(())
+    step = imitate_all(
+        Behaviours.of([behaviour]),
+        lr=lr,
+        beta1=beta1,
+        beta2=beta2,
+        eps=eps,
+        weight_decay=weight_decay,
+    )
+    return lambda theta, gradient: step(theta, gradient)[..., 0]
+
+
+def imitate_all(
+    behaviours: Behaviours,
+    *,
+    lr: float,
+    beta1: float,
+    beta2: float,
+    eps: float,
+    weight_decay: float = 0.0,
+) -> Callable[[Array, Array], Array]:
+    """Return the step of many programs at once, one for each behaviour.
+
+    Parameters
+    ----------
+    behaviours : Behaviours
+        One or more.
+    lr, beta1, beta2, eps, weight_decay : float
+        The settings that all of them are given.
+
+    Returns
+    -------
+    function
+        Takes ``(theta, gradient)``, of shape (d,) each, the same for all programs;
+        returns the new ``theta`` of each, shape (d, n).
+    """
+    having = {
+        name: [(value, has) for value, has in values.items() if has.any()]
+        for name, values in behaviours.having.items()
+    }
+
+    def choose(name: str, options: dict[Any, Any], otherwise: Any = None) -> Any:
+        """Return the option that each program takes; as it is if all take the same."""
+        (value, _), *others = having[name]
+        chosen = options.get(value, otherwise)
+        for value, has in others:
+            chosen = np.where(has, options.get(value, otherwise), chosen)
+        return chosen
+
+    def number(name: str, setting: float) -> Any:
+        """Return the number that each program uses: its own, or the setting."""
+        own = {value: value for value, _ in having[name] if value is not None}
+        return choose(name, own, setting)
+
+    lr, beta1, beta2 = number("lr", lr), number("beta1", beta1), number("beta2", beta2)
+    eps, clock, sign = number("eps_value", eps), number("clock", 0), number("sign", 0)
+    beta1, beta2 = (
+        choose("betas", {"right": beta1, "exchanged": beta2}),
+        choose("betas", {"right": beta2, "exchanged": beta1}),
+    )
+    zero = np.zeros(())
+    t: Any = 0
+    m, v, v_max = zero, zero, zero
+
+    def average(name: str, old: Array, new: Array, beta: Any) -> Array:
+        options = {
+            "average": beta * old + (1 - beta) * new,
+            "sum": beta * old + new,
+            "exchanged": (1 - beta) * old + beta * new,
+        }
+        return np.asarray(choose(name, options))
+
+    def correction(name: str, beta: Any) -> Any:
+        """Return what an average is multiplied by; infinity at t = 0."""
+        weight = np.asarray(1 - beta ** (t + clock))
+        options = {
+            "right": 1 / weight,
+            "stored": 1 / weight,
+            "no exponent": 1 / np.asarray(1 - beta),
+            "missing": np.ones(()),
+            "multiplied": weight,
+        }
+        return choose(name, options)
 
     # Dividing by zero is what some mistakes do.
     @np.errstate(all="ignore")
     def step(theta: Array, gradient: Array) -> Array:
         nonlocal t, m, v, v_max
-        if does.keeps != "all":
-            m, v, v_max = np.zeros(()), np.zeros(()), np.zeros(())
-        if does.keeps == "nothing":
-            t = 0
-        if does.zeros == "step" and not gradient.any():
-            return theta
-        g = gradient + weight_decay * theta if does.decay == "penalty" else gradient
-        moves = g != 0 if does.zeros in ("entry", "move") else np.full(g.shape, True)
-        lives = moves if does.zeros == "entry" else True
+        theta, gradient = np.asarray(theta)[..., None], np.asarray(gradient)[..., None]
+        t = choose("keeps", {"nothing": 0}, t)
+        m, v, v_max = (choose("keeps", {"all": x}, zero) for x in (m, v, v_max))
+        before = t, m, v, v_max
+        skips = choose("zeros", {"step": not gradient.any()}, False)
+        g = choose("decay", {"penalty": gradient + weight_decay * theta}, gradient)
+        lives = choose("zeros", {"entry": g != 0}, True)
+        moves = choose("zeros", {"entry": g != 0, "move": g != 0}, True)
 
-        t += 1
-        square = {
+        t = t + 1
+        entries = tuple(range(g.ndim - 1))
+        squares = {
             "each": g**2,
-            "sum": np.full(g.shape, (g**2).sum()),
-            "mean": np.full(g.shape, (g**2).mean()),
-        }[does.squares]
-        new_m, new_v = (g, square) if does.inputs == "g, g**2" else (square, g)
-        m = np.where(lives, _gathered(m, new_m, beta1, does.gather_m), m)
-        v = np.where(lives, _gathered(v, new_v, beta2, does.gather_v), v)
-        factor_m = _correction(beta1, t + does.clock, does.correct_m)
-        factor_v = _correction(beta2, t + does.clock, does.correct_v)
+            "sum": (g**2).sum(axis=entries, keepdims=True),
+            "mean": (g**2).mean(axis=entries, keepdims=True),
+        }
+        square = choose("squares", squares)
+        into_m = choose("inputs", {"g, g**2": g, "g**2, g": square})
+        into_v = choose("inputs", {"g, g**2": square, "g**2, g": g})
+        m = np.where(lives, average("gather_m", m, into_m, beta1), m)
+        v = np.where(lives, average("gather_v", v, into_v, beta2), v)
+        factor_m, factor_v = (
+            correction("correct_m", beta1),
+            correction("correct_v", beta2),
+        )
         m_hat, root_factor = m * factor_m, np.sqrt(factor_v)
-        if does.maximum == "v_hat":
-            v_max = np.maximum(v_max, v * factor_v)
-            v_hat, used_v = v_max, v_max / factor_v
-        else:
-            v_max = np.maximum(v_max, v)
-            used_v = v_max if does.maximum else v
-            v_hat = used_v * factor_v
-        divisors: dict[str, Callable[[], Array]] = {
-            "root of v_hat": lambda: np.sqrt(v_hat) + eps,
-            "root of v": lambda: (np.sqrt(used_v) + eps) * root_factor,
-            "in v_hat": lambda: np.sqrt(v_hat + eps),
-            "in v": lambda: np.sqrt(used_v + eps) * root_factor,
+        v_max = np.maximum(v_max, choose("maximum", {"v_hat": v * factor_v}, v))
+        used_v = choose("maximum", {"": v, "v": v_max, "v_hat": v_max / factor_v})
+        v_hat = choose("maximum", {"v_hat": v_max}, used_v * factor_v)
+        divisors = {
+            "root of v_hat": np.sqrt(v_hat) + eps,
+            "root of v": (np.sqrt(used_v) + eps) * root_factor,
+            "in v_hat": np.sqrt(v_hat + eps),
+            "in v": np.sqrt(used_v + eps) * root_factor,
         }
-        divisor = divisors.get(does.eps, lambda: np.sqrt(v_hat))()
-        outside = 0.0 if does.eps in ("nothing", "update") else eps
-        numerator = m_hat + weight_decay * theta if does.decay == "divided" else m_hat
-        fractions: dict[str, Callable[[], Array]] = {
-            "m/root v": lambda: numerator / divisor,
-            "m/v": lambda: numerator / (v_hat + outside),
-            "v/root m": lambda: v_hat / (np.sqrt(m_hat) + outside),
-            "g/root v": lambda: g / divisor,
-            "m": lambda: numerator,
+        divisor = choose("eps", divisors, np.sqrt(v_hat))
+        outside = choose("eps", {"nothing": 0.0, "update": 0.0}, eps)
+        m_hat_and_decay = m_hat + weight_decay * theta
+        numerator = choose("decay", {"divided": m_hat_and_decay}, m_hat)
+        fractions = {
+            "m/root v": numerator / divisor,
+            "m/v": numerator / (v_hat + outside),
+            "v/root m": v_hat / (np.sqrt(m_hat) + outside),
+            "g/root v": g / divisor,
+            "m": numerator,
         }
-        update = np.where(moves, does.sign * lr * fractions[does.fraction](), 0.0)
-        if does.eps == "update":
-            update = update + eps
-        if does.correct_m == "stored":
-            m = m_hat
-        if does.correct_v == "stored":
-            v = v_hat
-        share = {"lr * decay": lr, "decay": 1.0, "grows": -lr}.get(
-            does.decay, 0.0
-        ) * weight_decay
-        update = update - share * theta
-        return np.asarray(update if does.returns == "update" else theta + update)
+        update = np.where(moves, sign * lr * choose("fraction", fractions), 0.0)
+        update = choose("eps", {"update": update + eps}, update)
+        m = choose("correct_m", {"stored": m_hat}, m)
+        v = choose("correct_v", {"stored": v_hat}, v)
+        rates = {"lr * decay": lr, "decay": 1.0, "grows": -lr}
+        update = update - choose("decay", rates, 0.0) * weight_decay * theta
+        after = choose("returns", {"theta": theta + update, "update": update})
+        if np.any(skips):
+            now = t, m, v, v_max
+            pairs = zip(before, now, strict=True)
+            t, m, v, v_max = (np.where(skips, old, new) for old, new in pairs)
+            after = np.where(skips, theta, after)
+        return np.broadcast_to(after, (*theta.shape[:-1], len(behaviours)))
 
     return step
-
-
-def _gathered(old: Array, new: Array, beta: float, how: str) -> Array:
-    of_old = 1 - beta if how == "exchanged" else beta
-    of_new = {"average": 1 - beta, "sum": 1.0, "exchanged": beta}[how]
-    return of_old * old + of_new * new
-
-
-def _correction(beta: float, t: int, how: str) -> np.float64:
-    """Return what an average is multiplied by; infinity at t = 0."""
-    weight = np.float64(1 - beta**t)
-    if how == "missing":
-        return np.float64(1)
-    if how == "multiplied":
-        return weight
-    return np.float64(1) / (1 - beta if how == "no exponent" else weight)

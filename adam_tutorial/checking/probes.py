@@ -166,16 +166,19 @@ class Probe:
         return after
 
 
-def same(a: Array, b: Array) -> bool:
-    """Return whether moves agree to five digits. Inf and NaN count as one: as not finite.
+def close(a: Array, b: Array) -> NDArray[np.bool_]:
+    """Return which moves agree to five digits. Inf and NaN count as one: as not finite.
 
     They are differences of parameters near 1, which float32 knows to 6e-8.
     """
-    finite = np.isfinite(a)
-    return bool(
-        np.array_equal(finite, np.isfinite(b))
-        and np.allclose(a[finite], b[finite], rtol=1e-5, atol=3e-7)
-    )
+    with np.errstate(all="ignore"):
+        near = np.abs(a - b) <= 3e-7 + 1e-5 * np.abs(b)
+    return np.where(np.isfinite(a), np.isfinite(b) & near, ~np.isfinite(b))
+
+
+def same(a: Array, b: Array) -> bool:
+    """Return whether all moves agree."""
+    return bool(close(a, b).all())
 
 
 def equal(a: Look, b: Look) -> bool:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import textwrap
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import combinations
 from typing import Any
@@ -11,7 +11,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from adam_tutorial.checking.behaviour import Behaviour, imitate
+from adam_tutorial.checking.behaviour import (
+    Behaviour,
+    Behaviours,
+    imitate,
+    imitate_all,
+)
 from adam_tutorial.checking.mistakes import (
     DECAY,
     DECAY_MISTAKES,
@@ -20,7 +25,6 @@ from adam_tutorial.checking.mistakes import (
     MISTAKES,
     MYTHS,
     NO_MAXIMUM,
-    Mistake,
 )
 from adam_tutorial.checking.probes import (
     DECAYING,
@@ -29,6 +33,7 @@ from adam_tutorial.checking.probes import (
     ZEROS,
     Look,
     Probe,
+    close,
     equal,
     same,
 )
@@ -312,15 +317,29 @@ def _float16(reasons: Sequence[str]) -> Finding:
     )
 
 
-def _explains(behaviour: Behaviour, look: Look) -> bool:
-    """Return whether a program that behaves so would move like this."""
-    step = imitate(behaviour, **look.questions.settings)
-    shown = zip(
+def _explaining(behaviours: Behaviours, looks: Sequence[Look]) -> NDArray[np.intp]:
+    """Return the numbers of the behaviours that would move as was seen.
+
+    The first step refutes nearly all of them; only what is left walks on.
+    """
+    first = looks[0]
+    left = np.arange(len(behaviours))
+    for look in (replace(first, moves=first.moves[:1]), *looks):
+        if len(left):
+            left = left[_would_move_like(behaviours.take(left), look)]
+    return left
+
+
+def _would_move_like(behaviours: Behaviours, look: Look) -> NDArray[np.bool_]:
+    """Return for each behaviour whether it would move like this."""
+    step = imitate_all(behaviours, **look.questions.settings)
+    alike = np.full(len(behaviours), True)
+    for theta, gradient, move in zip(
         look.questions.thetas, look.questions.gradients, look.moves, strict=False
-    )
-    return all(
-        same(step(theta, gradient) - theta, move) for theta, gradient, move in shown
-    )
+    ):
+        would = step(theta, gradient) - theta[:, None]
+        alike &= close(would, move[:, None]).all(axis=0)
+    return alike
 
 
 @dataclass(frozen=True)
@@ -335,12 +354,20 @@ def _explain(looks: Sequence[Look], rule: str) -> _Explanation | None:
     mistakes = [m for m in MISTAKES if rule != "AMSGrad" or "maximum" not in m.name]
     if rule == "AMSGrad":
         mistakes.append(NO_MAXIMUM)
+    forms = [
+        (Finding(m.name, seen, m.right, m.chapter), changes)
+        for m in mistakes
+        for seen, changes in m.forms.items()
+    ]
     for number in range(4):
         found: dict[frozenset[str], _Explanation] = {}
-        for explanation in _explanations(rule, mistakes, number):
-            if all(_explains(explanation.behaviour, look) for look in looks):
-                names = frozenset(finding.name for finding in explanation.findings)
-                found.setdefault(names, explanation)
+        chosen = _combined([changes for _, changes in forms], number)
+        for name, right in RIGHT[rule].items():
+            behaviours = _changed(right, [changes for _, changes in forms], chosen)
+            for k in _explaining(behaviours, looks):
+                findings = tuple(forms[form][0] for form in chosen[k])
+                names = frozenset(finding.name for finding in findings)
+                found.setdefault(names, _Explanation(name, behaviours[k], findings))
         if found:
             return (
                 next(iter(found.values()))
@@ -350,25 +377,34 @@ def _explain(looks: Sequence[Look], rule: str) -> _Explanation | None:
     return None
 
 
-def _explanations(
-    rule: str, mistakes: Sequence[Mistake], number: int
-) -> Iterator[_Explanation]:
-    """Yield every way to be right but for so many mistakes."""
-    forms = [(m, seen, changes) for m in mistakes for seen, changes in m.forms.items()]
-    for name, right in RIGHT[rule].items():
-        for chosen in combinations(forms, number):
-            changes: dict[str, Any] = {}
-            for _, _, its in chosen:
-                changes |= its
-            if len(changes) < sum(len(its) for _, _, its in chosen):
-                continue  # two of them change the same line
-            yield _Explanation(
-                name,
-                replace(right, **changes),
-                tuple(
-                    Finding(m.name, seen, m.right, m.chapter) for m, seen, _ in chosen
-                ),
-            )
+def _combined(forms: Sequence[Mapping[str, Any]], number: int) -> NDArray[np.intp]:
+    """Return all combinations of so many forms that change different lines.
+
+    Shape (n, number): the places of the forms in the sequence.
+    """
+    apart = np.array([[not a.keys() & b.keys() for a in forms] for b in forms])
+    chosen = np.array(list(combinations(range(len(forms)), number)), dtype=np.intp)
+    possible = np.full(len(chosen), True)
+    for i, j in combinations(range(number), 2):
+        possible &= apart[chosen[:, i], chosen[:, j]]
+    possible_ones: NDArray[np.intp] = chosen[possible]
+    return possible_ones
+
+
+def _changed(
+    right: Behaviour, forms: Sequence[Mapping[str, Any]], chosen: NDArray[np.intp]
+) -> Behaviours:
+    """Return what is right with the changes of the chosen forms, shape (n, number)."""
+    having = {
+        name: {value: np.full(len(chosen), True)} for name, value in vars(right).items()
+    }
+    for k, changes in enumerate(forms):
+        has = (chosen == k).any(axis=1)
+        for name, value in changes.items():
+            for others in having[name].values():
+                others &= ~has
+            having[name][value] = having[name].get(value, False) | has
+    return Behaviours(having)
 
 
 def _undecided(explanations: Iterable[_Explanation]) -> _Explanation:
@@ -422,7 +458,9 @@ def _look_at_decay(
 ) -> tuple[str, Finding] | None:
     """Return whether what the weight decay does is a "mistake" or a "remark", and what it does."""
     look = run.watch(DECAYING)
-    does = [how for how in DECAYS if _explains(replace(behaviour, decay=how), look)]
+    decays = list(DECAYS)
+    behaviours = Behaviours.of([replace(behaviour, decay=how) for how in decays])
+    does = [decays[k] for k in _explaining(behaviours, [look])]
     if len(does) > 1:  # other mistakes hide it
         return None
     right = "decoupled: theta - lr * weight_decay * theta, beside the step of Adam"
