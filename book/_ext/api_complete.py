@@ -1,7 +1,7 @@
 """Keep the pages of the API complete: every public name is on one, and every name there exists.
 
 Public is what a module lists in ``__all__``. A module counts if it lies directly in the
-package, or in a folder of it that passes no names on.
+package, or in a folder of it that passes no names on, and has no leading underscore.
 """
 
 from __future__ import annotations
@@ -28,6 +28,8 @@ def public_modules(package: str = PACKAGE) -> Iterator[str]:
     for found in pkgutil.iter_modules(
         importlib.import_module(package).__path__, f"{package}."
     ):
+        if found.name.rpartition(".")[2].startswith("_"):
+            continue
         module = importlib.import_module(found.name)
         if found.ispkg and not hasattr(module, "__all__"):
             yield from list(public_modules(found.name))[1:]
