@@ -7,6 +7,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from adam_tutorial._types import Array
 
@@ -22,7 +23,8 @@ __all__ = [
     "takes_weight_decay",
 ]
 
-Step = Callable[[Array, Array], Array | None]
+# A program may be typed for one precision.
+Step = Callable[[NDArray[Any], NDArray[Any]], NDArray[Any] | None]
 Make = Callable[..., Step]
 
 

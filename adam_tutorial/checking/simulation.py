@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from adam_tutorial._types import Float64Array
+from adam_tutorial._types import Array
 from adam_tutorial.checking.behaviour import Behaviour, Behaviours
 
 __all__ = ["Simulation", "imitate"]
@@ -21,7 +21,7 @@ def imitate(
     beta2: float,
     eps: float,
     weight_decay: float = 0.0,
-) -> Callable[[Float64Array, Float64Array], Float64Array]:
+) -> Callable[[Array, Array], Array]:
     """Return the step of a program that behaves like this.
 
     Parameters
@@ -96,7 +96,7 @@ class Simulation:
 
     # Some mistakes divide by zero.
     @np.errstate(all="ignore")
-    def step(self, theta: Float64Array, gradient: Float64Array) -> Float64Array:
+    def step(self, theta: Array, gradient: Array) -> Array:
         """Return what each program returns.
 
         Parameters
@@ -138,7 +138,7 @@ class Simulation:
             )
         return np.broadcast_to(result, (*theta.shape[:-1], self.number_of_programs))
 
-    def _gather(self, g: Float64Array) -> None:
+    def _gather(self, g: Array) -> None:
         """Let the gradient into m and v."""
         entries = tuple(range(g.ndim - 1))
         squares = {
@@ -172,7 +172,7 @@ class Simulation:
         }
         return self._choose(field, factors, 1 / weight)
 
-    def _fraction(self, theta: Float64Array, g: Float64Array) -> Any:
+    def _fraction(self, theta: Array, g: Array) -> Any:
         """Return what the learning rate multiplies."""
         choose, eps = self._choose, self.eps
         factor_m = self._correction("correct_m", self.beta1)
