@@ -83,3 +83,26 @@ def test_one_program_computes_in_the_precision_of_its_gradients() -> None:
     gradient = np.full(2, 1e-7, np.float16)
     # 0.1 * 1e-7 is below the smallest float16.
     assert step(np.zeros(2, np.float16), gradient).tolist() == [0.0, 0.0]
+
+
+@pytest.mark.parametrize("maximum", ["", "v", "v_hat"])
+@pytest.mark.parametrize("eps", ["root of v_hat", "root of v", "in v_hat", "in v"])
+def test_eps_stands_where_it_is_said_beside_each_maximum(
+    eps: str, maximum: str
+) -> None:
+    behaviour = Behaviour(eps=eps, maximum=maximum)
+    step = imitate(behaviour, lr=0.1, beta1=0.8, beta2=0.95, eps=0.02)
+    m = v = v_max = v_hat_max = np.zeros(3)
+    for t, g in enumerate(GRADIENTS, 1):
+        m, v = 0.8 * m + 0.2 * g, 0.95 * v + 0.05 * g**2
+        weight = 1 - 0.95**t
+        v_max, v_hat_max = np.maximum(v_max, v), np.maximum(v_hat_max, v / weight)
+        used = {"": v, "v": v_max, "v_hat": v_hat_max * weight}[maximum]
+        divisor = {
+            "root of v_hat": np.sqrt(used / weight) + 0.02,
+            "root of v": (np.sqrt(used) + 0.02) / np.sqrt(weight),
+            "in v_hat": np.sqrt(used / weight + 0.02),
+            "in v": np.sqrt((used + 0.02) / weight),
+        }[eps]
+        update = -0.1 * m / (1 - 0.8**t) / divisor
+        np.testing.assert_allclose(step(np.zeros(3), g), update, rtol=1e-12)
