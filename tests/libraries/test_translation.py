@@ -19,7 +19,7 @@ from adam_tutorial.libraries import (
     largest_eps_hat_lag,
     translate,
 )
-from adam_tutorial.libraries.translation import TABLE
+from adam_tutorial.libraries.table import TABLE
 from adam_tutorial.theory import nadam_momentum
 
 

@@ -19,7 +19,7 @@ from hypothesis import strategies as st
 
 from adam_tutorial import reference
 from adam_tutorial.libraries import translate
-from adam_tutorial.libraries.translation import TABLE
+from adam_tutorial.libraries.table import TABLE
 from adam_tutorial.theory import bias_correction, radam_rectification
 from tests.peers.paths import FOLLOW, Array, Gradient, difference, find
 
