@@ -4,16 +4,23 @@ from __future__ import annotations
 
 import math
 
+from adam_tutorial._arguments import (
+    check_at_least,
+    check_in,
+    check_not_negative,
+    check_positive,
+)
 from adam_tutorial.theory import bias_correction
 
 __all__ = ["eps_at", "eps_hat_at", "eps_hat_lag", "largest_eps_hat_lag"]
 
 
 def eps_at(eps_hat: float, t: int, beta2: float = 0.999) -> float:
-    """Return the eps that acts at step t like ``eps_hat``: beside the root of v-hat, not of v.
+    """Return the eps that acts at step t as ``eps_hat`` does.
 
-    ``eps_hat / sqrt(1 - beta2**t)``: 31.6 times ``eps_hat`` at the first step and the default
-    beta2, the same in the end.
+    ``eps_hat`` is added to the root of v, and eps to that of the corrected v-hat. It is
+    ``eps_hat / sqrt(1 - beta2**t)``: with the default beta2, 31.6 times ``eps_hat`` at
+    the first step, and the same in the end.
 
     Parameters
     ----------
@@ -38,7 +45,9 @@ def eps_at(eps_hat: float, t: int, beta2: float = 0.999) -> float:
 
 
 def eps_hat_at(eps: float, t: int, beta2: float = 0.999) -> float:
-    """Return the eps-hat that acts at step t like ``eps``: the inverse of :func:`eps_at`.
+    """Return the eps-hat that acts at step t as ``eps`` does.
+
+    The inverse of :func:`eps_at`.
 
     Parameters
     ----------
@@ -68,14 +77,15 @@ def eps_hat_lag(
     *,
     eps_hat: float | None = None,
 ) -> float:
-    """Return how far eps-hat beside the root of v stays behind eps beside that of v-hat.
+    """Return how far the efficient order lags behind Algorithm 1, in learning rates.
 
-    For a gradient that is always the same, in learning rates.
+    The gradient is constant. Algorithm 1 adds eps to the root of v-hat, the efficient
+    order adds eps-hat to the root of v.
 
     Parameters
     ----------
     eps : float
-        What Algorithm 1 adds, and the other too if ``eps_hat`` is not given.
+        What Algorithm 1 adds, and the efficient order too if ``eps_hat`` is not given.
     size : float
         Absolute value of the gradient, positive.
     steps : int
@@ -83,8 +93,8 @@ def eps_hat_lag(
     beta2 : float
         Decay rate in [0, 1).
     eps_hat : float, optional
-        Another number beside the root of v. If it is the larger one, about
-        ``(eps_hat - eps)/size`` of every step is lost besides, and the lag has no bound.
+        A different number for the efficient order. If it is the larger one, each step
+        also loses about ``(eps_hat - eps)/size``, and the lag has no bound.
 
     Raises
     ------
@@ -93,16 +103,18 @@ def eps_hat_lag(
 
     Examples
     --------
-    >>> round(eps_hat_lag(1e-7, 1e-5, 1000), 2), round(eps_hat_lag(1e-7, 1e-5, 20_000), 2)
-    (10.61, 12.72)
+    >>> round(eps_hat_lag(1e-7, 1e-5, steps=1000), 2)
+    10.61
+    >>> round(eps_hat_lag(1e-7, 1e-5, steps=20_000), 2)
+    12.72
     >>> round(eps_hat_lag(1e-8, 1e-5, 20_000, eps_hat=1e-7), 2)
     190.76
     """
     eps_hat = eps if eps_hat is None else eps_hat
-    _check_lag(eps, size)
-    _check_lag(eps_hat, size, "eps_hat")
-    if steps < 0:
-        raise ValueError(f"steps must not be negative, got {steps!r}")
+    check_not_negative("eps", eps)
+    check_not_negative("eps_hat", eps_hat)
+    check_positive("size", size)
+    check_at_least("steps", steps, 0)
     return math.fsum(
         size / (size + eps) - size / (size + eps_at(eps_hat, t, beta2))
         for t in range(1, steps + 1)
@@ -110,9 +122,9 @@ def eps_hat_lag(
 
 
 def largest_eps_hat_lag(eps: float, size: float, beta2: float = 0.999) -> float:
-    """Return what :func:`eps_hat_lag` of one number stays below for any number of steps.
+    """Return a bound of :func:`eps_hat_lag` for equal eps and any number of steps.
 
-    ``eps/size * 2*ln(2)/-ln(beta2)``: 1386 times ``eps/size`` at the default beta2.
+    ``eps/size * 2*ln(2)/-ln(beta2)``: 1386 times ``eps/size`` with the default beta2.
 
     Parameters
     ----------
@@ -129,14 +141,7 @@ def largest_eps_hat_lag(eps: float, size: float, beta2: float = 0.999) -> float:
     >>> round(largest_eps_hat_lag(1e-7, 1e-5), 2)
     13.86
     """
-    _check_lag(eps, size)
-    if not 0 < beta2 < 1:
-        raise ValueError(f"beta2 must be in (0, 1), got {beta2!r}")
+    check_not_negative("eps", eps)
+    check_positive("size", size)
+    check_in("(0, 1)", "beta2", beta2)
     return eps / size * 2 * math.log(2) / -math.log(beta2)
-
-
-def _check_lag(eps: float, size: float, name: str = "eps") -> None:
-    if not (eps >= 0 and math.isfinite(eps)):
-        raise ValueError(f"{name} must be finite and not negative, got {eps!r}")
-    if not (size > 0 and math.isfinite(size)):
-        raise ValueError(f"size must be positive and finite, got {size!r}")

@@ -20,7 +20,7 @@ Settings = dict[str, Any]
 
 @dataclass(frozen=True)
 class Convention:
-    """What one library computes under one name, and how it calls its arguments.
+    """What a library computes under one name, and what it calls its arguments.
 
     Parameters
     ----------
@@ -37,9 +37,8 @@ class Convention:
         What eps is added to: ``"root of v_hat"``, ``"root of v"``, ``"|g|"``, ``"u"``,
         or ``""``.
     decay : str
-        What ``weight_decay`` does: ``"lr * decay"`` or ``"decay"`` (the share of the
-        parameter that a step takes away), ``"penalty"`` (added to the gradient), or
-        ``""``.
+        What ``weight_decay`` does: ``"lr * decay"`` or ``"decay"`` (by which share a
+        step shrinks the parameter), ``"penalty"`` (added to the gradient), or ``""``.
     maximum : str
         What AMSGrad takes the maximum of.
     fixed : dict
@@ -64,7 +63,7 @@ KERAS = {**ADAM, "eps": 1e-7}
 CORRECTED, UNCORRECTED = (
     dict.fromkeys(("correct_m", "correct_v"), x) for x in (True, False)
 )
-OF_V, OF_V_HAT = "of v, corrected afterwards", "of the corrected v_hat"
+MAX_OF_V, MAX_OF_V_HAT = "of v, corrected afterwards", "of the corrected v_hat"
 
 NAMES = {
     "paper": ("alpha", "beta1", "beta2", "epsilon", "lambda"),
@@ -79,26 +78,25 @@ def _row(
     library: str,
     name: str,
     *,
-    of: Mapping[str, Any] = ADAM,
+    defaults: Mapping[str, Any] = ADAM,
     eps: str = "root of v_hat",
     decay: tuple[str, float] = ("", 0.0),
-    more: Mapping[str, str] | None = None,
+    extra: Mapping[str, str] | None = None,
     **rest: Any,
 ) -> Convention:
     """Return a row of the table from what is particular to it.
 
-    ``of`` holds the defaults, ``more`` the names that not every optimizer of the library has, and
-    ``decay`` what the decay does, and its default.
+    ``decay`` is what the decay does and its default; ``extra`` maps arguments that not
+    every optimizer of the library has to their names.
     """
     names = dict(zip((*ADAM, "weight_decay"), NAMES[library], strict=True))
     missing = {*(() if eps else ("eps",)), *(() if decay[0] else ("weight_decay",))}
     arguments = {key: called for key, called in names.items() if key not in missing}
-    defaults = {**of, **({"weight_decay": decay[1]} if decay[0] else {})}
     return Convention(
         library,
         name,
-        {**arguments, **(more or {})},
-        defaults,
+        {**arguments, **(extra or {})},
+        {**defaults, **({"weight_decay": decay[1]} if decay[0] else {})},
         eps=eps,
         decay=decay[0],
         **rest,
@@ -114,45 +112,45 @@ def _as_torch(library: str, module: str) -> dict[str, Convention]:
         ("lr * decay", 1e-2),
     )
     max_of_v: Settings = {
-        "of": ADAM | CORRECTED,
-        "maximum": OF_V,
+        "defaults": ADAM | CORRECTED,
+        "maximum": MAX_OF_V,
         "fixed": {"amsgrad": True},
     }
     nadam: Settings = {
-        "of": {**ADAM, "lr": 2e-3, "momentum_decay": 4e-3},
-        "more": {"momentum_decay": "momentum_decay"},
+        "defaults": {**ADAM, "lr": 2e-3, "momentum_decay": 4e-3},
+        "extra": {"momentum_decay": "momentum_decay"},
     }
-    radam: Settings = {"of": {**ADAM, "threshold": 5.0}, "eps": "root of v"}
-    apart = {"decoupled_weight_decay": True}
+    radam: Settings = {"defaults": {**ADAM, "threshold": 5.0}, "eps": "root of v"}
+    switch = {"decoupled_weight_decay": True}
     return {
         "adam": row(f"{module}.Adam", decay=penalty),
         "adamw": row(f"{module}.AdamW", decay=decoupled),
         "amsgrad": row(f"{module}.Adam", decay=penalty, **max_of_v),
         "amsgradw": row(f"{module}.AdamW", decay=decoupled, **max_of_v),
         "adamax": row(
-            f"{module}.Adamax", of={**ADAM, "lr": 2e-3}, eps="|g|", decay=penalty
+            f"{module}.Adamax", defaults={**ADAM, "lr": 2e-3}, eps="|g|", decay=penalty
         ),
         "nadam": row(f"{module}.NAdam", decay=penalty, **nadam),
-        "nadamw": row(f"{module}.NAdam", decay=none, fixed=apart, **nadam),
+        "nadamw": row(f"{module}.NAdam", decay=none, fixed=switch, **nadam),
         "radam": row(f"{module}.RAdam", decay=penalty, **radam),
-        "radamw": row(f"{module}.RAdam", decay=none, fixed=apart, **radam),
+        "radamw": row(f"{module}.RAdam", decay=none, fixed=switch, **radam),
     }
 
 
 def _as_keras() -> dict[str, Convention]:
-    """Return what Keras has: eps beside the root of v, and a decay that is always decoupled."""
+    """Return what Keras has: eps beside the root of v, every decay decoupled."""
     row = partial(_row, "keras")
     none, adamw = ("lr * decay", 0.0), ("lr * decay", 4e-3)
-    hat: Settings = {"of": KERAS, "eps": "root of v"}
+    hat: Settings = {"defaults": KERAS, "eps": "root of v"}
     max_of_v = {
         **hat,
-        "of": KERAS | CORRECTED,
-        "maximum": OF_V,
+        "defaults": KERAS | CORRECTED,
+        "maximum": MAX_OF_V,
         "fixed": {"amsgrad": True},
     }
-    adamax = row("keras.optimizers.Adamax", of=KERAS, eps="u", decay=none)
+    adamax = row("keras.optimizers.Adamax", defaults=KERAS, eps="u", decay=none)
     nadam = row(
-        "keras.optimizers.Nadam", of={**KERAS, "momentum_decay": 1.0}, decay=none
+        "keras.optimizers.Nadam", defaults={**KERAS, "momentum_decay": 1.0}, decay=none
     )
     return {
         "adam": row("keras.optimizers.Adam", decay=none, **hat),
@@ -164,13 +162,13 @@ def _as_keras() -> dict[str, Convention]:
         "nadam": nadam,
         "nadamw": nadam,
         "lion": row(
-            "keras.optimizers.Lion", of={**LION, "lr": 1e-3}, eps="", decay=none
+            "keras.optimizers.Lion", defaults={**LION, "lr": 1e-3}, eps="", decay=none
         ),
     }
 
 
 def _as_optax() -> dict[str, Convention]:
-    """Return what Optax has: the name of a function with a decoupled decay ends in w."""
+    """Return what Optax has: functions whose names end in w have a decoupled decay."""
     row, decay = partial(_row, "optax"), ("lr * decay", 1e-4)
     constant = {**ADAM, "momentum_decay": math.inf}
     switches = {"correct_m": "bias_correction_mu", "correct_v": "bias_correction_nu"}
@@ -178,19 +176,24 @@ def _as_optax() -> dict[str, Convention]:
         "adam": row("optax.adam"),
         "adamw": row("optax.adamw", decay=decay),
         "amsgrad": row(
-            "optax.amsgrad", of=ADAM | CORRECTED, more=switches, maximum=OF_V_HAT
+            "optax.amsgrad",
+            defaults=ADAM | CORRECTED,
+            extra=switches,
+            maximum=MAX_OF_V_HAT,
         ),
         "adamax": row("optax.adamax", eps="|g|"),
         "adamaxw": row("optax.adamaxw", eps="|g|", decay=decay),
-        "nadam": row("optax.nadam", of=constant),
-        "nadamw": row("optax.nadamw", of=constant, decay=decay),
+        "nadam": row("optax.nadam", defaults=constant),
+        "nadamw": row("optax.nadamw", defaults=constant, decay=decay),
         "radam": row(
             "optax.radam",
-            of={**ADAM, "threshold": 5.0},
-            more={"threshold": "threshold"},
+            defaults={**ADAM, "threshold": 5.0},
+            extra={"threshold": "threshold"},
         ),
-        "adabelief": row("optax.adabelief", of=BELIEF, more={"eps_in_s": "eps_root"}),
-        "lion": row("optax.lion", of=LION, eps="", decay=("lr * decay", 1e-3)),
+        "adabelief": row(
+            "optax.adabelief", defaults=BELIEF, extra={"eps_in_s": "eps_root"}
+        ),
+        "lion": row("optax.lion", defaults=LION, eps="", decay=("lr * decay", 1e-3)),
     }
 
 
@@ -201,20 +204,26 @@ def _as_papers() -> dict[str, Convention]:
         "adam": row("Kingma, Ba (2015), algorithm 1"),
         "adamw": row("Loshchilov, Hutter (2019), algorithm 2", decay=("decay", 0.0)),
         "amsgrad": row(
-            "Reddi, Kale, Kumar (2018), algorithm 2", of=NO_EPS | UNCORRECTED, eps=""
+            "Reddi, Kale, Kumar (2018), algorithm 2",
+            defaults=NO_EPS | UNCORRECTED,
+            eps="",
         ),
         "adamax": row(
-            "Kingma, Ba (2015), algorithm 2", of={**NO_EPS, "lr": 2e-3}, eps=""
+            "Kingma, Ba (2015), algorithm 2", defaults={**NO_EPS, "lr": 2e-3}, eps=""
         ),
         "radam": row(
-            "Liu et al. (2020), algorithm 2", of={**NO_EPS, "threshold": 4.0}, eps=""
+            "Liu et al. (2020), algorithm 2",
+            defaults={**NO_EPS, "threshold": 4.0},
+            eps="",
         ),
         "adabelief": row(
-            "Zhuang et al. (2020), algorithm 2", of=BELIEF, more={"eps_in_s": "epsilon"}
+            "Zhuang et al. (2020), algorithm 2",
+            defaults=BELIEF,
+            extra={"eps_in_s": "epsilon"},
         ),
         "lion": row(
             "Chen et al. (2023), algorithm 2",
-            of=LION,
+            defaults=LION,
             eps="",
             decay=("lr * decay", 0.0),
         ),
@@ -229,14 +238,14 @@ TABLE = {
         "adabelief": _row(
             "adam_tutorial",
             "adam_tutorial.optim.AdaBelief",
-            of=BELIEF,
+            defaults=BELIEF,
             decay=("lr * decay", 0.0),
-            more={"eps_in_s": "eps"},
+            extra={"eps_in_s": "eps"},
         ),
         "lion": _row(
             "adam_tutorial",
             "adam_tutorial.optim.Lion",
-            of=LION,
+            defaults=LION,
             eps="",
             decay=("lr * decay", 0.0),
         ),
@@ -256,15 +265,17 @@ def conventions(library: str, optimizer: str) -> Convention:
     Parameters
     ----------
     library : {"paper", "torch", "adam_tutorial", "optax", "keras", "tensorflow"}
-        ``"paper"`` is the one that introduced the optimizer; ``"tensorflow"`` has Keras's formulas.
+        ``"paper"`` is the one that introduced the optimizer; ``"tensorflow"`` has the
+        formulas of Keras.
     optimizer : str
-        ``"adam"``, ``"amsgrad"``, ``"adamax"``, ``"nadam"``, ``"radam"``, ``"adabelief"`` or
-        ``"lion"``. With a ``w`` at the end (``"adamw"``), the weight decay is decoupled.
+        ``"adam"``, ``"amsgrad"``, ``"adamax"``, ``"nadam"``, ``"radam"``,
+        ``"adabelief"`` or ``"lion"``. With a ``w`` at the end (``"adamw"``), the weight
+        decay is decoupled.
 
     Raises
     ------
     ValueError
-        There is no such library here, or it has no such optimizer.
+        The table has no such library, or the library no such optimizer.
 
     Examples
     --------

@@ -20,11 +20,11 @@ from adam_tutorial.libraries.table import (
 
 __all__ = ["Translation", "translate"]
 
-# What only some libraries let you choose, and what it changes.
-MATTERS = {
+# The effect of arguments that only some libraries have.
+EFFECTS = {
     "momentum_decay": (
-        "the momentum comes half of its way from beta1/2 to beta1 in about "
-        "17/momentum_decay steps"
+        "the momentum is halfway from beta1/2 to beta1 after about 17/momentum_decay "
+        "steps"
     ),
     "threshold": (
         "with beta2 = 0.999 the first adaptive step is number 5 for a threshold of 4, "
@@ -35,7 +35,7 @@ MATTERS = {
         "corrected, the step is shorter by sqrt(1 - beta2**t), which goes to 1"
     ),
     "eps_in_s": (
-        "it is added to s at every step and gathers there to eps_in_s/(1 - beta2)"
+        "it is added to s at every step and builds up there to eps_in_s/(1 - beta2)"
     ),
 }
 # How a library without an L2 penalty in its optimizer gets one.
@@ -71,12 +71,12 @@ class Translation:
 def translate(
     settings: Mapping[str, Any], *, source: str, target: str, optimizer: str = "adamw"
 ) -> Translation:
-    """Return the arguments with which another library computes the same, as far as it can.
+    """Return the arguments with which another library computes the same, if it can.
 
     Parameters
     ----------
     settings : mapping
-        Arguments as the source names them. What is left out has the source's default.
+        Arguments as the source names them; its defaults for those left out.
     source, target : str
         Libraries; see :func:`conventions`.
     optimizer : str
@@ -106,10 +106,10 @@ def translate(
     ours, theirs = conventions(source, optimizer), conventions(target, optimizer)
     values = _read(settings, ours)
     differences = [
-        *_move_eps(values, ours, theirs),
-        *_move_decay(values, ours, theirs, optimizer),
-        *_move_maximum(values, ours, theirs),
-        *_move_rest(values, theirs),
+        *_translate_eps(values, ours, theirs),
+        *_translate_decay(values, ours, theirs, optimizer),
+        *_translate_maximum(values, ours, theirs),
+        *_translate_rest(values, theirs),
     ]
     arguments: Settings = dict(theirs.fixed)
     for name, called in theirs.arguments.items():
@@ -123,7 +123,7 @@ def translate(
 
 
 def _read(settings: Mapping[str, Any], convention: Convention) -> Settings:
-    """Return the settings under this module's names, gaps filled with the library's defaults."""
+    """Return the settings under the table's names, completed by the defaults."""
     values = dict(convention.defaults)
     known = set(convention.arguments.values())
     for called, value in settings.items():
@@ -138,10 +138,8 @@ def _read(settings: Mapping[str, Any], convention: Convention) -> Settings:
             )
         names = [name for name, its in convention.arguments.items() if its == called]
         numbers = value if called == "betas" else (value,) * len(names)
-        if (
-            called == "weight_decay" and value is None
-        ):  # so Keras says that there is none
-            numbers = (0.0,)
+        if called == "weight_decay" and value is None:
+            numbers = (0.0,)  # Keras's None
         if not isinstance(numbers, tuple | list) or len(numbers) != len(names):
             raise ValueError(f"betas must be two numbers, got {value!r}")
         if not all(isinstance(number, Real) for number in numbers):
@@ -150,7 +148,7 @@ def _read(settings: Mapping[str, Any], convention: Convention) -> Settings:
     return values
 
 
-def _move_eps(values: Settings, ours: Convention, theirs: Convention) -> list[str]:
+def _translate_eps(values: Settings, ours: Convention, theirs: Convention) -> list[str]:
     eps = values.get("eps", 0.0)
     if ours.eps == theirs.eps or eps == 0:
         return []
@@ -167,12 +165,12 @@ def _move_eps(values: Settings, ours: Convention, theirs: Convention) -> list[st
         way = "larger" if theirs.eps == "root of v" else "smaller"
         return [
             f"{said}there, the same number acts like one {factor:.3g} times {way} at t"
-            " = 1, and like itself for t to infinity; exact only with eps = 0"
+            " = 1, and like itself as t grows; exact only with eps = 0"
         ]
     return [f"{said}the same only where eps is small against the gradients"]
 
 
-def _move_decay(
+def _translate_decay(
     values: Settings, ours: Convention, theirs: Convention, optimizer: str
 ) -> list[str]:
     decay, lr = values.setdefault("weight_decay", 0.0), values["lr"]
@@ -181,12 +179,12 @@ def _move_decay(
     if {ours.decay, theirs.decay} == {"lr * decay", "decay"} and lr != 0:
         values["weight_decay"] = decay * lr if theirs.decay == "decay" else decay / lr
         return [
-            f"a step takes the share {ours.decay} of a parameter away in"
-            f" {ours.library}, {theirs.decay} in {theirs.library}:"
+            f"a step shrinks a parameter by the share {ours.decay} in {ours.library},"
+            f" {theirs.decay} in {theirs.library}:"
             f" {theirs.arguments['weight_decay']}={values['weight_decay']:.6g} is right"
             f" for the learning rate {lr}, also when a schedule multiplies both terms,"
-            " as the paper's does; with another learning rate to begin with, only one"
-            " of the two decays follows"
+            " as the paper's does; with another base learning rate, only one of the two"
+            " decays changes with it"
         ]
     values["weight_decay"] = 0.0
     does = {"penalty": "adds it to the gradient", "": "has none"}
@@ -204,22 +202,24 @@ def _move_decay(
     ]
 
 
-def _move_maximum(values: Settings, ours: Convention, theirs: Convention) -> list[str]:
-    # Without bias correction there is only one maximum.
+def _translate_maximum(
+    values: Settings, ours: Convention, theirs: Convention
+) -> list[str]:
+    # Without bias correction the two maxima are the same.
     same = ours.maximum == theirs.maximum or not (ours.maximum and theirs.maximum)
     if same or not values["correct_v"]:
         return []
     factor = eps_at(1.0, 1, values["beta2"])
     return [
         f"the maximum is taken {ours.maximum}, in {ours.library}, and {theirs.maximum}"
-        f" in {theirs.library}: they part at t = 2, and after a large first gradient"
-        f" their steps come to differ {factor:.3g} times"
+        f" in {theirs.library}: they differ from t = 2 on, after a large first gradient"
+        f" in the end by a factor of {factor:.3g}"
     ]
 
 
-def _move_rest(values: Settings, theirs: Convention) -> list[str]:
+def _translate_rest(values: Settings, theirs: Convention) -> list[str]:
     differences = []
-    for name, why in MATTERS.items():
+    for name, why in EFFECTS.items():
         called = theirs.arguments.get(name)
         # AdaBelief's two eps may be one argument.
         shared = called is not None and called == theirs.arguments.get("eps")
@@ -230,7 +230,6 @@ def _move_rest(values: Settings, theirs: Convention) -> list[str]:
                 f" always {has}; {why}"
             )
     if values.get("momentum_decay") == math.inf:
-        # No library takes infinity; 0.96**(1e9) is 0 as well, so the momentum does not
-        # warm up.
+        # No library takes infinity. 0.96**1e9 is 0 too: the momentum does not warm up.
         values["momentum_decay"] = 1e9
     return differences
