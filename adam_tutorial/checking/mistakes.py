@@ -123,7 +123,7 @@ MISTAKES: tuple[Mistake, ...] = (
     Mistake(
         "eps added to the parameter",
         {
-            "the fraction has no eps, the result has: a bracket is missing": {
+            "eps is added to the result, not to the divisor: a bracket is missing": {
                 "eps": "update"
             }
         },
@@ -162,13 +162,13 @@ MISTAKES: tuple[Mistake, ...] = (
         _in_averages(
             "the gradient is added without the factor 1 - beta", "gather", "sum"
         ),
-        "m = beta1 * m + (1 - beta1) * g, and v alike",
+        "m = beta1 * m + (1 - beta1) * g, and v likewise",
         "moving-averages",
     ),
     Mistake(
         "beta and 1 - beta exchanged",
         _in_averages(
-            "beta of what is new and 1 - beta of what is old", "gather", "exchanged"
+            "beta weights the new value, 1 - beta the old", "gather", "exchanged"
         ),
         "beta belongs to the old average: m = beta1 * m + (1 - beta1) * g",
         "moving-averages",
@@ -204,7 +204,7 @@ MISTAKES: tuple[Mistake, ...] = (
         "state forgotten between calls",
         {
             "every step is a first step": {"keeps": "nothing"},
-            "m and v begin again at every step, and t runs on": {"keeps": "t"},
+            "m and v restart at every step, t keeps counting": {"keeps": "t"},
         },
         "t, m and v live longer than one call",
         "state",
@@ -234,7 +234,7 @@ MISTAKES: tuple[Mistake, ...] = (
         | _instead_of("beta1", 0.9)
         | _instead_of("beta2", 0.999)
         | _instead_of("eps", 1e-8),
-        "use the settings that were asked for",
+        "use the settings that make was called with",
         "settings",
     ),
 )

@@ -116,8 +116,8 @@ def follow(
         )
     maker = find(make) if isinstance(make, str) else make
     first = np.array(start, dtype=np.float64)
-    walk = {"optax": _optax, "keras": _keras}.get(library, _torch)
-    return walk(maker, arguments, gradient, first, steps, eps)
+    drive = {"optax": _optax, "keras": _keras}.get(library, _torch)
+    return drive(maker, arguments, gradient, first, steps, eps)
 
 
 def gap(path: ArrayLike, other: ArrayLike, lr: float = 1.0) -> Float64Array:

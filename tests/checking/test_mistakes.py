@@ -153,7 +153,7 @@ PROGRAMS: list[tuple[str, str, tuple[Change, ...]]] = [
     ("wrong sign", "uphill", ((RETURN, "return theta + lr * m_hat"),)),
     ("returns the update", "added to theta", ((RETURN, "return -lr * m_hat"),)),
     ("state forgotten", "first step", ((COUNT, "t, m, v = 1, 0.0, 0.0"),)),
-    ("state forgotten", "t runs on", ((COUNT, "t, m, v = t + 1, 0.0, 0.0"),)),
+    ("state forgotten", "t keeps counting", ((COUNT, "t, m, v = t + 1, 0.0, 0.0"),)),
     (
         "zero gradient",
         "is skipped",

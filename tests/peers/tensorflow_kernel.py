@@ -3,7 +3,7 @@
 Run as a program with two arguments, FILE.npz and PATH.npy.
 
 TensorFlow gets a process of its own: in one process with PyTorch it can crash when
-Keras, which it loads, is told to use PyTorch.
+Keras, which it loads, uses PyTorch.
 """
 
 from __future__ import annotations
