@@ -1,4 +1,4 @@
-"""Hand in your own Adam, and be told which of the known mistakes it makes.
+"""Hand in your own Adam, and learn which of the known mistakes it makes.
 
 >>> print(check_optimizer(plain_adam))
 agrees with Algorithm 1
@@ -10,12 +10,14 @@ with those of Algorithm 1, then with those of Algorithm 1 with one, two or three
 mistakes in it. A mistake is named only if Algorithm 1 with this mistake takes the same
 steps to five digits, and fewer mistakes do not explain them.
 
-``programs`` holds what turns other code into something to check, ``behaviour`` an Algorithm 1 that
-can be wrong in every known way, ``mistakes`` the list of these ways, ``probes`` what a
-program is shown, and ``report`` draws the conclusions.
+``programs`` adapts other kinds of program, ``probes`` holds what a program is given and
+observes it, ``behaviour`` describes an Algorithm 1 that is wrong in any known way,
+``simulation`` runs it, ``mistakes`` lists the known ways, ``explanation`` searches
+them, and ``checker`` reports.
 """
 
-from adam_tutorial.checking.behaviour import Behaviour, imitate
+from adam_tutorial.checking.behaviour import Behaviour
+from adam_tutorial.checking.checker import check_optimizer
 from adam_tutorial.checking.mistakes import DECAYS, MISTAKES, Mistake
 from adam_tutorial.checking.programs import (
     RuleProgram,
@@ -24,7 +26,8 @@ from adam_tutorial.checking.programs import (
     from_torch,
     plain_adam,
 )
-from adam_tutorial.checking.report import Difference, Finding, Report, check_optimizer
+from adam_tutorial.checking.report import Difference, Finding, Report
+from adam_tutorial.checking.simulation import imitate
 
 __all__ = [
     "DECAYS",

@@ -1,12 +1,30 @@
-"""The mistakes that are made in programs of Adam, each as a change of Algorithm 1."""
+"""Known mistakes in programs of Adam, each as a change of Algorithm 1."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Literal, TypeAlias
 
-__all__ = ["DECAYS", "DECAY_MISTAKES", "MISTAKES", "NO_MAXIMUM", "Mistake"]
+__all__ = ["DECAYS", "DECAY_MISTAKES", "MISTAKES", "NO_MAXIMUM", "Mistake", "Topic"]
+
+# What a finding is about. Texts that explain findings can be looked up by these keys.
+Topic: TypeAlias = Literal[
+    "algorithm-1",
+    "amsgrad",
+    "arrays",
+    "bias-correction",
+    "division",
+    "epsilon",
+    "half-precision",
+    "momentum",
+    "moving-averages",
+    "settings",
+    "state",
+    "update",
+    "weight-decay",
+    "zero-gradients",
+]
 
 
 @dataclass(frozen=True)
@@ -17,49 +35,41 @@ class Mistake:
     ----------
     name : str
     forms : dict
-        From what is seen, in words, to the fields of
+        From a description of what the program does to the fields of
         :class:`~adam_tutorial.checking.Behaviour` that it changes.
     right : str
         What would be right.
-    chapter : str
-        Where the book explains it.
+    topic : str
+        The key of its subject, such as ``"bias-correction"``.
     """
 
     name: str
     forms: Mapping[str, Mapping[str, Any]] = field(repr=False)
     right: str
-    chapter: str
-
-
-DERIVED, PARTS, CONVERGES = (
-    "4. Adam, derived",
-    "3. The parts Adam is made of",
-    "6. Does Adam converge?",
-)
-DECAY, IN_NUMPY, MYTHS = "7. Weight decay", "9. Adam in NumPy", "12. Myths and mistakes"
+    topic: Topic
 
 
 def _in_averages(what: str, key: str, value: str) -> dict[str, dict[str, str]]:
-    """Return the three forms of what may befall one average or both."""
+    """Return the three forms of a mistake in one average or both."""
     m, v = {f"{key}_m": value}, {f"{key}_v": value}
     return {f"{what}: m and v": m | v, f"{what}: only m": m, f"{what}: only v": v}
 
 
 def _instead_of(name: str, default: float) -> dict[str, dict[str, float]]:
     key = "eps_value" if name == "eps" else name
-    return {f"{name} is {default:g} whatever was asked for": {key: default}}
+    return {f"{name} is {default:g}, regardless of the setting": {key: default}}
 
 
 MISTAKES: tuple[Mistake, ...] = (
     Mistake(
         "no exponent in the bias correction",
         _in_averages(
-            "divided by 1 - beta (or by 1 - beta**t with t = 1 for ever)",
+            "divided by 1 - beta (or by 1 - beta**t with t stuck at 1)",
             "correct",
             "no exponent",
         ),
         "divide by 1 - beta**t, with t = 1, 2, 3, ...",
-        DERIVED,
+        "bias-correction",
     ),
     Mistake(
         "corrected average stored",
@@ -69,31 +79,31 @@ MISTAKES: tuple[Mistake, ...] = (
             "stored",
         ),
         "m_hat and v_hat are for this step only; keep m and v as they are",
-        DERIVED,
+        "bias-correction",
     ),
     Mistake(
         "bias correction missing",
         _in_averages("not divided by 1 - beta**t", "correct", "missing"),
         "divide m by 1 - beta1**t and v by 1 - beta2**t",
-        DERIVED,
+        "bias-correction",
     ),
     Mistake(
         "bias correction multiplied",
         _in_averages("multiplied by 1 - beta**t", "correct", "multiplied"),
         "divide by 1 - beta**t",
-        DERIVED,
+        "bias-correction",
     ),
     Mistake(
         "t starts at 0",
         {"the first step divides by 1 - beta**0, which is zero": {"clock": -1}},
         "count the step before the correction: the first is t = 1",
-        DERIVED,
+        "bias-correction",
     ),
     Mistake(
         "t is one ahead",
         {"the first step is corrected with t = 2": {"clock": 1}},
         "the first step is t = 1",
-        DERIVED,
+        "bias-correction",
     ),
     Mistake(
         "eps inside the root",
@@ -102,29 +112,29 @@ MISTAKES: tuple[Mistake, ...] = (
             "the divisor is sqrt(v + eps), before the correction": {"eps": "in v"},
         },
         "sqrt(v_hat) + eps",
-        DERIVED,
+        "epsilon",
     ),
     Mistake(
         "eps has no effect",
         {"nothing is added to the root, and 0/0 is not a number": {"eps": "nothing"}},
         "sqrt(v_hat) + eps",
-        DERIVED,
+        "epsilon",
     ),
     Mistake(
         "eps added to the parameter",
         {
-            "the fraction has no eps, the result has: a bracket is missing": {
+            "eps is added to the result, not to the divisor: a bracket is missing": {
                 "eps": "update"
             }
         },
         "lr * m_hat / (sqrt(v_hat) + eps), with the bracket",
-        DERIVED,
+        "epsilon",
     ),
     Mistake(
         "no square root",
         {"m_hat is divided by v_hat + eps": {"fraction": "m/v"}},
         "divide by the root of v_hat",
-        PARTS,
+        "division",
     ),
     Mistake(
         "m and v exchanged",
@@ -133,41 +143,41 @@ MISTAKES: tuple[Mistake, ...] = (
             "m gathers squares, v gathers gradients": {"inputs": "g**2, g"},
         },
         "m_hat, of gradients, divided by the root of v_hat, of squares",
-        DERIVED,
+        "division",
     ),
     Mistake(
         "no momentum",
-        {"the gradient stands in the place of m_hat": {"fraction": "g/root v"}},
+        {"the gradient takes the place of m_hat": {"fraction": "g/root v"}},
         "the numerator is m_hat",
-        PARTS,
+        "momentum",
     ),
     Mistake(
         "no division",
         {"the step is lr * m_hat": {"fraction": "m"}},
         "divide m_hat by sqrt(v_hat) + eps",
-        PARTS,
+        "division",
     ),
     Mistake(
         "factor 1 - beta missing",
         _in_averages(
             "the gradient is added without the factor 1 - beta", "gather", "sum"
         ),
-        "m = beta1 * m + (1 - beta1) * g, and v alike",
-        DERIVED,
+        "m = beta1 * m + (1 - beta1) * g, and v likewise",
+        "moving-averages",
     ),
     Mistake(
         "beta and 1 - beta exchanged",
         _in_averages(
-            "beta of what is new and 1 - beta of what is old", "gather", "exchanged"
+            "beta weights the new value, 1 - beta the old", "gather", "exchanged"
         ),
         "beta belongs to the old average: m = beta1 * m + (1 - beta1) * g",
-        DERIVED,
+        "moving-averages",
     ),
     Mistake(
         "beta1 and beta2 exchanged",
         {"m decays with beta2, v with beta1": {"betas": "exchanged"}},
         "beta1 belongs to m, beta2 to v",
-        DERIVED,
+        "moving-averages",
     ),
     Mistake(
         "one v for all entries",
@@ -176,28 +186,28 @@ MISTAKES: tuple[Mistake, ...] = (
             "v gathers the mean of the squares": {"squares": "mean"},
         },
         "v has the shape of the gradient: g**2, entry by entry",
-        DERIVED,
+        "division",
     ),
     Mistake(
         "wrong sign",
         {"theta moves along the gradient, uphill": {"sign": 1}},
         "theta - lr * m_hat / (sqrt(v_hat) + eps)",
-        DERIVED,
+        "update",
     ),
     Mistake(
         "returns the update",
         {"what a step returns is what should be added to theta": {"returns": "update"}},
         "return theta after the step",
-        IN_NUMPY,
+        "update",
     ),
     Mistake(
         "state forgotten between calls",
         {
             "every step is a first step": {"keeps": "nothing"},
-            "m and v begin again at every step, and t runs on": {"keeps": "t"},
+            "m and v restart at every step, t keeps counting": {"keeps": "t"},
         },
         "t, m and v live longer than one call",
-        IN_NUMPY,
+        "state",
     ),
     Mistake(
         "zero gradient taken for no gradient",
@@ -207,7 +217,7 @@ MISTAKES: tuple[Mistake, ...] = (
             "a step with gradient zero is skipped": {"zeros": "step"},
         },
         "m and v decay at every step, and an entry moves as long as m is not zero",
-        MYTHS,
+        "zero-gradients",
     ),
     Mistake(
         "takes a maximum, as AMSGrad does",
@@ -216,7 +226,7 @@ MISTAKES: tuple[Mistake, ...] = (
             "the maximum of the corrected v_hat (Optax)": {"maximum": "v_hat"},
         },
         "Adam divides by the root of v_hat itself",
-        CONVERGES,
+        "amsgrad",
     ),
     Mistake(
         "setting ignored",
@@ -224,8 +234,8 @@ MISTAKES: tuple[Mistake, ...] = (
         | _instead_of("beta1", 0.9)
         | _instead_of("beta2", 0.999)
         | _instead_of("eps", 1e-8),
-        "use the settings that were asked for",
-        IN_NUMPY,
+        "use the settings that make was called with",
+        "settings",
     ),
 )
 
@@ -248,9 +258,9 @@ DECAYS: dict[str, str] = {
     "": "weight_decay has no effect",
 }
 
-# What a decay is called where it is a mistake.
+# What the mistake is called where a decay is one.
 DECAY_MISTAKES: dict[str, str] = {
-    "penalty": "L2 penalty in the place of weight decay",
+    "penalty": "L2 penalty instead of weight decay",
     "divided": "weight decay inside the division",
     "grows": "weight decay with the wrong sign",
     "": "weight decay without effect",
@@ -260,5 +270,5 @@ NO_MAXIMUM = Mistake(
     "takes no maximum",
     {"the divisor becomes smaller again": {"maximum": ""}},
     "AMSGrad divides by the root of the largest v so far",
-    CONVERGES,
+    "amsgrad",
 )

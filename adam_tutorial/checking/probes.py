@@ -1,4 +1,4 @@
-"""What a program is shown, and what is noticed about it."""
+"""What a program is given, and what is observed."""
 
 from __future__ import annotations
 
@@ -7,41 +7,55 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
+from adam_tutorial._types import Array, Float64Array
+from adam_tutorial.checking.behaviour import Mask
 from adam_tutorial.checking.programs import Make, Step
 
-Array = NDArray[Any]
+__all__ = [
+    "DECAYING",
+    "NUMBERS",
+    "SMALL",
+    "ZEROS",
+    "Inputs",
+    "Probe",
+    "Trace",
+    "agree",
+    "equal",
+]
 
 
 @dataclass(frozen=True)
-class Questions:
-    """Settings, and the gradients and parameters that a program is shown: one row for each step."""
+class Inputs:
+    """Settings, and a row of gradients and of parameters for each step."""
 
     settings: dict[str, float]
-    gradients: NDArray[np.float64]
-    thetas: NDArray[np.float64]
+    gradients: Float64Array
+    thetas: Float64Array
 
 
 @dataclass(frozen=True)
-class Look:
-    """How far a program moved at each step; ``raised`` if it ended with an arithmetic error."""
+class Trace:
+    """How far a program moved at each step.
 
-    questions: Questions
-    moves: NDArray[np.float64]
+    ``raised`` if it ended with an arithmetic error.
+    """
+
+    inputs: Inputs
+    moves: Float64Array
     raised: bool
 
 
-def _questions(seed: int, scale: Any, steps: int, **settings: float) -> Questions:
+def _inputs(seed: int, scale: Any, steps: int, **settings: float) -> Inputs:
     generator = np.random.default_rng(seed)
     gradients = scale * generator.standard_normal((steps, 4))
-    return Questions(settings, gradients, generator.uniform(0.5, 1.5, (steps, 4)))
+    return Inputs(settings, gradients, generator.uniform(0.5, 1.5, (steps, 4)))
 
 
-# Decay rates other than the usual, so that a program that ignores them is found out.
-# The first gradient is large, so that a maximum shows.
+# Unusual decay rates expose a program that ignores them. The first gradient is large,
+# so that a maximum shows.
 FIRST_IS_LARGE = np.array([8.0] + 9 * [1.0])[:, None]
-NUMBERS = _questions(
+NUMBERS = _inputs(
     1,
     FIRST_IS_LARGE * [1.0, 10.0, 0.1, 1.0],
     10,
@@ -50,13 +64,13 @@ NUMBERS = _questions(
     beta2=0.95,
     eps=1e-8,
 )
-# Gradients as small as eps tell where eps stands.
-SMALL = _questions(2, 0.05, 6, lr=0.1, beta1=0.8, beta2=0.95, eps=0.05)
+# Gradients as small as eps show where eps stands.
+SMALL = _inputs(2, 0.05, 6, lr=0.1, beta1=0.8, beta2=0.95, eps=0.05)
 WHERE_NOT_ZERO = np.array(
     [[1, 0, 1, 0], [0, 0, 1, 0], [0, 0, 0, 0], [1, 0, 1, 0], [0, 0, 0, 1], [0, 0, 1, 0]]
 )
-# A gradient of 1e-8 tells an eps of 1e-8, which was not asked for, from none.
-ZEROS = _questions(
+# A gradient of 1e-8 distinguishes a hard-coded eps of 1e-8 from none.
+ZEROS = _inputs(
     3,
     WHERE_NOT_ZERO * [1.0, 1.0, 1e-8, 1.0],
     6,
@@ -65,64 +79,62 @@ ZEROS = _questions(
     beta2=0.95,
     eps=1e-3,
 )
-DECAYING = _questions(
-    4, 1.0, 4, lr=0.1, beta1=0.8, beta2=0.95, eps=1e-3, weight_decay=0.3
-)
+DECAYING = _inputs(4, 1.0, 4, lr=0.1, beta1=0.8, beta2=0.95, eps=1e-3, weight_decay=0.3)
 # For beta2 = 0.999, (1 - beta2) * g**2 is rounded to zero for gradients below 5.5e-3.
 IN_FLOAT16 = {"zero": 0.0, "small": 2e-3, "large": 1.0}
 
 
 class Probe:
-    """Run a program on questions, and notice what it does to the arrays that it is given."""
+    """Run a program on inputs, and notice what it does to the arrays it is given."""
 
     def __init__(self, make: Make, decays: bool) -> None:
         self.make = make
-        self.none = {"weight_decay": 0.0} if decays else {}
+        self.no_decay = {"weight_decay": 0.0} if decays else {}
         self.gradient_was_changed = False
         self.theta_was_changed = False
 
-    def watch(self, questions: Questions, *, reuse_gradient: bool = False) -> Look:
+    def watch(self, inputs: Inputs, *, reuse_gradient: bool = False) -> Trace:
         """Return how a new program moves."""
-        step = self.make(**{**self.none, **questions.settings})
+        step = self.make(**{**self.no_decay, **inputs.settings})
         # One array for all steps: a program may recognise a parameter by its array.
-        theta = np.empty(questions.thetas.shape[1])
-        shown: list[Array] = []
-        moves = np.full(questions.gradients.shape, np.nan)
+        theta = np.empty(inputs.thetas.shape[1])
+        given: list[Float64Array] = []
+        moves = np.full(inputs.gradients.shape, np.nan)
         for k, (g, place) in enumerate(
-            zip(questions.gradients, questions.thetas, strict=True)
+            zip(inputs.gradients, inputs.thetas, strict=True)
         ):
             theta[...] = place
-            if reuse_gradient and shown:
-                shown[0][...] = g
+            if reuse_gradient and given:
+                given[0][...] = g
             else:
-                shown.append(g.copy())
+                given.append(g.copy())
             try:
-                moves[k] = self._after(step, theta, shown[-1]) - place
+                moves[k] = self._after(step, theta, given[-1]) - place
             except ArithmeticError:
-                return Look(questions, moves[: k + 1], raised=True)
+                return Trace(inputs, moves[: k + 1], raised=True)
             if not reuse_gradient:
-                for before, now in zip(questions.gradients, shown, strict=False):
+                for before, now in zip(inputs.gradients, given, strict=False):
                     self.gradient_was_changed |= not np.array_equal(before, now)
-        return Look(questions, moves, raised=False)
+        return Trace(inputs, moves, raised=False)
 
-    def watch_beside_another(self, questions: Questions) -> Look:
-        """Return how a program moves while another one steps in turn with it."""
-        settings = {**self.none, **questions.settings}
+    def watch_beside_another(self, inputs: Inputs) -> Trace:
+        """Return how a program moves while another one takes turns with it."""
+        settings = {**self.no_decay, **inputs.settings}
         several = getattr(self.make, "several", None)
         several_step = several(**settings) if several else self._in_turn(settings)
-        pair = [np.empty(questions.thetas.shape[1]) for _ in range(2)]
-        moves = np.full(questions.gradients.shape, np.nan)
+        pair = [np.empty(inputs.thetas.shape[1]) for _ in range(2)]
+        moves = np.full(inputs.gradients.shape, np.nan)
         # The watched one comes second, when the other has already left its traces.
-        others = questions.gradients[::-1]
-        for k, place in enumerate(questions.thetas):
+        others = inputs.gradients[::-1]
+        for k, place in enumerate(inputs.thetas):
             for theta in pair:
                 theta[...] = place
-            gradients = [others[k].copy(), questions.gradients[k].copy()]
+            gradients = [others[k].copy(), inputs.gradients[k].copy()]
             try:
                 moves[k] = several_step(pair, gradients)[1] - place
             except ArithmeticError:
-                return Look(questions, moves[: k + 1], raised=True)
-        return Look(questions, moves, raised=False)
+                return Trace(inputs, moves[: k + 1], raised=True)
+        return Trace(inputs, moves, raised=False)
 
     def _in_turn(self, settings: dict[str, float]) -> Callable[..., list[Array]]:
         """Return a step of two programs that were made one after the other."""
@@ -137,14 +149,14 @@ class Probe:
         return step
 
     def fails_in_float16(self) -> tuple[str, ...]:
-        """Return which gradients do harm in float16: those that are "zero", "small" or "large"."""
+        """Return which gradients do harm in float16, of "zero", "small" and "large"."""
         settings = {"lr": 1e-3, "beta1": 0.9, "beta2": 0.999, "eps": 1e-8}
         try:
-            step = self.make(**{**self.none, **settings})
+            step = self.make(**{**self.no_decay, **settings})
             gradient = np.array(list(IN_FLOAT16.values()), np.float16)
             after = self._after(step, np.ones(gradient.shape, np.float16), gradient)
         except (TypeError, ValueError, RuntimeError, ArithmeticError):
-            return ()  # it says itself that it does not take float16
+            return ()  # its own error says that it does not take float16
         return tuple(
             name
             for name, ok in zip(IN_FLOAT16, np.isfinite(after), strict=True)
@@ -166,22 +178,22 @@ class Probe:
         return after
 
 
-def same(a: Array, b: Array) -> bool:
-    """Return whether moves agree to five digits. Inf and NaN count as one: as not finite.
+def agree(moves: Float64Array, seen: Float64Array) -> Mask:
+    """Return which moves agree to five digits with what was seen.
 
-    They are differences of parameters near 1, which float32 knows to 6e-8.
+    They are differences of parameters near 1, which float32 knows to 6e-8. Infinity
+    and NaN agree with each other.
     """
-    finite = np.isfinite(a)
-    return bool(
-        np.array_equal(finite, np.isfinite(b))
-        and np.allclose(a[finite], b[finite], rtol=1e-5, atol=3e-7)
-    )
+    with np.errstate(all="ignore"):
+        close = np.abs(moves - seen) <= 3e-7 + 1e-5 * np.abs(seen)
+    finite = np.isfinite(moves), np.isfinite(seen)
+    return np.where(finite[0] & finite[1], close, finite[0] == finite[1])
 
 
-def equal(a: Look, b: Look) -> bool:
-    """Return whether two looks at a program saw the same."""
+def equal(a: Trace, b: Trace) -> bool:
+    """Return whether two traces agree, and end alike."""
     return (
         a.raised == b.raised
         and a.moves.shape == b.moves.shape
-        and same(a.moves, b.moves)
+        and bool(agree(a.moves, b.moves).all())
     )

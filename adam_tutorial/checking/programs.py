@@ -1,4 +1,4 @@
-"""Programs that can be checked, and how others become such programs."""
+"""Programs that the checker takes, and adapters for other kinds of program."""
 
 from __future__ import annotations
 
@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
+
+from adam_tutorial._types import Array
 
 if TYPE_CHECKING:
     import torch
@@ -21,22 +23,22 @@ __all__ = [
     "takes_weight_decay",
 ]
 
-Array = NDArray[Any]
-Step = Callable[[Array, Array], Array | None]
+# A program may be typed for one precision.
+Step = Callable[[NDArray[Any], NDArray[Any]], NDArray[Any] | None]
 Make = Callable[..., Step]
 
 
 def plain_adam(
     lr: float, beta1: float, beta2: float, eps: float, weight_decay: float = 0.0
 ) -> Step:
-    """Adam as a function that makes a step: the plainest program that can be checked.
+    """Adam as a function that makes a step: the simplest program to check.
 
     Parameters
     ----------
     lr, beta1, beta2, eps : float
         As for :func:`adam_tutorial.reference.adam`.
     weight_decay : float
-        Each step takes ``lr * weight_decay`` of the parameters away.
+        Each step multiplies the parameters by ``1 - lr * weight_decay``.
 
     Returns
     -------
@@ -90,14 +92,13 @@ class RuleProgram:
 
 
 def from_rule(rule: Callable[..., tuple[Any, Array]], **fixed: Any) -> RuleProgram:
-    """Make a pure function ``(state, gradient) -> (state, update)`` ready to be checked.
+    """Adapt a pure function ``(state, gradient) -> (state, update)`` to the checker.
 
     Parameters
     ----------
     rule : function
-        Takes ``(state, gradient, *, lr, beta1, beta2, eps)``, where ``eps`` may be
-        called
-        ``eps_hat``, and ``theta`` and ``weight_decay`` if it has them.
+        Takes ``(state, gradient, *, lr, beta1, beta2, eps)``; ``eps`` may be called
+        ``eps_hat``. It is given ``theta`` and ``weight_decay`` if it takes them.
     **fixed
         Other arguments of the rule.
 
@@ -135,7 +136,7 @@ class TorchProgram:
     def several(
         self, *, lr: float, beta1: float, beta2: float, eps: float, **decay: float
     ) -> Callable[[list[Array], list[Array]], list[Array]]:
-        """Return a step of a new optimizer that has as many parameters as it is given first."""
+        """Return the step of a new optimizer of as many parameters as are stepped."""
         import torch
 
         parameters: list[torch.nn.Parameter] = []
@@ -158,8 +159,7 @@ class TorchProgram:
                 parameters, tensors, gradients, strict=True
             ):
                 parameter.data.copy_(tensor)
-                # Not a copy: a program that writes into the gradient is to be found
-                # out.
+                # Not a copy, so that a program that writes into the gradient is caught.
                 parameter.grad = torch.from_numpy(gradient)
             optimizer.step()
             return [parameter.detach().numpy().copy() for parameter in parameters]
@@ -170,7 +170,7 @@ class TorchProgram:
 def from_torch(
     optimizer_class: type[torch.optim.Optimizer], **fixed: Any
 ) -> TorchProgram:
-    """Make a class of PyTorch optimizers ready to be checked.
+    """Adapt a class of PyTorch optimizers to the checker.
 
     Parameters
     ----------
@@ -182,8 +182,8 @@ def from_torch(
     Returns
     -------
     TorchProgram
-        What :func:`~adam_tutorial.checking.check_optimizer` takes. It is also tried on
-        an optimizer with two parameters.
+        What :func:`~adam_tutorial.checking.check_optimizer` takes. The checker also
+        tries the optimizer on two parameters.
 
     Examples
     --------
@@ -199,7 +199,13 @@ def from_torch(
 
 
 def takes_weight_decay(make: Make) -> bool:
-    """Return whether a program has a weight decay; raise TypeError if it lacks other settings."""
+    """Return whether a program has a weight decay.
+
+    Raises
+    ------
+    TypeError
+        It lacks one of the other settings.
+    """
     takes = getattr(make, "takes_weight_decay", None)
     if takes is None:
         parameters = inspect.signature(make).parameters

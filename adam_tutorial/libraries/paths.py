@@ -1,9 +1,8 @@
-"""Follow an optimizer of PyTorch, Optax, Keras or this package along gradients, in float64.
+"""Follow an optimizer of PyTorch, Optax, Keras or this package, in float64.
 
-What a library computes is best asked by giving it gradients. Together with
+The surest way to learn what a library computes is to give it gradients. Together with
 :func:`adam_tutorial.libraries.translate`, which knows what each of them calls its
-arguments, this proves a translation. The libraries are imported when they are needed,
-and only then.
+arguments, this proves a translation. A library is imported only when it is needed.
 """
 
 from __future__ import annotations
@@ -14,17 +13,19 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 
-__all__ = ["find", "follow", "gap"]
+from adam_tutorial._arguments import check_at_least, check_positive
+from adam_tutorial._types import Float64Array
 
-Array = NDArray[np.float64]
-Gradient = Callable[[Array, int], ArrayLike]
+__all__ = ["LIBRARIES", "find", "follow", "gap"]
+
+Gradient = Callable[[Float64Array, int], ArrayLike]
 LIBRARIES = ("torch", "adam_tutorial", "optax", "keras")
 
 
 def find(name: str) -> Callable[..., Any]:
-    """Return what makes an optimizer, from its full name.
+    """Return the class or function that makes an optimizer, from its full name.
 
     Parameters
     ----------
@@ -65,28 +66,26 @@ def follow(
     steps: int,
     *,
     eps: Callable[[int], float] | None = None,
-) -> Array:
+) -> Float64Array:
     """Return every point that a library's optimizer visits.
 
     Parameters
     ----------
     library : {"torch", "adam_tutorial", "optax", "keras"}
         How the optimizer is driven. Keras must run on PyTorch: set the environment
-        variable
-        ``KERAS_BACKEND`` to ``torch`` before it is imported.
+        variable ``KERAS_BACKEND`` to ``torch`` before it is imported.
     make : str or function
         The optimizer or its full name.
     arguments : mapping
         Its arguments, under the library's own names.
     gradient : function
-        From the point, shape (d,), and the number of the step, from 1, to the gradient
-        there.
+        From the point, shape (d,), and the step number, from 1, to the gradient there.
     start : array_like, shape (d,)
         The first point.
     steps : int
         How many steps to take.
     eps : function, optional
-        From the number of a step to the eps of this step. Optax does not allow that.
+        From the step number to the eps of that step. Optax does not allow it.
 
     Returns
     -------
@@ -96,32 +95,32 @@ def follow(
     ------
     ValueError
         The library is unknown, ``steps`` is negative, ``eps`` is given for Optax, or
-        Keras runs on something else than PyTorch.
+        Keras does not run on PyTorch.
     ImportError
         The library is not installed.
 
     Examples
     --------
-    >>> follow("torch", "torch.optim.Adam", {"lr": 0.1}, lambda x, t: 2 * x, [1.0], 2).round(4)
+    >>> adam = "torch.optim.Adam"
+    >>> follow("torch", adam, {"lr": 0.1}, lambda x, t: 2 * x, [1.0], 2).round(4)
     array([[1.    ],
            [0.9   ],
            [0.8004]])
     """
     if library not in LIBRARIES:
         raise ValueError(f"library must be one of {sorted(LIBRARIES)}, got {library!r}")
-    if steps < 0:
-        raise ValueError(f"steps must not be negative, got {steps!r}")
+    check_at_least("steps", steps, 0)
     if eps is not None and library == "optax":
         raise ValueError(
             "eps must be None for optax: it keeps the eps it was made with"
         )
     maker = find(make) if isinstance(make, str) else make
     first = np.array(start, dtype=np.float64)
-    walk = {"optax": _optax, "keras": _keras}.get(library, _torch)
-    return walk(maker, arguments, gradient, first, steps, eps)
+    drive = {"optax": _optax, "keras": _keras}.get(library, _torch)
+    return drive(maker, arguments, gradient, first, steps, eps)
 
 
-def gap(path: ArrayLike, other: ArrayLike, lr: float = 1.0) -> Array:
+def gap(path: ArrayLike, other: ArrayLike, lr: float = 1.0) -> Float64Array:
     """Return how far two paths are apart after each step, in learning rates.
 
     Parameters
@@ -139,7 +138,7 @@ def gap(path: ArrayLike, other: ArrayLike, lr: float = 1.0) -> Array:
     Raises
     ------
     ValueError
-        The two have different shapes, or ``lr`` is not positive.
+        The two have different shapes, or ``lr`` is not positive and finite.
 
     Examples
     --------
@@ -151,9 +150,8 @@ def gap(path: ArrayLike, other: ArrayLike, lr: float = 1.0) -> Array:
         raise ValueError(
             f"paths must be two tables of one shape, got {a.shape} and {b.shape}"
         )
-    if not lr > 0:
-        raise ValueError(f"lr must be positive, got {lr!r}")
-    largest: Array = np.abs(a - b).max(axis=1) / lr
+    check_positive("lr", lr)
+    largest: Float64Array = np.abs(a - b).max(axis=1) / lr
     return largest
 
 
@@ -161,10 +159,10 @@ def _torch(
     make: Callable[..., Any],
     arguments: Mapping[str, Any],
     gradient: Gradient,
-    start: Array,
+    start: Float64Array,
     steps: int,
     eps: Callable[[int], float] | None,
-) -> Array:
+) -> Float64Array:
     import torch
 
     theta = torch.nn.Parameter(torch.from_numpy(start.copy()))
@@ -186,10 +184,10 @@ def _optax(
     make: Callable[..., Any],
     arguments: Mapping[str, Any],
     gradient: Gradient,
-    start: Array,
+    start: Float64Array,
     steps: int,
     _: object,
-) -> Array:
+) -> Float64Array:
     jax, optax = importlib.import_module("jax"), importlib.import_module("optax")
     with jax.enable_x64(True):
         transformation = make(**arguments)
@@ -213,10 +211,10 @@ def _keras(
     make: Callable[..., Any],
     arguments: Mapping[str, Any],
     gradient: Gradient,
-    start: Array,
+    start: Float64Array,
     steps: int,
     eps: Callable[[int], float] | None,
-) -> Array:
+) -> Float64Array:
     import torch
 
     keras = importlib.import_module("keras")
@@ -229,7 +227,7 @@ def _keras(
     keras.config.set_floatx("float64")
     try:
         with warnings.catch_warnings():
-            # NumPy 2 warns of the way in which Keras reads its own variables.
+            # NumPy 2 warns about how Keras reads its own variables.
             warnings.filterwarnings(
                 "ignore", "__array__ implementation", DeprecationWarning
             )

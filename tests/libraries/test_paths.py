@@ -1,4 +1,4 @@
-"""What follows an optimizer, and refuses to; the paths themselves are compared in tests/peers."""
+"""Following an optimizer, and refusals; tests/peers compare the paths themselves."""
 
 from __future__ import annotations
 
@@ -15,8 +15,7 @@ import torch
 from adam_tutorial import reference
 from adam_tutorial.libraries import eps_at, eps_hat_at, find, follow, gap
 
-# Each test that needs Keras, on PyTorch, gets a program of its own: a backend is chosen
-# once.
+# Each test that needs Keras runs its own program: a process can choose one backend.
 KERAS = """
 import numpy as np
 
@@ -75,7 +74,7 @@ def test_followed_path_is_that_of_the_reference(library: str, name: str) -> None
         np.testing.assert_allclose(path, adam_path(20, lr=0.02), rtol=1e-13)
 
 
-def test_no_steps_leave_the_start_alone() -> None:
+def test_no_steps_leave_only_the_start() -> None:
     assert follow("torch", "torch.optim.Adam", {}, slope, START, 0).tolist() == [START]
 
 
@@ -126,18 +125,47 @@ def test_keras_follows_the_reference_when_its_epsilon_is_eps_hat_of_each_step(
 ) -> None:
     hats = [eps_hat_at(1e-3, t) for t in range(1, 21)]
     run = run_with_keras(
-        f"hats = {hats}\nslope = lambda x, t: x * np.array([1.0, 1e-4]) + 1e-6 *"
-        " t\npath = follow('keras', 'keras.optimizers.Adam', {'learning_rate':"
-        f" 0.02}}, slope,\n              {START}, 20, eps=lambda t: hats[t -"
-        " 1])\nprint(*map(repr, path[-1].tolist()), keras.config.floatx())",
+        f"""
+hats = {hats}
+slope = lambda x, t: x * np.array([1.0, 1e-4]) + 1e-6 * t
+path = follow("keras", "keras.optimizers.Adam", {{"learning_rate": 0.02}}, slope,
+              {START}, 20, eps=lambda t: hats[t - 1])
+print(*map(repr, path[-1].tolist()), keras.config.floatx())
+""",
         "torch",
         tmp_path,
     )
     assert run.returncode == 0, run.stderr
     *point, floatx = run.stdout.split()
-    assert floatx == "float32", "the setting of the caller came back"
+    assert floatx == "float32", "the caller's setting is restored"
     expected = adam_path(20, lr=0.02, eps=1e-3)[-1]
     np.testing.assert_allclose([float(x) for x in point], expected, rtol=1e-13)
+
+
+def test_float_setting_of_keras_is_restored_after_an_error(tmp_path: Any) -> None:
+    run = run_with_keras(
+        """
+keras.config.set_floatx("float16")
+
+def fails(point, t):
+    print("during:", keras.config.floatx())
+    raise KeyError("no gradient")
+
+try:
+    follow("keras", "keras.optimizers.Adam", {}, fails, [1.0], 1)
+except KeyError as error:
+    print("error:", error)
+print("after:", keras.config.floatx())
+""",
+        "torch",
+        tmp_path,
+    )
+    assert run.returncode == 0, run.stderr
+    assert run.stdout.splitlines() == [
+        "during: float64",
+        "error: 'no gradient'",
+        "after: float16",
+    ]
 
 
 def test_keras_on_another_backend_is_refused_with_the_remedy(tmp_path: Any) -> None:
@@ -160,7 +188,7 @@ def test_unknown_library_is_refused() -> None:
 
 
 def test_negative_number_of_steps_is_refused() -> None:
-    with pytest.raises(ValueError, match="steps must not be negative, got -1"):
+    with pytest.raises(ValueError, match="steps must be at least 0, got -1"):
         follow("torch", "torch.optim.Adam", {}, slope, START, -1)
 
 

@@ -16,8 +16,8 @@ from numpy.typing import NDArray
 
 from adam_tutorial import libraries
 
-# Before the first import of Keras. Its settings must not be read from, or written to,
-# the home folder of whoever runs the tests.
+# Before the first import of Keras. It must not read its settings from the user's home
+# folder, or write them there.
 keras_home = tempfile.mkdtemp()
 atexit.register(shutil.rmtree, keras_home, ignore_errors=True)
 os.environ |= {"KERAS_BACKEND": "torch", "KERAS_HOME": keras_home}
@@ -28,7 +28,7 @@ Gradient = Callable[[Array, int], Array]
 
 
 def find(name: str) -> Callable[..., Any]:
-    """Return the optimizer of which ``adam_tutorial.libraries`` gives the full name."""
+    """Return the optimizer with this name; skip the test if its library is missing."""
     for library in {"optax": ("jax", "optax")}.get(
         name.split(".")[0], (name.split(".")[0],)
     ):
@@ -56,13 +56,12 @@ FOLLOW: dict[str, Callable[..., Array]] = {
 def difference(path: Array, other: Array) -> float:
     """Return the largest distance between two paths at any step, in any coordinate.
 
-    It is relative to what rounding is relative to: the largest size that the coordinate
-    had, or the way that it went if that is longer. A path that is not finite has the
-    distance infinity.
+    It is relative to what rounding is relative to: the largest size of the coordinate,
+    or the distance it travelled if that is longer. A path that is not finite is
+    infinitely far away.
     """
     if not (np.isfinite(path).all() and np.isfinite(other).all()):
         return float("inf")
-    way = np.abs(np.diff(path, axis=0)).sum(axis=0)
-    return float(
-        (np.abs(path - other) / np.maximum(np.abs(path).max(axis=0), way)).max()
-    )
+    travelled = np.abs(np.diff(path, axis=0)).sum(axis=0)
+    scale = np.maximum(np.abs(path).max(axis=0), travelled)
+    return float((np.abs(path - other) / scale).max())

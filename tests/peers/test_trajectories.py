@@ -1,8 +1,7 @@
 """A thousand steps of each peer beside ours, over random problems and hyper-parameters.
 
-The arguments of a peer come from ``adam_tutorial.libraries``, so what it says is proved
-here: where it names no difference there must be none, and where it names one it must be
-there.
+The arguments of a peer come from ``adam_tutorial.libraries``, so this proves what it
+says: where it names no difference there is none, and where it names one there is one.
 """
 
 from __future__ import annotations
@@ -19,7 +18,7 @@ from hypothesis import strategies as st
 
 from adam_tutorial import reference
 from adam_tutorial.libraries import translate
-from adam_tutorial.libraries.translation import TABLE
+from adam_tutorial.libraries.table import TABLE
 from adam_tutorial.theory import bias_correction, radam_rectification
 from tests.peers.paths import FOLLOW, Array, Gradient, difference, find
 
@@ -64,7 +63,7 @@ few = settings(max_examples=10, phases=[Phase.generate])
 def numpy_path(
     rule: str, given_: tuple[Gradient, Array], eps_power: float = 0.0, **h: Any
 ) -> Array:
-    """The reference's path; at step t its eps is multiplied by ``(1 - beta2**t)**eps_power``."""
+    """The reference's path, with eps times ``(1 - beta2**t)**eps_power`` at step t."""
     gradient, start = given_
     theta, state, points = start, None, [start]
     for t in range(1, STEPS + 1):
@@ -92,7 +91,7 @@ def peer_path(
     settings_: dict[str, Any],
     given_: tuple[Gradient, Array],
 ) -> tuple[Array, tuple[str, ...]]:
-    """The peer's path with our settings translated, and the differences that are named."""
+    """The peer's path with our settings translated, and the differences it names."""
     moved = translate(
         settings_, source="adam_tutorial", target=library, optimizer=optimizer
     )
@@ -118,7 +117,7 @@ DECAYING = {"adam": "adam_l2", "lion": "lion", "adamw": "adamw"}
 @pytest.mark.parametrize(("library", "optimizer"), SAME_FORMULA)
 @few
 @given(rates, st.sampled_from([0.0, 0.1]), problems)
-def test_peer_with_the_same_formula_walks_the_same_thousand_steps(
+def test_peer_with_the_same_formula_takes_the_same_thousand_steps(
     library: str, optimizer: str, rates: dict[str, Any], decay: float, given_: Any
 ) -> None:
     chosen = dict(rates)
@@ -145,11 +144,11 @@ def test_peer_with_the_same_formula_walks_the_same_thousand_steps(
 
 
 @pytest.mark.parametrize(("library", "optimizer"), SAME_FORMULA)
-def test_peer_with_the_same_formula_walks_the_same_way_through_the_valley_of_rosenbrock(
+def test_peer_with_the_same_formula_takes_the_same_path_through_rosenbrock(
     library: str, optimizer: str
 ) -> None:
-    # Each gradient depends on all steps before. The rates are gentle: others make the
-    # walk chaotic, and it multiplies the last digit until nothing is left to compare.
+    # Each gradient depends on all steps before. The rates are low: others make the path
+    # chaotic, and it amplifies the last digit until nothing is left to compare.
     chosen: dict[str, Any] = {"lr": 1e-3, "betas": (0.9, 0.999)}
     if optimizer.startswith("nadam"):
         torch.set_default_dtype(torch.float64)
@@ -192,7 +191,7 @@ CLASSIC: dict[str, tuple[Any, dict[str, Any], str, dict[str, Any]]] = {
 @pytest.mark.parametrize("name", CLASSIC)
 @few
 @given(st.floats(1e-4, 0.01), problems)
-def test_classic_rules_walk_the_steps_of_torch(
+def test_classic_rules_take_the_steps_of_torch(
     name: str, lr: float, given_: Any
 ) -> None:
     kind, in_torch, rule, ours = CLASSIC[name]
@@ -202,7 +201,7 @@ def test_classic_rules_walk_the_steps_of_torch(
     assert difference(numpy_path(rule, given_, lr=lr, **ours), theirs) < limit
 
 
-# Other formulas: the difference is named, it is there, and it is understood to the last
+# Other formulas: the difference is named, it exists, and it is understood to the last
 # digits.
 
 
@@ -229,8 +228,7 @@ def test_the_two_eps_differ_most_at_the_first_step() -> None:
         np.diff(peer_path(library, "adam", {"lr": 1.0, "eps": 1e-3}, given_)[0][:, 0])
         for library in ("adam_tutorial", "keras")
     )
-    # lr * g / (|g| + eps), for ever; with the eps that eps-hat amounts to, 31.6 eps at
-    # first.
+    # lr * g / (|g| + eps) at every step; eps-hat amounts to 31.6 eps at the first.
     assert ours == pytest.approx(-1 / 2, rel=1e-9)
     assert in_keras[0] == pytest.approx(-1 / (1 + math.sqrt(1000)), rel=1e-9)
     assert in_keras[-1] == pytest.approx(
@@ -297,13 +295,13 @@ def test_amsgrad_of_optax_takes_the_maximum_of_v_hat(
     (said,) = differences
     assert said.startswith(
         "the maximum is taken of v, corrected afterwards, in adam_tutorial, and of the"
-        " corrected v_hat in optax: they part at t = 2"
+        " corrected v_hat in optax: they differ from t = 2 on"
     )
     exact = numpy_path("amsgrad", given_, **spelt(rates), maximum_of="v_hat")
     assert difference(exact, theirs) < SAME
 
 
-def test_the_two_amsgrads_part_at_the_second_step_and_come_to_differ_31_times() -> None:
+def test_the_two_amsgrads_differ_from_the_second_step_on_by_up_to_31_times() -> None:
     given_ = (lambda _, t: np.full(1, 1.0 if t == 1 else 1e-3)), np.zeros(1)
     chosen = {"lr": 1.0, "eps": 0.0}
     in_torch, in_optax = (
@@ -311,13 +309,13 @@ def test_the_two_amsgrads_part_at_the_second_step_and_come_to_differ_31_times() 
         for library in ("torch", "optax")
     )
     assert in_torch[0] == in_optax[0] == pytest.approx(-1, rel=1e-12)
-    # torch corrects the first v by 1 - beta2**t, Optax for ever by 1 - beta2.
+    # torch corrects the first v by 1 - beta2**t, Optax always by 1 - beta2.
     t = np.arange(1, STEPS + 1)
     assert in_torch / in_optax == pytest.approx(
         np.sqrt((1 - 0.999**t) / 1e-3), rel=1e-9
     )
     _, (said,) = peer_path("optax", "amsgrad", chosen, given_)
-    assert said.endswith("come to differ 31.6 times")
+    assert said.endswith("in the end by a factor of 31.6")
 
 
 @few
@@ -410,9 +408,7 @@ def test_radam_of_optax_has_eps_beside_the_root_of_v_hat(
     assert difference(numpy_path("radam", given_, 0.5, **spelt(chosen)), theirs) < SAME
 
 
-def test_radam_of_the_paper_adapts_a_step_earlier_than_torch_and_can_be_had_from_optax() -> (
-    None
-):
+def test_radam_of_the_paper_adapts_a_step_earlier_than_torch_and_is_in_optax() -> None:
     given_ = problem("wild", 4)
     in_optax, in_torch = (
         translate({"alpha": 0.01}, source="paper", target=target, optimizer="radam")
@@ -447,7 +443,7 @@ def test_adamax_of_keras_adds_eps_to_the_maximum(
 ) -> None:
     theirs, differences = peer_path("keras", "adamax", {**rates, "eps": 1e-3}, given_)
     assert "to the |g|, keras to the u" in differences[0]
-    # With an eps that is nothing beside the gradients, the two are one.
+    # With an eps far below the gradients, the two agree.
     small, _ = peer_path("keras", "adamax", {**rates, "eps": 1e-30}, given_)
     assert difference(our_path("adamax", {**rates, "eps": 1e-30}, given_), small) < SAME
     assert (
@@ -455,7 +451,7 @@ def test_adamax_of_keras_adds_eps_to_the_maximum(
     )
 
 
-def test_paper_form_of_adamw_is_ours_with_lambda_over_lr() -> None:
+def test_adamw_of_the_paper_is_ours_with_lambda_over_lr() -> None:
     given_ = problem("noisy bowl", 0)
     moved = translate(
         {"alpha": 0.01, "lambda": 2e-3},
@@ -503,8 +499,7 @@ def test_power_as_torch_computes_it_costs_up_to_the_ninth_digit_of_a_step() -> N
     assert max(wrong["adam_tutorial", d] for d in (1e-4, 1e-8, 1e-10, 1e-12)) < 1e-12
     assert wrong["torch", 1e-4] < 1e-12
     assert 1e-9 < wrong["torch", 1e-10] < 1e-8
-    # 1 - t*d, the first terms of (1 - d)**t, are kept exactly: a smaller d does less
-    # harm again.
+    # 1 - t*d, the first terms of (1 - d)**t, are exact: a smaller d does less harm.
     assert wrong["torch", 1e-12] < 1e-9
 
 
