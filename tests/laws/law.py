@@ -1,9 +1,9 @@
 """What the tests of the laws share: how a law is broken, and what is drawn for it.
 
 Each law is tested on the reference and on the optimizer; a law of many rules, on all
-that claim it in the table of optimizers. ``@breaks`` says how the rule is broken for the
-test below it: ``test_laws_can_fail.py`` runs every law on its broken rule and demands
-that it fails.
+that claim it in the table of optimizers. ``@breaks`` says how the rule is broken for
+the test below it: ``test_laws_can_fail.py`` runs every law on its broken rule and
+demands that it fails.
 """
 
 from __future__ import annotations
@@ -74,8 +74,8 @@ def random_table(shape: tuple[int, int], seed: int) -> Array:
     return table
 
 
-# Hypothesis chooses every number of a small table. For a large one that takes longer than
-# the test.
+# Hypothesis chooses every number of a small table; for a large one that takes longer
+# than the test.
 tables: st.SearchStrategy[Array] = st.one_of(
     arrays(float, st.tuples(st.integers(1, 6), st.integers(2, 4)), elements=numbers),
     st.builds(
