@@ -1,4 +1,4 @@
-"""The playground's numbers are those of the reference, on every surface."""
+"""The playground's numbers are those of the reference, on every surface, for every optimizer."""
 
 from __future__ import annotations
 
@@ -97,7 +97,7 @@ IN_PROPORTION = ("sgd", "momentum", "nesterov", "radam")
 def random_settings(
     rng: np.random.Generator, kind: str, fields: list[dict[str, Any]]
 ) -> dict[str, Any]:
-    """Draw each setting within its slider; rates are small, to stay on the map."""
+    """Draw each setting within its slider; small learning rates, so that all stays on the map."""
     shift = 2 if kind in IN_PROPORTION else 0
     drawn: dict[str, Any] = {}
     for field in fields:
