@@ -453,7 +453,7 @@ def each_with(
     where: Sequence[Condition] = (is_optimizer,),
     backends: Sequence[str] = PLAIN_AND_FOREACH,
 ) -> pytest.MarkDecorator:
-    """Parametrise a test by ``case``, and by ``chosen``, the choices that it accepts."""
+    """Parametrise a test by ``case`` and by the choices that it accepts, ``chosen``."""
 
     def name(case: Case, choice: Settings) -> str:
         settings = (

@@ -1,4 +1,4 @@
-"""The yardstick: both implementations against 60 digits, over many orders of magnitude.
+"""Both implementations against 60 digits, over many orders of magnitude.
 
 The two papers' algorithms are evaluated with mpmath, on exactly the numbers that
 float64 holds. An error is relative to the size that a quantity would have if nothing in
@@ -37,7 +37,7 @@ def exact_run(
     eps: float,
     weight_decay: float = 0.0,
 ) -> tuple[list[Exact], list[Exact]]:
-    """Return theta, m and v after each step, and the sizes against which errors are measured."""
+    """Return theta, m and v after each step, and the sizes for relative errors."""
     values, sizes = [], []
     with mpmath.workdps(60):
         a, b1, b2, e, decay = (

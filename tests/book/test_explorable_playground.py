@@ -13,6 +13,7 @@ from playwright.sync_api import Browser
 
 from adam_tutorial import reference
 from adam_tutorial.study.objectives import Quadratic, Rosenbrock
+from tests.optimizers import CASES, takes_theta
 
 from .conftest import SITE
 from .visit import Visit
@@ -27,19 +28,13 @@ RULES: dict[str, tuple[Any, dict[str, Any]]] = {
     "nesterov": (reference.momentum, {"nesterov": True}),
     "adagrad": (reference.adagrad, {}),
     "rmsprop": (reference.rmsprop, {}),
-    "adam": (reference.adam, {}),
-    "amsgrad": (reference.amsgrad, {}),
-    "adamw": (reference.adamw, {}),
-    "nadam": (reference.nadam, {}),
-    "radam": (reference.radam, {}),
-    "lion": (reference.lion, {}),
+    **{case.explorable: (case.rule, {}) for case in CASES if case.explorable},
 }
 PYTHON_NAMES = {
     "correctBias": "correct_bias",
     "weightDecay": "weight_decay",
     "momentumDecay": "momentum_decay",
 }
-NEEDS_THETA = ("adamw", "lion")
 
 
 def beale(p: np.ndarray) -> np.ndarray:
@@ -85,7 +80,7 @@ def follow(
     rule, fixed = RULES[kind]
     state, theta, points = None, np.array(start), [np.array(start)]
     for error in errors:
-        where = {"theta": theta} if kind in NEEDS_THETA else {}
+        where = {"theta": theta} if takes_theta(rule) else {}
         state, update = rule(
             state, gradient(theta) + error, **settings, **fixed, **where
         )

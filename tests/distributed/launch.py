@@ -1,4 +1,4 @@
-"""Start two processes, run scenarios in them, and collect what they return."""
+"""Run scenarios in two processes, and collect what they return."""
 
 from __future__ import annotations
 
@@ -21,29 +21,33 @@ Scenario = Callable[[int, Path], Any]
 
 ROOT = Path(__file__).parents[2]
 PATIENCE = 240
-"""Seconds after which the processes are ended: far more than they need on a busy machine."""
+"""Seconds until the processes are ended: far more than a busy machine needs."""
+
+
+def output_of(folder: Path, rank: int) -> Path:
+    return folder / f"output.{rank}"
 
 
 class Outcomes:
     """What the scenarios returned, by name and rank."""
 
-    def __init__(self, folder: Path, words: list[str]) -> None:
+    def __init__(self, folder: Path) -> None:
         self.folder = folder
-        self.words = words
 
     def __call__(self, scenario: str) -> list[Any]:
-        """Return the results of all ranks; fail with the processes' words if there are none."""
+        """Return the results of all ranks; without them, fail with what was printed."""
         files = [self.folder / f"{scenario}.{rank}.pt" for rank in range(PROCESSES)]
         if not all(file.exists() for file in files):
-            said = "\n".join(
-                f"--- rank {rank}\n{word}" for rank, word in enumerate(self.words)
+            printed = "\n".join(
+                f"--- rank {rank}\n{output_of(self.folder, rank).read_text()}"
+                for rank in range(PROCESSES)
             )
-            pytest.fail(f"{scenario!r} was not completed\n{said}", pytrace=False)
+            pytest.fail(f"{scenario!r} was not completed\n{printed}", pytrace=False)
         return [torch.load(file, weights_only=True) for file in files]
 
 
-def run_in_two_processes(module: str, folder: Path) -> Outcomes:
-    """Run a module that calls :func:`run_scenarios` in two processes that talk to each other."""
+def run_in_two_processes(module: str, folder: Path) -> None:
+    """Run a module that calls :func:`run_scenarios` in two processes, as a group."""
     loopback = "lo0" if sys.platform == "darwin" else "lo"
     environment = {
         "GLOO_SOCKET_IFNAME": loopback,
@@ -51,10 +55,9 @@ def run_in_two_processes(module: str, folder: Path) -> Outcomes:
         **os.environ,
         "WORLD_SIZE": str(PROCESSES),
     }
-    files = [folder / f"output.{rank}" for rank in range(PROCESSES)]
     processes = []
-    for rank, file in enumerate(files):
-        with file.open("w") as output:
+    for rank in range(PROCESSES):
+        with output_of(folder, rank).open("w") as output:
             processes.append(
                 subprocess.Popen(
                     [sys.executable, "-m", module, str(folder)],
@@ -69,16 +72,15 @@ def run_in_two_processes(module: str, folder: Path) -> Outcomes:
         for process in processes:
             process.wait(timeout=max(0.1, ends - time.monotonic()))
     except subprocess.TimeoutExpired:
-        pass  # the scenarios that are missing tell
+        pass  # the test of a scenario that is missing fails
     finally:
         for process in processes:
             process.kill()
             process.wait()
-    return Outcomes(folder, [file.read_text() for file in files])
 
 
 def run_scenarios(scenarios: Mapping[str, Scenario]) -> None:
-    """Join the other process and run the scenarios in order; the first error ends all."""
+    """Join the other process and run the scenarios in order, up to the first error."""
     folder, rank = Path(sys.argv[1]), int(os.environ["RANK"])
     torch.set_num_threads(1)
     dist.init_process_group(

@@ -1,4 +1,4 @@
-"""Scenarios in which every process holds the whole model: DDP, and the ZeRO optimizer."""
+"""Scenarios in which every process holds the whole model: DDP and ZeRO."""
 
 from __future__ import annotations
 
@@ -13,11 +13,10 @@ from torch import Tensor, nn
 from torch.distributed.optim import ZeroRedundancyOptimizer
 from torch.nn.parallel import DistributedDataParallel
 
-from adam_tutorial import optim
-from tests.distributed.launch import Scenario, run_scenarios
+from tests.distributed.launch import Scenario
 from tests.distributed.task import (
     HALFWAY,
-    RULES,
+    REPLICATED,
     SPOILED,
     STEPS,
     in_groups,
@@ -25,31 +24,35 @@ from tests.distributed.task import (
     new_optimizer,
     train,
 )
+from tests.optimizers import ADAM, BACKENDS, Case
 
 
 def parameters(model: nn.Module) -> list[Tensor]:
     return [p.detach().clone() for p in model.parameters()]
 
 
-def ddp(name: str, rank: int, _: Path) -> Any:
+def ddp(case: Case, rank: int, _: Path) -> Any:
     model = DistributedDataParallel(new_model())
-    train(model, new_optimizer(getattr(optim, name), model), rank=rank)
+    train(model, new_optimizer(case.new, model), rank=rank)
     return parameters(model)
 
 
-def zero_optimizer(name: str, model: nn.Module, **settings: Any) -> Any:
-    rule = getattr(optim, name)
-    return ZeroRedundancyOptimizer(**in_groups(model), optimizer_class=rule, **settings)
+def zero_optimizer(case: Case, model: nn.Module, **settings: Any) -> Any:
+    return ZeroRedundancyOptimizer(
+        **in_groups(model),
+        optimizer_class=case.optimizer,
+        **{**BACKENDS[case.backend], **case.fixed, **settings},
+    )
 
 
-def zero(name: str, rank: int, folder: Path) -> Any:
+def zero(case: Case, rank: int, folder: Path) -> Any:
     """Train with a pause: the second half begins from the first half's checkpoint."""
     first = DistributedDataParallel(new_model())
-    optimizer = zero_optimizer(name, first)
+    optimizer = zero_optimizer(case, first)
     train(first, optimizer, range(HALFWAY), rank=rank)
     owned = sum(p.numel() for p in optimizer.optim.state)
     optimizer.consolidate_state_dict(to=0)
-    file = folder / f"zero-{name}.checkpoint"
+    file = folder / f"zero-{case}.checkpoint"
     if rank == 0:
         saved = {
             "model": first.module.state_dict(),
@@ -62,7 +65,7 @@ def zero(name: str, rank: int, folder: Path) -> Any:
     bare = new_model(seed=1)
     bare.load_state_dict(saved["model"])
     second = DistributedDataParallel(bare)
-    optimizer = zero_optimizer(name, second, betas=(0.5, 0.5))
+    optimizer = zero_optimizer(case, second, **case.only(betas=(0.5, 0.5)))
     optimizer.load_state_dict(saved["optimizer"])
     train(second, optimizer, range(HALFWAY, STEPS), rank=rank)
     return {"parameters": parameters(second), "owned": owned}
@@ -70,7 +73,7 @@ def zero(name: str, rank: int, folder: Path) -> Any:
 
 def ddp_skip(rank: int, _: Path) -> Any:
     model = DistributedDataParallel(new_model())
-    optimizer = new_optimizer(optim.Adam, model, nonfinite="skip")
+    optimizer = new_optimizer(ADAM.new, model, nonfinite="skip")
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
         train(model, optimizer, rank=rank, spoiled=SPOILED)
@@ -82,7 +85,7 @@ def ddp_skip(rank: int, _: Path) -> Any:
 
 def ddp_raise(rank: int, _: Path) -> Any:
     model = DistributedDataParallel(new_model())
-    optimizer = new_optimizer(optim.Adam, model, nonfinite="raise")
+    optimizer = new_optimizer(ADAM.new, model, nonfinite="raise")
     message = ""
     try:
         train(model, optimizer, rank=rank, spoiled=SPOILED)
@@ -94,7 +97,7 @@ def ddp_raise(rank: int, _: Path) -> Any:
 def zero_skip(rank: int, _: Path) -> Any:
     """The gradient of one parameter is NaN, in both processes."""
     model = DistributedDataParallel(new_model())
-    optimizer = zero_optimizer("Adam", model, nonfinite="skip")
+    optimizer = zero_optimizer(ADAM, model, nonfinite="skip")
     train(model, optimizer, range(HALFWAY), rank=rank)
     before = parameters(model)
     owned = [p in optimizer.optim.state for p in model.parameters()]
@@ -112,12 +115,9 @@ def zero_skip(rank: int, _: Path) -> Any:
 
 
 SCENARIOS: dict[str, Scenario] = {
-    **{f"ddp-{name}": partial(ddp, name) for name in RULES},
-    **{f"zero-{name}": partial(zero, name) for name in RULES},
+    **{f"ddp-{case}": partial(ddp, case) for case in REPLICATED},
+    **{f"zero-{case}": partial(zero, case) for case in REPLICATED},
     "ddp-skip": ddp_skip,
     "ddp-raise": ddp_raise,
     "zero-skip": zero_skip,
 }
-
-if __name__ == "__main__":
-    run_scenarios(SCENARIOS)

@@ -1,4 +1,4 @@
-"""Scenarios in which each process holds a part of every tensor: DTensor and fully_shard."""
+"""Scenarios in which each process holds a part of every tensor: fully_shard."""
 
 from __future__ import annotations
 
@@ -22,19 +22,21 @@ from torch.distributed.device_mesh import init_device_mesh
 from torch.distributed.fsdp import fully_shard
 from torch.distributed.tensor import DTensor, Shard, distribute_tensor
 
-from adam_tutorial import optim
-from tests.distributed.launch import Scenario, run_scenarios
+from tests.distributed.launch import Scenario
 from tests.distributed.task import (
     FULLY_SHARD_RUNS_ON_CPU,
     HALFWAY,
     PROCESSES,
-    RULES,
+    RESUMED,
+    RESUMED_FROM_TORCH,
+    SHARDED,
     SPOILED,
     STEPS,
     new_model,
     new_optimizer,
     train,
 )
+from tests.optimizers import ADAM, Case
 
 
 def sharded(model: nn.Sequential) -> nn.Module:
@@ -55,10 +57,10 @@ def parameters(model: nn.Module) -> list[Tensor]:
     return [whole(p) for p in model.parameters()]
 
 
-def fsdp(name: str, rank: int, _: Path) -> Any:
+def fsdp(case: Case, rank: int, _: Path) -> Any:
     """Train, and say what the state is made of."""
     model = sharded(new_model())
-    optimizer = new_optimizer(getattr(optim, name), model)
+    optimizer = new_optimizer(case.new, model)
     train(model, optimizer, rank=rank)
     options = StateDictOptions(full_state_dict=True)
     gathered = get_optimizer_state_dict(model, optimizer, options=options)
@@ -79,30 +81,30 @@ def fsdp(name: str, rank: int, _: Path) -> Any:
     }
 
 
-def fsdp_resume(name: str, rank: int, folder: Path) -> Any:
+def fsdp_resume(case: Case, rank: int, folder: Path) -> Any:
     """Train with a pause: the second half begins from the first half's checkpoint."""
-    return resumed(getattr(optim, name), name, rank, folder)
+    return resumed(case, rank, folder / f"sharded-{case}", from_torch=False)
 
 
-def fsdp_from_torch(name: str, rank: int, folder: Path) -> Any:
-    """The first half is trained by the optimizer of torch."""
-    return resumed(getattr(torch.optim, name), name, rank, folder)
+def fsdp_from_torch(case: Case, rank: int, folder: Path) -> Any:
+    """The same, with the first half trained by PyTorch's optimizer."""
+    return resumed(case, rank, folder / f"sharded-torch-{case}", from_torch=True)
 
 
-def resumed(first_rule: Any, name: str, rank: int, folder: Path) -> list[Tensor]:
+def resumed(
+    case: Case, rank: int, checkpoint: Path, *, from_torch: bool
+) -> list[Tensor]:
     first = sharded(new_model())
-    optimizer = new_optimizer(first_rule, first)
+    optimizer = new_optimizer(case.new_in_torch if from_torch else case.new, first)
     train(first, optimizer, range(HALFWAY), rank=rank)
-    checkpoint = folder / f"{first_rule.__module__}-{name}"
     save(saved_state(first, optimizer), checkpoint_id=checkpoint)
 
     second = sharded(new_model(seed=1))
-    optimizer = new_optimizer(getattr(optim, name), second, betas=(0.5, 0.5))
+    optimizer = new_optimizer(case.new, second, **case.only(betas=(0.5, 0.5)))
     state = saved_state(second, optimizer)
-    # Torch's groups have no "nonfinite", and no "decoupled_weight_decay" in older
+    # PyTorch's groups have no "nonfinite", and no "decoupled_weight_decay" in older
     # versions.
-    partial_load = first_rule.__module__.startswith("torch.")
-    planner = DefaultLoadPlanner(allow_partial_load=partial_load)
+    planner = DefaultLoadPlanner(allow_partial_load=from_torch)
     load(state, checkpoint_id=checkpoint, planner=planner)
     set_state_dict(
         second,
@@ -121,7 +123,7 @@ def saved_state(model: nn.Module, optimizer: Any) -> dict[str, Any]:
 
 def fsdp_bfloat16(rank: int, _: Path) -> Any:
     model = sharded(new_model().bfloat16())
-    optimizer = new_optimizer(optim.Adam, model)
+    optimizer = new_optimizer(ADAM.new, model)
     generator = torch.Generator().manual_seed(rank)
     model(torch.randn(4, 3, generator=generator).bfloat16()).square().mean().backward()
     optimizer.step()
@@ -135,7 +137,7 @@ def fsdp_bfloat16(rank: int, _: Path) -> Any:
 
 def fsdp_skip(rank: int, _: Path) -> Any:
     model = sharded(new_model())
-    optimizer = new_optimizer(optim.Adam, model, nonfinite="skip")
+    optimizer = new_optimizer(ADAM.new, model, nonfinite="skip")
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
         train(model, optimizer, rank=rank, spoiled=SPOILED)
@@ -146,7 +148,7 @@ def fsdp_skip(rank: int, _: Path) -> Any:
 
 
 def sharded_tensors(nan_on: int | None, rank: int) -> list[Tensor]:
-    """A matrix and a vector in shards; the vector has a NaN in the shard of one process."""
+    """A matrix and a vector in shards; in one process, the vector's has a NaN."""
     mesh = init_device_mesh("cpu", (PROCESSES,))
     generator = torch.Generator().manual_seed(0)
     tensors: list[Tensor] = [
@@ -167,7 +169,7 @@ def sharded_tensors(nan_on: int | None, rank: int) -> list[Tensor]:
 def shard_skip(nan_on: int, rank: int, _: Path) -> Any:
     """Three steps: a good gradient, one with a NaN in one shard, the good one again."""
     theta = [nn.Parameter(tensor) for tensor in sharded_tensors(None, rank)]
-    optimizer = optim.Adam(theta, lr=0.1, nonfinite="skip")
+    optimizer = ADAM.new(theta, lr=0.1, nonfinite="skip")
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
         for where in (None, nan_on, None):
@@ -185,7 +187,7 @@ def shard_skip(nan_on: int, rank: int, _: Path) -> Any:
 
 def shard_raise(nan_on: int, rank: int, _: Path) -> Any:
     theta = [nn.Parameter(tensor) for tensor in sharded_tensors(None, rank)]
-    optimizer = optim.Adam(theta, lr=0.1, nonfinite="raise")
+    optimizer = ADAM.new(theta, lr=0.1, nonfinite="raise")
     before = [whole(parameter) for parameter in theta]
     for parameter, gradient in zip(theta, sharded_tensors(nan_on, rank), strict=True):
         parameter.grad = gradient
@@ -213,15 +215,12 @@ SCENARIOS: dict[str, Scenario] = {
 }
 if FULLY_SHARD_RUNS_ON_CPU:
     SCENARIOS |= {
-        **{f"fsdp-{name}": partial(fsdp, name) for name in RULES},
-        **{f"fsdp-resume-{name}": partial(fsdp_resume, name) for name in RULES},
+        **{f"fsdp-{case}": partial(fsdp, case) for case in SHARDED},
+        **{f"fsdp-resume-{case}": partial(fsdp_resume, case) for case in RESUMED},
         "fsdp-bfloat16": fsdp_bfloat16,
         "fsdp-skip": fsdp_skip,
         **{
-            f"fsdp-from-torch-{name}": partial(fsdp_from_torch, name)
-            for name in ("Adam", "AdamW")
+            f"fsdp-from-torch-{case}": partial(fsdp_from_torch, case)
+            for case in RESUMED_FROM_TORCH
         },
     }
-
-if __name__ == "__main__":
-    run_scenarios(SCENARIOS)

@@ -8,9 +8,15 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from adam_tutorial import optim
+from tests.optimizers import Case, cases, is_optimizer
 
-RULES: list[str] = list(optim.__all__)
+REPLICATED = cases(is_optimizer)
+# A sum over a tensor is not the sum over a shard of it.
+SHARDED = cases(is_optimizer, lambda case: case.elementwise)
+RESUMED = [case for case in SHARDED if case.backend == "plain"]
+RESUMED_FROM_TORCH = [case for case in RESUMED if case.torch is not None]
+
+SHAPES = ((3, 5), (5, 3), (3, 1))
 PROCESSES = 2
 ROWS = 8
 STEPS = 8
@@ -24,17 +30,21 @@ FULLY_SHARD_RUNS_ON_CPU = hasattr(torch.cpu.Stream, "record_event")
 def new_model(seed: int = 0) -> nn.Sequential:
     """A model whose tensors do not divide evenly among two processes."""
     torch.manual_seed(seed)
-    return nn.Sequential(
-        nn.Linear(3, 5), nn.Tanh(), nn.Linear(5, 3), nn.Tanh(), nn.Linear(3, 1)
-    ).double()
+    layers = [nn.Linear(*shape, dtype=torch.float64) for shape in SHAPES]
+    return nn.Sequential(layers[0], nn.Tanh(), layers[1], nn.Tanh(), layers[2])
 
 
-def new_optimizer(rule: Any, model: nn.Module, **settings: Any) -> Any:
-    return rule(**in_groups(model), **settings)
+def digits_of(case: Case) -> float:
+    """Return how far a run may be from PyTorch's: its NAdam has a number in float32."""
+    return 1e-6 if case.numbers else 1e-12
+
+
+def new_optimizer(make: Any, model: nn.Module, **settings: Any) -> Any:
+    return make(**in_groups(model), **settings)
 
 
 def in_groups(model: nn.Module) -> dict[str, Any]:
-    """Weights decay, biases do not."""
+    """Let the weights decay, and not the biases."""
     weights = [p for p in model.parameters() if p.ndim > 1]
     biases = [p for p in model.parameters() if p.ndim == 1]
     return {"params": [{"params": weights, "weight_decay": 0.1}, {"params": biases}]}

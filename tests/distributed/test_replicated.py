@@ -1,89 +1,83 @@
-"""DDP and ZeroRedundancyOptimizer in two processes, against one process on the whole batch."""
+"""DDP and ZeroRedundancyOptimizer in two processes, compared with one process."""
 
 from __future__ import annotations
 
 from typing import Any
 
-import pytest
 import torch
 from torch import Tensor
 
-from adam_tutorial import optim
-from tests.distributed.launch import Outcomes, run_in_two_processes
+from tests.distributed.launch import Outcomes
 from tests.distributed.task import (
     HALFWAY,
-    RULES,
     SPOILED,
     STEPS,
+    digits_of,
     new_model,
     new_optimizer,
     train,
 )
-
-each_rule = pytest.mark.parametrize("name", RULES)
-
-
-@pytest.fixture(scope="module")
-def outcomes(tmp_path_factory: pytest.TempPathFactory) -> Outcomes:
-    folder = tmp_path_factory.mktemp("replicated")
-    return run_in_two_processes("tests.distributed.replicated", folder)
+from tests.optimizers import ADAM, Case, each_in_torch, each_optimizer
 
 
-def alone(rule: Any, **arguments: Any) -> list[Tensor]:
+def alone(make: Any, **arguments: Any) -> list[Tensor]:
+    """Train on the whole batch in one process."""
     model = new_model()
-    train(model, new_optimizer(rule, model), **arguments)
+    train(model, new_optimizer(make, model), **arguments)
     return [p.detach() for p in model.parameters()]
 
 
-def assert_same(actual: list[Tensor], expected: list[Tensor]) -> None:
-    torch.testing.assert_close(actual, expected, rtol=0, atol=1e-12)
+def assert_same(
+    actual: list[Tensor], expected: list[Tensor], atol: float = 1e-12
+) -> None:
+    torch.testing.assert_close(actual, expected, rtol=0, atol=atol)
 
 
-@each_rule
+@each_optimizer
 def test_ddp_trains_as_one_process_on_the_whole_batch_does(
-    outcomes: Outcomes, name: str
+    outcomes: Outcomes, case: Case
 ) -> None:
-    for parameters in outcomes(f"ddp-{name}"):
-        assert_same(parameters, alone(getattr(optim, name)))
+    for parameters in outcomes(f"ddp-{case}"):
+        assert_same(parameters, alone(case.on("plain").new))
 
 
-@pytest.mark.parametrize("name", ["Adam", "AdamW"])
+@each_in_torch
 def test_ddp_trains_as_the_optimizer_of_torch_does_alone(
-    outcomes: Outcomes, name: str
+    outcomes: Outcomes, case: Case
 ) -> None:
-    for parameters in outcomes(f"ddp-{name}"):
-        assert_same(parameters, alone(getattr(torch.optim, name)))
+    for parameters in outcomes(f"ddp-{case}"):
+        assert_same(parameters, alone(case.new_in_torch), digits_of(case))
 
 
-@each_rule
+@each_optimizer
 def test_zero_stopped_and_resumed_trains_as_one_process_does(
-    outcomes: Outcomes, name: str
+    outcomes: Outcomes, case: Case
 ) -> None:
-    for outcome in outcomes(f"zero-{name}"):
-        assert_same(outcome["parameters"], alone(getattr(optim, name)))
+    for outcome in outcomes(f"zero-{case}"):
+        assert_same(outcome["parameters"], alone(case.on("plain").new))
 
 
-@each_rule
+@each_optimizer
 def test_zero_divides_the_state_among_the_processes(
-    outcomes: Outcomes, name: str
+    outcomes: Outcomes, case: Case
 ) -> None:
-    owned = [outcome["owned"] for outcome in outcomes(f"zero-{name}")]
+    owned = [outcome["owned"] for outcome in outcomes(f"zero-{case}")]
     assert all(owned)
     assert sum(owned) == sum(p.numel() for p in new_model().parameters())
 
 
-@each_rule
+@each_optimizer
 def test_one_process_continues_from_the_consolidated_state_of_zero(
-    outcomes: Outcomes, name: str
+    outcomes: Outcomes, case: Case
 ) -> None:
-    outcomes(f"zero-{name}")
-    saved = torch.load(outcomes.folder / f"zero-{name}.checkpoint", weights_only=True)
+    outcomes(f"zero-{case}")
+    saved = torch.load(outcomes.folder / f"zero-{case}.checkpoint", weights_only=True)
     model = new_model(seed=1)
     model.load_state_dict(saved["model"])
-    optimizer = new_optimizer(getattr(optim, name), model)
+    optimizer = new_optimizer(case.new, model)
     optimizer.load_state_dict(saved["optimizer"])
     train(model, optimizer, range(HALFWAY, STEPS))
-    assert_same(list(model.parameters()), alone(getattr(optim, name)))
+    assert_same(list(model.parameters()), alone(case.on("plain").new))
 
 
 def test_ddp_skips_a_step_in_both_processes_when_one_has_nan(
@@ -92,7 +86,7 @@ def test_ddp_skips_a_step_in_both_processes_when_one_has_nan(
     first, second = outcomes("ddp-skip")
     steps = [step for step in range(STEPS) if step != SPOILED]
     for outcome in (first, second):
-        assert_same(outcome["parameters"], alone(optim.Adam, steps=steps))
+        assert_same(outcome["parameters"], alone(ADAM.new, steps=steps))
         assert len(outcome["warnings"]) == 1
         assert "skipped the step" in outcome["warnings"][0]
 
@@ -100,10 +94,10 @@ def test_ddp_skips_a_step_in_both_processes_when_one_has_nan(
 def test_ddp_raises_in_both_processes_when_one_has_nan(outcomes: Outcomes) -> None:
     for outcome in outcomes("ddp-raise"):
         assert "is not finite" in outcome["message"]
-        assert_same(outcome["parameters"], alone(optim.Adam, steps=range(SPOILED)))
+        assert_same(outcome["parameters"], alone(ADAM.new, steps=range(SPOILED)))
 
 
-def test_under_zero_only_the_owner_of_a_nan_skips_and_all_processes_agree_on_the_parameters(
+def test_under_zero_only_the_owner_of_a_nan_skips_and_the_parameters_stay_the_same(
     outcomes: Outcomes,
 ) -> None:
     first, second = outcomes("zero-skip")

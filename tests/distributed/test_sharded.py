@@ -1,27 +1,36 @@
-"""fully_shard and DTensor in two processes, against one process on the whole batch."""
+"""fully_shard and DTensor in two processes, compared with one process."""
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import pytest
 import torch
 from torch import Tensor, nn
 
-from adam_tutorial import optim
-from tests.distributed.launch import Outcomes, run_in_two_processes
+from tests.distributed.launch import Outcomes
 from tests.distributed.task import (
     FULLY_SHARD_RUNS_ON_CPU,
     PROCESSES,
-    RULES,
+    RESUMED,
+    RESUMED_FROM_TORCH,
+    SHARDED,
     SPOILED,
     STEPS,
+    digits_of,
     new_model,
     new_optimizer,
     train,
 )
+from tests.optimizers import ADAM, Case
 
-each_rule = pytest.mark.parametrize("name", RULES)
+each_sharded = pytest.mark.parametrize("case", SHARDED, ids=str)
+each_sharded_in_torch = pytest.mark.parametrize(
+    "case", [case for case in SHARDED if case.torch is not None], ids=str
+)
+each_resumed = pytest.mark.parametrize("case", RESUMED, ids=str)
+each_resumed_from_torch = pytest.mark.parametrize("case", RESUMED_FROM_TORCH, ids=str)
 each_process = pytest.mark.parametrize("nan_on", range(PROCESSES))
 with_fully_shard = pytest.mark.skipif(
     not FULLY_SHARD_RUNS_ON_CPU,
@@ -29,88 +38,84 @@ with_fully_shard = pytest.mark.skipif(
 )
 
 
-@pytest.fixture(scope="module")
-def outcomes(tmp_path_factory: pytest.TempPathFactory) -> Outcomes:
-    return run_in_two_processes(
-        "tests.distributed.sharded", tmp_path_factory.mktemp("sharded")
-    )
-
-
-def alone(rule: Any, **arguments: Any) -> tuple[nn.Module, Any]:
+def alone(make: Any, **arguments: Any) -> tuple[nn.Module, Any]:
+    """Train on the whole batch in one process."""
     model = new_model()
-    optimizer = new_optimizer(rule, model)
+    optimizer = new_optimizer(make, model)
     train(model, optimizer, **arguments)
     return model, optimizer
 
 
-def assert_same(actual: list[Tensor], expected: nn.Module) -> None:
+def assert_same(actual: list[Tensor], expected: nn.Module, atol: float = 1e-12) -> None:
     torch.testing.assert_close(
-        actual, [p.detach() for p in expected.parameters()], rtol=0, atol=1e-12
+        actual, [p.detach() for p in expected.parameters()], rtol=0, atol=atol
     )
 
 
 @with_fully_shard
-@each_rule
+@each_sharded
 def test_fully_shard_trains_as_one_process_on_the_whole_batch_does(
-    outcomes: Outcomes, name: str
+    outcomes: Outcomes, case: Case
 ) -> None:
-    for outcome in outcomes(f"fsdp-{name}"):
-        assert_same(outcome["parameters"], alone(getattr(optim, name))[0])
+    for outcome in outcomes(f"fsdp-{case}"):
+        assert_same(outcome["parameters"], alone(case.on("plain").new)[0])
 
 
 @with_fully_shard
-@pytest.mark.parametrize("name", ["Adam", "AdamW"])
+@each_sharded_in_torch
 def test_fully_shard_trains_as_the_optimizer_of_torch_does_alone(
-    outcomes: Outcomes, name: str
+    outcomes: Outcomes, case: Case
 ) -> None:
-    for outcome in outcomes(f"fsdp-{name}"):
-        assert_same(outcome["parameters"], alone(getattr(torch.optim, name))[0])
+    for outcome in outcomes(f"fsdp-{case}"):
+        assert_same(outcome["parameters"], alone(case.new_in_torch)[0], digits_of(case))
 
 
 @with_fully_shard
-@each_rule
+@each_sharded
 def test_every_moment_is_a_dtensor_and_each_element_is_in_one_process(
-    outcomes: Outcomes, name: str
+    outcomes: Outcomes, case: Case
 ) -> None:
-    results = outcomes(f"fsdp-{name}")
-    model, optimizer = alone(getattr(optim, name))
+    results = outcomes(f"fsdp-{case}")
+    model, _ = alone(case.on("plain").new)
+    shapes = [
+        shape
+        for parameter in model.parameters()
+        for shape in case.moments_of(tuple(parameter.shape)).values()
+    ]
     for outcome in results:
-        assert outcome["moments"] == len(optimizer.moments) * len(
-            list(model.parameters())
-        )
-        assert outcome["sharded moments"] == outcome["moments"]
-    elements = len(optimizer.moments) * sum(p.numel() for p in model.parameters())
+        assert outcome["moments"] == outcome["sharded moments"] == len(shapes)
+    elements = sum(math.prod(shape) for shape in shapes)
     assert sum(outcome["own elements"] for outcome in results) == elements
     assert all(outcome["own elements"] for outcome in results)
 
 
 @with_fully_shard
-@each_rule
+@each_sharded
 def test_the_gathered_state_is_that_of_one_process(
-    outcomes: Outcomes, name: str
+    outcomes: Outcomes, case: Case
 ) -> None:
-    model, optimizer = alone(getattr(optim, name))
-    gathered = outcomes(f"fsdp-{name}")[0]["gathered"]
+    model, optimizer = alone(case.on("plain").new)
+    gathered = outcomes(f"fsdp-{case}")[0]["gathered"]
     expected = {key: optimizer.state[p] for key, p in model.named_parameters()}
     torch.testing.assert_close(gathered, expected, rtol=0, atol=1e-12)
 
 
 @with_fully_shard
-@each_rule
+@each_resumed
 def test_a_distributed_checkpoint_resumes_to_the_same_parameters(
-    outcomes: Outcomes, name: str
+    outcomes: Outcomes, case: Case
 ) -> None:
-    for parameters in outcomes(f"fsdp-resume-{name}"):
-        assert_same(parameters, alone(getattr(optim, name))[0])
+    for parameters in outcomes(f"fsdp-resume-{case}"):
+        assert_same(parameters, alone(case.on("plain").new)[0])
 
 
 @with_fully_shard
-@pytest.mark.parametrize("name", ["Adam", "AdamW"])
+@each_resumed_from_torch
 def test_a_distributed_checkpoint_of_torch_resumes_to_the_same_parameters(
-    outcomes: Outcomes, name: str
+    outcomes: Outcomes, case: Case
 ) -> None:
-    for parameters in outcomes(f"fsdp-from-torch-{name}"):
-        assert_same(parameters, alone(getattr(torch.optim, name))[0])
+    for parameters in outcomes(f"fsdp-from-torch-{case}"):
+        assert_same(parameters, alone(case.new_in_torch)[0], digits_of(case))
 
 
 @with_fully_shard
@@ -127,7 +132,7 @@ def test_under_fully_shard_all_processes_skip_a_step_when_one_has_nan(
 ) -> None:
     steps = [step for step in range(STEPS) if step != SPOILED]
     for outcome in outcomes("fsdp-skip"):
-        assert_same(outcome["parameters"], alone(optim.Adam, steps=steps)[0])
+        assert_same(outcome["parameters"], alone(ADAM.new, steps=steps)[0])
         assert len(outcome["warnings"]) == 1
         assert "skipped the step" in outcome["warnings"][0]
 
@@ -142,7 +147,7 @@ def test_all_processes_skip_when_the_shard_of_one_has_nan(
         for shape in [(5, 3), (4,)]
     ]
     theta = [nn.Parameter(value.clone()) for value in values]
-    optimizer = optim.Adam(theta, lr=0.1)
+    optimizer = ADAM.new(theta, lr=0.1)
     for _ in range(2):
         for parameter, value in zip(theta, values, strict=True):
             parameter.grad = value.clone()

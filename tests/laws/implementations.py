@@ -1,25 +1,30 @@
-"""Run a rule in one of its two implementations, whole or broken on purpose."""
+"""Run a rule in one of its implementations, whole or broken on purpose."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Any, ClassVar
+from typing import Any
 
 import numpy as np
 import torch
 from numpy.typing import ArrayLike
 
+<<<<<<< HEAD
 from adam_tutorial import optim, reference
 from adam_tutorial._types import Array
 from adam_tutorial.reference.rule import takes_theta
+=======
+from adam_tutorial import reference
+from tests.optimizers import CASES, Case, is_optimizer, takes_theta
+>>>>>>> w/tests
 
 Gradient = Callable[[int, Array], ArrayLike]
 
 
 @dataclass
 class Run:
-    """What happened: points (T + 1, d), updates, m, v (and v_max) after each step, (T, d) each."""
+    """The points, shape (T + 1, d), and m, v and v_max after each step, (T, d)."""
 
     theta: Array
     m: Array
@@ -38,9 +43,9 @@ def whole(_t: int, u: Array, _theta: Array) -> Array:
 
 @dataclass(frozen=True)
 class Implementation:
-    """A rule by its name, followed along a gradient; ``gradient(t, theta)`` with t from 1.
+    """An implementation of the rules; ``gradient(t, theta)`` has t from 1.
 
-    The three last fields break it: they distort the gradient before the rule sees it,
+    The last three fields break it: they distort the gradient before the rule sees it,
     the update after it, and the settings. A law that a broken rule still obeys says
     nothing.
     """
@@ -63,7 +68,14 @@ class Implementation:
         settings = {**settings, **self.override}
         rule = settings.pop("rule", rule)
         start = np.array(theta, dtype=np.float64)
-        stepper: Any = STEPPERS[self.name](rule, start, settings)
+        # A setting may be a schedule: a function of t.
+        schedules = {key: value for key, value in settings.items() if callable(value)}
+        stepper: Any
+        if self.name == "reference":
+            stepper = _Reference(rule)
+        else:
+            fixed = {k: value for k, value in settings.items() if k not in schedules}
+            stepper = _Optim(rule, self.name, start, fixed)
         if resume is not None:
             stepper.load(resume)
         points, history = [start], []
@@ -71,13 +83,9 @@ class Implementation:
             g = np.broadcast_to(
                 np.asarray(gradient(t, points[-1]), dtype=np.float64), start.shape
             )
-            # A setting may be a schedule: a function of t.
-            now = {
-                key: value(t) if callable(value) else value
-                for key, value in settings.items()
-            }
+            now = {key: value(t) for key, value in schedules.items()}
             moved = stepper.step(
-                np.asarray(self.distort_gradient(t, g)), points[-1], now
+                np.asarray(self.distort_gradient(t, g)), points[-1], {**settings, **now}
             )
             if self.distort_update is not whole:
                 moved = points[-1] + self.distort_update(
@@ -96,7 +104,7 @@ class Implementation:
 
 
 class _Reference:
-    def __init__(self, rule: str, _start: Array, _settings: Mapping[str, Any]) -> None:
+    def __init__(self, rule: str) -> None:
         self.rule: Callable[..., Any] = getattr(reference, rule)
         self.takes_theta = takes_theta(self.rule)
         self.state: Any = None
@@ -118,27 +126,23 @@ class _Reference:
         self.state = state
 
 
-class _Optim:
-    CLASSES: ClassVar[dict[str, Any]] = {
-        "adam": optim.Adam,
-        "adam_l2": optim.Adam,
-        "adamw": optim.AdamW,
-        "amsgrad": optim.Adam,
-        "adamax": optim.Adamax,
-        "nadam": optim.NAdam,
-        "radam": optim.RAdam,
-        "adabelief": optim.AdaBelief,
-        "lion": optim.Lion,
-    }
+CASE_OF: dict[str, Case] = {
+    rule.__name__: case
+    for case in CASES
+    if is_optimizer(case)
+    for rule in (case.rule, case.rule_with_decay)
+    if rule is not None
+}
 
-    def __init__(self, rule: str, start: Array, settings: Mapping[str, Any]) -> None:
+
+class _Optim:
+    def __init__(
+        self, rule: str, backend: str, start: Array, settings: Mapping[str, Any]
+    ) -> None:
+        case = CASE_OF[rule].on(backend)
         self.parameter = torch.nn.Parameter(torch.from_numpy(start.copy()))
-        given = {key: value for key, value in settings.items() if not callable(value)}
-        make = self.CLASSES[rule]
-        beta1, beta2 = given.pop("beta1", 0.9), given.pop("beta2", 0.999)
-        if rule == "amsgrad":
-            given["amsgrad"] = True
-        self.optimizer = make([self.parameter], betas=(beta1, beta2), **given)
+        self.optimizer = case.new([self.parameter], **case.unspelt(settings))
+        self.names = list(case.moments_of(start.shape))
 
     def step(self, g: Array, theta: Array, settings: Mapping[str, Any]) -> Array:
         group = self.optimizer.param_groups[0]
@@ -151,11 +155,9 @@ class _Optim:
 
     def moments(self) -> tuple[Array, Array, Array]:
         state = self.optimizer.state[self.parameter]
-        m = state["exp_avg"]
-        names = ("exp_avg_sq", "exp_inf", "exp_avg_var")
-        v = next((state[name] for name in names if name in state), m)
-        v_max = state.get("max_exp_avg_sq", v)
-        return m.numpy().copy(), v.numpy().copy(), v_max.numpy().copy()
+        found = [state[name].numpy().copy() for name in self.names]
+        m, v, v_max = (*found, found[-1], found[-1])[:3]
+        return m, v, v_max
 
     def save(self) -> Any:
         return self.optimizer.state_dict()
@@ -164,6 +166,6 @@ class _Optim:
         self.optimizer.load_state_dict(state)
 
 
-STEPPERS: dict[str, Any] = {"reference": _Reference, "optim": _Optim}
 REFERENCE = Implementation("reference")
-OPTIM = Implementation("optim")
+OPTIM = Implementation("plain")
+FOREACH = Implementation("foreach")

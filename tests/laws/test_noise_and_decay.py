@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import numpy as np
@@ -61,10 +62,10 @@ def test_p19_steps_on_noise_have_rms_0_23_whatever_its_size(
         "adam",
         lambda _t, _x: sigma * rng.standard_normal(1500),
         np.zeros(1500),
-        3000,
+        1000,
         lr=1.0,
     )
-    for block in np.split(run.updates[2000:], 3, axis=1):
+    for block in np.split(run.updates[400:], 3, axis=1):
         assert np.sqrt((block**2).mean()) == pytest.approx(0.2294, rel=0.015)
     assert theory.white_noise_rms() == pytest.approx(0.2294, abs=1e-4)
 
@@ -114,15 +115,16 @@ def test_p21_adamw_on_noise_settles_at_the_root_of_lr_over_two_lambda(
     rng = np.random.default_rng(0)
     run = implementation.run(
         "adamw",
-        lambda _t, _x: rng.standard_normal(1000),
-        np.zeros(1000),
-        9000,
-        lr=0.01,
-        weight_decay=0.1,
+        lambda _t, _x: rng.standard_normal(2000),
+        np.zeros(2000),
+        2500,
+        lr=0.01 * math.sqrt(2),
+        weight_decay=0.1 * math.sqrt(2),
     )
-    expected = theory.equilibrium_rms(0.01, 0.1)
+    expected = theory.equilibrium_rms(0.01 * math.sqrt(2), 0.1 * math.sqrt(2))
     assert expected == pytest.approx(0.2236, abs=1e-4)
-    assert np.sqrt((run.theta[4000:] ** 2).mean()) == pytest.approx(expected, rel=0.03)
+    assert theory.equilibrium_rms(0.01, 0.1) == pytest.approx(expected, rel=1e-12)
+    assert np.sqrt((run.theta[1250:] ** 2).mean()) == pytest.approx(expected, rel=0.03)
 
 
 @both

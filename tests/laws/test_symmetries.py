@@ -9,8 +9,12 @@ import numpy as np
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
+<<<<<<< HEAD
 from adam_tutorial._types import Array
 from tests.laws.implementations import Implementation
+=======
+from tests.laws.implementations import CASE_OF, Array, Implementation
+>>>>>>> w/tests
 from tests.laws.law import (
     NO_EPS,
     beta1s,
@@ -18,6 +22,9 @@ from tests.laws.law import (
     both,
     breaks,
     close,
+    each_rule,
+    everywhere,
+    few,
     tables,
 )
 
@@ -35,6 +42,28 @@ def test_p01_scaling_the_gradient_leaves_the_path_alone(
         np.testing.assert_array_equal(plain, other)
     close(plain, other)
     close(plain, -implementation.follow(-c * g, **NO_EPS, **betas).theta)
+
+
+@everywhere
+@each_rule(lambda case: case.scale_free)
+@breaks(distort_gradient=lambda _t, g: g + 0.01)
+@few
+@given(tables, st.floats(0.1, 0.99), beta2s, st.sampled_from([8.0, 2.0**-9]))
+def test_p01_scaling_by_a_power_of_two_changes_no_bit_of_the_path(
+    implementation: Implementation,
+    rule: str,
+    g: Array,
+    beta1: float,
+    beta2: float,
+    c: float,
+) -> None:
+    free: dict[str, Any] = {"lr": 0.1, "beta1": beta1, "beta2": beta2}
+    if "eps" in CASE_OF[rule].hyperparameters:
+        free["eps"] = 0.0
+    np.testing.assert_array_equal(
+        implementation.follow(g, rule, **free).theta,
+        implementation.follow(c * g, rule, **free).theta,
+    )
 
 
 @both
@@ -121,29 +150,38 @@ def test_p04_moving_the_loss_moves_the_path(
     assert np.abs(decayed - a).max() > 1e-4
 
 
-@both
+@everywhere
+@each_rule(lambda case: case.elementwise)
 @breaks(distort_update=lambda _t, u, _theta: u * (1 + 0.1 * np.arange(len(u))))
+@few
 @given(tables, beta1s, beta2s, st.integers(0, 10**6))
 def test_p05_permuting_the_coordinates_permutes_the_path(
-    implementation: Implementation, g: Array, beta1: float, beta2: float, seed: int
+    implementation: Implementation,
+    rule: str,
+    g: Array,
+    beta1: float,
+    beta2: float,
+    seed: int,
 ) -> None:
     order = np.random.default_rng(seed).permutation(g.shape[1])
     assume(not np.array_equal(order, np.arange(g.shape[1])))
     run: Any = lambda table: (
-        implementation.follow(table, beta1=beta1, beta2=beta2).theta
+        implementation.follow(table, rule, beta1=beta1, beta2=beta2).theta
     )
     np.testing.assert_array_equal(run(g)[:, order], run(g[:, order]))
 
 
-@both
+@everywhere
+@each_rule(lambda case: case.elementwise)
 @breaks(distort_gradient=lambda _t, g: g + 0.1)
+@few
 @given(tables, beta1s, beta2s)
 def test_p06_flipping_the_sign_of_a_coordinate_flips_its_path(
-    implementation: Implementation, g: Array, beta1: float, beta2: float
+    implementation: Implementation, rule: str, g: Array, beta1: float, beta2: float
 ) -> None:
     signs = np.array([-1.0, 1.0, -1.0, 1.0])[: g.shape[1]]
     run: Any = lambda table: (
-        implementation.follow(table, beta1=beta1, beta2=beta2).theta
+        implementation.follow(table, rule, beta1=beta1, beta2=beta2).theta
     )
     np.testing.assert_array_equal(signs * run(g), run(signs * g))
 

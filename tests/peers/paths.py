@@ -1,4 +1,4 @@
-"""Follow a peer's optimizer along gradients, and ours beside it, in float64."""
+"""Follow a peer's optimizer along gradients, in float64, and compare paths."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ from numpy.typing import NDArray
 
 from adam_tutorial import libraries
 
-# Before the first import of Keras. It must not read its settings from the user's home
-# folder, or write them there.
+# Before the first import of Keras, which must not read settings from the home folder or
+# write them there.
 keras_home = tempfile.mkdtemp()
 atexit.register(shutil.rmtree, keras_home, ignore_errors=True)
 os.environ |= {"KERAS_BACKEND": "torch", "KERAS_HOME": keras_home}
@@ -56,12 +56,11 @@ FOLLOW: dict[str, Callable[..., Array]] = {
 def difference(path: Array, other: Array) -> float:
     """Return the largest distance between two paths at any step, in any coordinate.
 
-    It is relative to what rounding is relative to: the largest size of the coordinate,
-    or the distance it travelled if that is longer. A path that is not finite is
-    infinitely far away.
+    It is relative to what rounding is relative to: the coordinate's largest value, or
+    the length of its path if that is larger. It is infinite if a path is not finite.
     """
     if not (np.isfinite(path).all() and np.isfinite(other).all()):
         return float("inf")
-    travelled = np.abs(np.diff(path, axis=0)).sum(axis=0)
-    scale = np.maximum(np.abs(path).max(axis=0), travelled)
-    return float((np.abs(path - other) / scale).max())
+    length = np.abs(np.diff(path, axis=0)).sum(axis=0)
+    size = np.maximum(np.abs(path).max(axis=0), length)
+    return float((np.abs(path - other) / size).max())

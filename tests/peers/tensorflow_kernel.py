@@ -1,9 +1,9 @@
-"""Follow TensorFlow's Adam kernel, without Keras.
+"""Follow the Adam kernel of TensorFlow, without Keras.
 
-Run as a program with two arguments, FILE.npz and PATH.npy.
+Usage: tensorflow_kernel.py PROBLEM.npz PATH.npy
 
-TensorFlow gets a process of its own: in one process with PyTorch it can crash when
-Keras, which it loads, uses PyTorch.
+TensorFlow gets a process of its own: next to PyTorch it can crash when Keras, which it
+loads, is set to use PyTorch.
 """
 
 from __future__ import annotations
@@ -15,7 +15,8 @@ import numpy as np
 
 def main(problem: str, result: str) -> None:
     """Read gradients, start, rates and the epsilon of each step; write every point."""
-    import tensorflow as tf  # not above: pytest imports every module for doctests
+    # Not above: pytest imports every module, to look for doctests.
+    import tensorflow as tf
 
     given = np.load(problem)
     lr, beta1, beta2 = (given[name] for name in ("lr", "beta1", "beta2"))

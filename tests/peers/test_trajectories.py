@@ -1,7 +1,8 @@
-"""A thousand steps of each peer beside ours, over random problems and hyper-parameters.
+"""A thousand steps of each peer and of ours, on random problems and hyper-parameters.
 
-The arguments of a peer come from ``adam_tutorial.libraries``, so this proves what it
-says: where it names no difference there is none, and where it names one there is one.
+The arguments of a peer come from ``adam_tutorial.libraries``, so its claims are tested
+here: where it names no difference there must be none, and where it names one there must
+be one.
 """
 
 from __future__ import annotations
@@ -20,6 +21,7 @@ from adam_tutorial import reference
 from adam_tutorial.libraries import translate
 from adam_tutorial.libraries.table import TABLE
 from adam_tutorial.theory import bias_correction, radam_rectification
+from tests.optimizers import ADAM, CASES, Case, takes_theta
 from tests.peers.paths import FOLLOW, Array, Gradient, difference, find
 
 STEPS = 1000
@@ -45,9 +47,17 @@ def problem(kind: str, seed: int) -> tuple[Gradient, Array]:
     return (lambda x, t: curvature * (x + 0.3 * noise[t - 1])), start
 
 
-problems = st.builds(
-    problem, st.sampled_from(["wild", "noisy bowl"]), st.integers(0, 10**6)
-)
+def both_problems(seed: int) -> tuple[Gradient, Array]:
+    """Both kinds next to each other; no coordinate depends on another."""
+    (wild, first), (bowl, second) = problem("wild", seed), problem("noisy bowl", seed)
+
+    def gradient(x: Array, t: int) -> Array:
+        return np.concatenate([wild(x[:4], t), bowl(x[4:], t)])
+
+    return gradient, np.concatenate([first, second])
+
+
+problems = st.builds(both_problems, st.integers(0, 10**6))
 rates = st.fixed_dictionaries(
     {
         "lr": st.floats(1e-4, 0.1),
@@ -56,33 +66,33 @@ rates = st.fixed_dictionaries(
         "eps": st.sampled_from([1e-12, 1e-8, 1e-3]),
     }
 )
-# No search for the smallest failure: each example is a thousand steps.
-few = settings(max_examples=10, phases=[Phase.generate])
+# No search for the smallest failure: each example is a thousand steps of both problems.
+few = settings(max_examples=6, phases=[Phase.generate])
 
 
 def numpy_path(
-    rule: str, given_: tuple[Gradient, Array], eps_power: float = 0.0, **h: Any
+    name: str, given_: tuple[Gradient, Array], eps_power: float = 0.0, **h: Any
 ) -> Array:
-    """The reference's path, with eps times ``(1 - beta2**t)**eps_power`` at step t."""
+    """The reference's path; step t multiplies eps by ``(1 - beta2**t)**eps_power``."""
     gradient, start = given_
+    rule = getattr(reference, name)
+    needs_theta = takes_theta(rule)
     theta, state, points = start, None, [start]
     for t in range(1, STEPS + 1):
         now = dict(h)
         if eps_power:
             now["eps"] = h["eps"] * bias_correction(h["beta2"], t) ** eps_power
-        if rule in ("adamw", "adam_l2", "lion"):
+        if needs_theta:
             now["theta"] = theta
-        state, update = getattr(reference, rule)(state, gradient(theta, t), **now)
+        state, update = rule(state, gradient(theta, t), **now)
         theta = theta + update
         points.append(theta)
     return np.array(points)
 
 
 def spelt(settings_: dict[str, Any], **more: Any) -> dict[str, Any]:
-    """Our optimizer's settings as the reference spells them."""
-    rest = {key: value for key, value in settings_.items() if key != "betas"}
-    beta1, beta2 = settings_["betas"]
-    return {**rest, "beta1": beta1, "beta2": beta2, **more}
+    """Adam's settings as the reference spells them."""
+    return {**ADAM.spelt(settings_), **more}
 
 
 def peer_path(
@@ -91,7 +101,7 @@ def peer_path(
     settings_: dict[str, Any],
     given_: tuple[Gradient, Array],
 ) -> tuple[Array, tuple[str, ...]]:
-    """The peer's path with our settings translated, and the differences it names."""
+    """The peer's path with our settings translated, and the differences named."""
     moved = translate(
         settings_, source="adam_tutorial", target=library, optimizer=optimizer
     )
@@ -105,56 +115,52 @@ def our_path(
     return peer_path("adam_tutorial", optimizer, settings_, given_)[0]
 
 
-SAME_FORMULA = [
-    *(("torch", name) for name in TABLE["torch"]),
-    *(("optax", name) for name in ("adam", "adamw", "adamax", "adabelief", "lion")),
-    ("keras", "lion"),
-]
-# The rules of the reference that know of weight decay.
-DECAYING = {"adam": "adam_l2", "lion": "lion", "adamw": "adamw"}
+each_same_formula = pytest.mark.parametrize(
+    ("library", "case"),
+    [
+        pytest.param(library, case, id=f"{library}-{case.key}")
+        for case in CASES
+        for library in case.same_formula
+    ],
+)
 
 
-@pytest.mark.parametrize(("library", "optimizer"), SAME_FORMULA)
+@each_same_formula
+@pytest.mark.usefixtures("float64")  # PyTorch keeps a product of NAdam's in this type
 @few
 @given(rates, st.sampled_from([0.0, 0.1]), problems)
 def test_peer_with_the_same_formula_takes_the_same_thousand_steps(
-    library: str, optimizer: str, rates: dict[str, Any], decay: float, given_: Any
+    library: str, case: Case, rates: dict[str, Any], decay: float, given_: Any
 ) -> None:
-    chosen = dict(rates)
-    if optimizer == "lion":
-        del chosen["eps"]
+    optimizer = str(case.key)
+    chosen = case.only(**rates)
     if "weight_decay" in TABLE[library][optimizer].arguments:
         chosen["weight_decay"] = decay
-    if optimizer.startswith("nadam"):
-        # torch keeps NAdam's product of momenta in the default dtype; ours is always
-        # float64.
-        torch.set_default_dtype(torch.float64)
     theirs, differences = peer_path(library, optimizer, chosen, given_)
     assert differences == ()
     ours = our_path(optimizer, chosen, given_)
     assert difference(ours, theirs) < SAME
-    plain = spelt(chosen)
-    if optimizer in DECAYING:
-        exact = numpy_path(DECAYING[optimizer], given_, **plain)
+    plain = case.spelt(chosen)
+    if case.rule_with_decay is not None:
+        exact = numpy_path(case.rule_with_decay.__name__, given_, **plain)
     elif plain.pop("weight_decay", 0.0) == 0:
-        exact = numpy_path(optimizer.removesuffix("w"), given_, **plain)
+        exact = numpy_path(case.rule.__name__, given_, **plain)
     else:
-        return  # The reference states these rules without a decay.
+        return  # The reference has these rules without a decay.
     assert difference(exact, theirs) < SAME
 
 
-@pytest.mark.parametrize(("library", "optimizer"), SAME_FORMULA)
-def test_peer_with_the_same_formula_takes_the_same_path_through_rosenbrock(
-    library: str, optimizer: str
+@each_same_formula
+@pytest.mark.usefixtures("float64")
+def test_peer_with_the_same_formula_takes_the_same_path_through_rosenbrocks_valley(
+    library: str, case: Case
 ) -> None:
-    # Each gradient depends on all steps before. The rates are low: others make the path
-    # chaotic, and it amplifies the last digit until nothing is left to compare.
-    chosen: dict[str, Any] = {"lr": 1e-3, "betas": (0.9, 0.999)}
-    if optimizer.startswith("nadam"):
-        torch.set_default_dtype(torch.float64)
+    # Each gradient depends on all steps before. The rates are gentle: with others the
+    # path is chaotic, and multiplies the last digit until nothing is left to compare.
+    chosen = {"lr": 1e-3, **case.only(betas=(0.9, 0.999))}
     given_ = rosenbrock, np.array([-1.2, 1.0])
-    theirs, _ = peer_path(library, optimizer, chosen, given_)
-    assert difference(our_path(optimizer, chosen, given_), theirs) < SAME
+    theirs, _ = peer_path(library, str(case.key), chosen, given_)
+    assert difference(our_path(str(case.key), chosen, given_), theirs) < SAME
 
 
 def test_nadam_of_torch_loses_digits_where_the_default_dtype_is_float32() -> None:
@@ -201,7 +207,7 @@ def test_classic_rules_take_the_steps_of_torch(
     assert difference(numpy_path(rule, given_, lr=lr, **ours), theirs) < limit
 
 
-# Other formulas: the difference is named, it exists, and it is understood to the last
+# Other formulas: the difference is named, it is there, and it is explained to the last
 # digits.
 
 
@@ -228,7 +234,8 @@ def test_the_two_eps_differ_most_at_the_first_step() -> None:
         np.diff(peer_path(library, "adam", {"lr": 1.0, "eps": 1e-3}, given_)[0][:, 0])
         for library in ("adam_tutorial", "keras")
     )
-    # lr * g / (|g| + eps) at every step; eps-hat amounts to 31.6 eps at the first.
+    # lr * g / (|g| + eps) at every step. Keras's eps is another one at each step, 31.6
+    # times as large at the first.
     assert ours == pytest.approx(-1 / 2, rel=1e-9)
     assert in_keras[0] == pytest.approx(-1 / (1 + math.sqrt(1000)), rel=1e-9)
     assert in_keras[-1] == pytest.approx(
@@ -301,7 +308,7 @@ def test_amsgrad_of_optax_takes_the_maximum_of_v_hat(
     assert difference(exact, theirs) < SAME
 
 
-def test_the_two_amsgrads_differ_from_the_second_step_on_by_up_to_31_times() -> None:
+def test_the_two_amsgrads_part_at_the_second_step_and_end_31_times_apart() -> None:
     given_ = (lambda _, t: np.full(1, 1.0 if t == 1 else 1e-3)), np.zeros(1)
     chosen = {"lr": 1.0, "eps": 0.0}
     in_torch, in_optax = (
@@ -309,7 +316,7 @@ def test_the_two_amsgrads_differ_from_the_second_step_on_by_up_to_31_times() -> 
         for library in ("torch", "optax")
     )
     assert in_torch[0] == in_optax[0] == pytest.approx(-1, rel=1e-12)
-    # torch corrects the first v by 1 - beta2**t, Optax always by 1 - beta2.
+    # torch corrects the first v by 1 - beta2**t, Optax at every step by 1 - beta2.
     t = np.arange(1, STEPS + 1)
     assert in_torch / in_optax == pytest.approx(
         np.sqrt((1 - 0.999**t) / 1e-3), rel=1e-9
@@ -381,7 +388,7 @@ def test_what_a_peer_has_of_nadam_and_adamax_can_be_had_from_ours(
                 state, given_[0](exact[-1], t), **settings_
             )
             exact.append(share * exact[-1] + update)
-        # Beside a gradient of 1e-6, Keras's eps is not nothing, and it stands
+        # Next to a gradient of 1e-6, Keras's eps is not negligible, and it is added
         # elsewhere.
         assert difference(np.array(exact), theirs) < (
             SAME if library == "optax" else 1e-2
@@ -397,7 +404,7 @@ def test_what_a_peer_has_of_nadam_and_adamax_can_be_had_from_ours(
 
 @few
 @given(rates, problems)
-def test_radam_of_optax_has_eps_beside_the_root_of_v_hat(
+def test_radam_of_optax_adds_eps_to_the_root_of_v_hat(
     rates: dict[str, Any], given_: Any
 ) -> None:
     chosen = {**rates, "eps": 1e-3}
@@ -408,7 +415,9 @@ def test_radam_of_optax_has_eps_beside_the_root_of_v_hat(
     assert difference(numpy_path("radam", given_, 0.5, **spelt(chosen)), theirs) < SAME
 
 
-def test_radam_of_the_paper_adapts_a_step_earlier_than_torch_and_is_in_optax() -> None:
+def test_radam_of_the_paper_adapts_a_step_before_torch_and_can_be_had_from_optax() -> (
+    None
+):
     given_ = problem("wild", 4)
     in_optax, in_torch = (
         translate({"alpha": 0.01}, source="paper", target=target, optimizer="radam")
@@ -443,7 +452,7 @@ def test_adamax_of_keras_adds_eps_to_the_maximum(
 ) -> None:
     theirs, differences = peer_path("keras", "adamax", {**rates, "eps": 1e-3}, given_)
     assert "to the |g|, keras to the u" in differences[0]
-    # With an eps far below the gradients, the two agree.
+    # With an eps that is negligible, the two are the same.
     small, _ = peer_path("keras", "adamax", {**rates, "eps": 1e-30}, given_)
     assert difference(our_path("adamax", {**rates, "eps": 1e-30}, given_), small) < SAME
     assert (
