@@ -8,17 +8,12 @@ from typing import Any
 
 import numpy as np
 import torch
-from numpy.typing import ArrayLike
+from numpy.typing import ArrayLike, NDArray
 
-<<<<<<< HEAD
-from adam_tutorial import optim, reference
-from adam_tutorial._types import Array
-from adam_tutorial.reference.rule import takes_theta
-=======
 from adam_tutorial import reference
 from tests.optimizers import CASES, Case, is_optimizer, takes_theta
->>>>>>> w/tests
 
+Array = NDArray[np.float64]
 Gradient = Callable[[int, Array], ArrayLike]
 
 

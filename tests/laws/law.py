@@ -17,13 +17,8 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-<<<<<<< HEAD
-from adam_tutorial._types import Array
-from tests.laws.implementations import OPTIM, REFERENCE
-=======
 from tests.laws.implementations import FOREACH, OPTIM, REFERENCE, Array
 from tests.optimizers import Condition, cases, is_optimizer
->>>>>>> w/tests
 
 Law = Callable[..., None]
 # By name: pytest and an import may both load the file of a law.

@@ -11,14 +11,8 @@ import torch
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
-<<<<<<< HEAD
-from adam_tutorial import optim, reference, theory
-from adam_tutorial._types import Array
-from tests.laws.implementations import Implementation
-=======
 from adam_tutorial import reference, theory
 from tests.laws.implementations import CASE_OF, Array, Implementation
->>>>>>> w/tests
 from tests.laws.law import (
     beta1s,
     beta2s,

@@ -11,12 +11,7 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from adam_tutorial import theory
-<<<<<<< HEAD
-from adam_tutorial._types import Array
-from tests.laws.implementations import Implementation
-=======
 from tests.laws.implementations import CASE_OF, Array, Implementation
->>>>>>> w/tests
 from tests.laws.law import (
     NO_EPS,
     beta1s,

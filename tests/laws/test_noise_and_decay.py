@@ -11,8 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from adam_tutorial import theory
-from adam_tutorial._types import Array
-from tests.laws.implementations import Implementation
+from tests.laws.implementations import Array, Implementation
 from tests.laws.law import (
     both,
     breaks,
