@@ -10,7 +10,7 @@ from torch import nn
 
 from adam_tutorial import optim
 from adam_tutorial.libraries import translate
-from adam_tutorial.libraries.translation import TABLE
+from adam_tutorial.libraries.table import TABLE
 from tests.optim.steps import SHAPES, new_parameters, numbers, set_gradients, take_steps
 from tests.optimizers import (
     CASES,
