@@ -12,9 +12,9 @@ from typing import Any
 
 import numpy as np
 import pytest
-from numpy.typing import NDArray
 
 from adam_tutorial import libraries
+from adam_tutorial._types import Float64Array
 
 # Before the first import of Keras, which must not read settings from the home folder or
 # write them there.
@@ -22,9 +22,8 @@ keras_home = tempfile.mkdtemp()
 atexit.register(shutil.rmtree, keras_home, ignore_errors=True)
 os.environ |= {"KERAS_BACKEND": "torch", "KERAS_HOME": keras_home}
 
-Array = NDArray[np.float64]
 # Takes the point and the number of the step, from 1.
-Gradient = Callable[[Array, int], Array]
+Gradient = Callable[[Float64Array, int], Float64Array]
 
 
 def find(name: str) -> Callable[..., Any]:
@@ -41,19 +40,19 @@ def follow(
     make: Callable[..., Any],
     settings: Mapping[str, Any],
     gradient: Gradient,
-    start: Array,
+    start: Float64Array,
     steps: int,
-) -> Array:
+) -> Float64Array:
     """Return every point of a library's optimizer, (steps + 1, d)."""
     return libraries.follow(library, make, settings, gradient, start, steps)
 
 
-FOLLOW: dict[str, Callable[..., Array]] = {
+FOLLOW: dict[str, Callable[..., Float64Array]] = {
     library: partial(follow, library) for library in libraries.LIBRARIES
 }
 
 
-def difference(path: Array, other: Array) -> float:
+def difference(path: Float64Array, other: Float64Array) -> float:
     """Return the largest distance between two paths at any step, in any coordinate.
 
     It is relative to what rounding is relative to: the coordinate's largest value, or

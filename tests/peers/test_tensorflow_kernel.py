@@ -13,8 +13,9 @@ import numpy as np
 import pytest
 
 from adam_tutorial import reference
+from adam_tutorial._types import Float64Array
 from adam_tutorial.libraries import eps_hat_at
-from tests.peers.paths import Array, difference
+from tests.peers.paths import difference
 
 if find_spec("tensorflow") is None:
     pytest.skip("TensorFlow is not installed", allow_module_level=True)
@@ -26,7 +27,7 @@ GRADIENTS = 10.0 ** rng.uniform(-6, 6, (STEPS, 1)) * rng.standard_normal((STEPS,
 START = rng.standard_normal(4)
 
 
-def kernel_path(folder: Path, epsilon: list[float]) -> Array:
+def kernel_path(folder: Path, epsilon: list[float]) -> Float64Array:
     """Every point of the kernel, which is given the epsilon of each step."""
     problem, result = folder / "problem.npz", folder / "path.npy"
     np.savez(problem, gradients=GRADIENTS, start=START, epsilon=epsilon, **RATES)
@@ -42,11 +43,11 @@ def kernel_path(folder: Path, epsilon: list[float]) -> Array:
         check=False,
     )
     assert run.returncode == 0, run.stderr
-    path: Array = np.load(result)
+    path: Float64Array = np.load(result)
     return path
 
 
-def reference_path(rule: Any, **settings: Any) -> Array:
+def reference_path(rule: Any, **settings: Any) -> Float64Array:
     gradients = iter(GRADIENTS)
     path = reference.trajectory(
         rule, lambda _: next(gradients), START, STEPS, **RATES, **settings

@@ -18,23 +18,24 @@ from hypothesis import Phase, given, settings
 from hypothesis import strategies as st
 
 from adam_tutorial import reference
+from adam_tutorial._types import Float64Array
 from adam_tutorial.libraries import translate
 from adam_tutorial.libraries.table import TABLE
 from adam_tutorial.theory import bias_correction, radam_rectification
 from tests.optimizers import ADAM, CASES, Case, takes_theta
-from tests.peers.paths import FOLLOW, Array, Gradient, difference, find
+from tests.peers.paths import FOLLOW, Gradient, difference, find
 
 STEPS = 1000
 SAME = 1e-12
 
 
-def rosenbrock(point: Array, _: int) -> Array:
+def rosenbrock(point: Float64Array, _: int) -> Float64Array:
     """The gradient of ``(1 - x)**2 + 100 * (y - x**2)**2``."""
     x, y = point
     return np.array([-2 * (1 - x) - 400 * x * (y - x * x), 200 * (y - x * x)])
 
 
-def problem(kind: str, seed: int) -> tuple[Gradient, Array]:
+def problem(kind: str, seed: int) -> tuple[Gradient, Float64Array]:
     """A gradient as a function of point and step, and a starting point."""
     rng = np.random.default_rng(seed)
     start = rng.standard_normal(4)
@@ -47,11 +48,11 @@ def problem(kind: str, seed: int) -> tuple[Gradient, Array]:
     return (lambda x, t: curvature * (x + 0.3 * noise[t - 1])), start
 
 
-def both_problems(seed: int) -> tuple[Gradient, Array]:
+def both_problems(seed: int) -> tuple[Gradient, Float64Array]:
     """Both kinds next to each other; no coordinate depends on another."""
     (wild, first), (bowl, second) = problem("wild", seed), problem("noisy bowl", seed)
 
-    def gradient(x: Array, t: int) -> Array:
+    def gradient(x: Float64Array, t: int) -> Float64Array:
         return np.concatenate([wild(x[:4], t), bowl(x[4:], t)])
 
     return gradient, np.concatenate([first, second])
@@ -71,8 +72,8 @@ few = settings(max_examples=6, phases=[Phase.generate])
 
 
 def numpy_path(
-    name: str, given_: tuple[Gradient, Array], eps_power: float = 0.0, **h: Any
-) -> Array:
+    name: str, given_: tuple[Gradient, Float64Array], eps_power: float = 0.0, **h: Any
+) -> Float64Array:
     """The reference's path; step t multiplies eps by ``(1 - beta2**t)**eps_power``."""
     gradient, start = given_
     rule = getattr(reference, name)
@@ -99,8 +100,8 @@ def peer_path(
     library: str,
     optimizer: str,
     settings_: dict[str, Any],
-    given_: tuple[Gradient, Array],
-) -> tuple[Array, tuple[str, ...]]:
+    given_: tuple[Gradient, Float64Array],
+) -> tuple[Float64Array, tuple[str, ...]]:
     """The peer's path with our settings translated, and the differences named."""
     moved = translate(
         settings_, source="adam_tutorial", target=library, optimizer=optimizer
@@ -110,8 +111,8 @@ def peer_path(
 
 
 def our_path(
-    optimizer: str, settings_: dict[str, Any], given_: tuple[Gradient, Array]
-) -> Array:
+    optimizer: str, settings_: dict[str, Any], given_: tuple[Gradient, Float64Array]
+) -> Float64Array:
     return peer_path("adam_tutorial", optimizer, settings_, given_)[0]
 
 
