@@ -131,7 +131,7 @@ def test_p33_two_groups_with_equal_settings_are_one_group(
 
 
 @everywhere
-@each_rule()
+@each_rule(lambda case: case.takes("betas"))
 @breaks(distort_update=lambda t, u, _theta: u * (1 + 0.1 / t))
 @few
 @given(tables, st.integers(1, 20), beta1s, beta2s)
