@@ -186,6 +186,10 @@ class Case:
         """Return all names of the state of a parameter of this shape."""
         return {"step", *self.numbers, *self.moments_of(shape)}
 
+    def only_spelt(self, **wanted: Any) -> dict[str, Any]:
+        """Return those of the reference's settings that this rule has."""
+        return self.spelt(self.only(**self.unspelt(wanted)))
+
     def random_settings(self) -> st.SearchStrategy[dict[str, Any]]:
         """Return a strategy for the settings that change what the rule computes."""
         return st.fixed_dictionaries(
