@@ -87,8 +87,6 @@ class Case:
         From hyper-parameters and flags to random values of them.
     torch : type, optional
         PyTorch's class.
-    torch_on_anything : type, optional
-        The same class without a defect that would end the comparison.
     key : str, optional
         What the table of ``adam_tutorial.libraries`` calls this rule.
     same_formula : tuple of str
@@ -125,7 +123,6 @@ class Case:
     )
     draws: Mapping[str, st.SearchStrategy[Any]] = field(default_factory=lambda: DRAWS)
     torch: Any = None
-    torch_on_anything: Any = None
     key: str | None = None
     same_formula: tuple[str, ...] = ()
     explorable: str | None = None
@@ -146,8 +143,7 @@ class Case:
 
     def new_in_torch(self, params: Any, **settings: Any) -> Any:
         """Return PyTorch's optimizer for this case."""
-        make = self.torch_on_anything or self.torch
-        return make(params, **{**self.fixed, **settings})
+        return self.torch(params, **{**self.fixed, **settings})
 
     def on(self, backend: str) -> Case:
         """Return the same case on another backend."""
@@ -189,6 +185,10 @@ class Case:
     def state_of(self, shape: Shape) -> set[str]:
         """Return all names of the state of a parameter of this shape."""
         return {"step", *self.numbers, *self.moments_of(shape)}
+
+    def only_spelt(self, **wanted: Any) -> dict[str, Any]:
+        """Return those of the reference's settings that this rule has."""
+        return self.spelt(self.only(**self.unspelt(wanted)))
 
     def random_settings(self) -> st.SearchStrategy[dict[str, Any]]:
         """Return a strategy for the settings that change what the rule computes."""
@@ -339,26 +339,6 @@ LION = Case(
 )
 
 
-class AdafactorOnAnything(torch.optim.Adafactor):
-    """PyTorch's Adafactor, which divides by the number of elements, even if it is 0."""
-
-    def step(self, closure: Any = None) -> Any:
-        params = [p for group in self.param_groups for p in group["params"]]
-        empty = {p: p.grad for p in params if not p.numel() and p.grad is not None}
-        for parameter in empty:
-            parameter.grad = None
-        loss = super().step(closure)
-        for parameter, gradient in empty.items():
-            parameter.grad = gradient
-            state = self.state[parameter]
-            if not state:
-                state["step"] = torch.tensor(0.0)
-                for name, shape in factored(tuple(parameter.shape)).items():
-                    state[name] = parameter.new_zeros(shape)
-            state["step"] += 1
-        return loss
-
-
 def factored(shape: Shape) -> Shapes:
     """Return what Adafactor keeps: a row and a column for each matrix."""
     if len(shape) < 2:
@@ -389,7 +369,6 @@ ADAFACTOR = Case(
         "d": st.floats(1, 3),
     },
     torch=torch.optim.Adafactor,
-    torch_on_anything=AdafactorOnAnything,
     elementwise=False,
     complex=False,
 )

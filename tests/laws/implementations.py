@@ -98,6 +98,13 @@ class Implementation:
         return self.run(rule, lambda t, _: table[t - 1], start, len(table), **settings)
 
 
+def as_three(moments: list[Array | None]) -> tuple[Array, Array, Array]:
+    """Return m, v and v_max; the last that a rule has stands for those it lacks."""
+    found = [np.asarray(moment) for moment in moments if moment is not None]
+    m, v, v_max = (*found, found[-1], found[-1])[:3]
+    return m, v, v_max
+
+
 class _Reference:
     def __init__(self, rule: str) -> None:
         self.rule: Callable[..., Any] = getattr(reference, rule)
@@ -110,9 +117,8 @@ class _Reference:
         return np.asarray(theta + update)
 
     def moments(self) -> tuple[Array, Array, Array]:
-        m = self.state.m
-        v = getattr(self.state, "v", getattr(self.state, "u", m))
-        return np.asarray(m), np.asarray(v), np.asarray(getattr(self.state, "v_max", v))
+        names = ("m", "v", "u", "v_max")
+        return as_three([getattr(self.state, name, None) for name in names])
 
     def save(self) -> Any:
         return self.state
@@ -150,9 +156,7 @@ class _Optim:
 
     def moments(self) -> tuple[Array, Array, Array]:
         state = self.optimizer.state[self.parameter]
-        found = [state[name].numpy().copy() for name in self.names]
-        m, v, v_max = (*found, found[-1], found[-1])[:3]
-        return m, v, v_max
+        return as_three([state[name].numpy().copy() for name in self.names])
 
     def save(self) -> Any:
         return self.optimizer.state_dict()

@@ -145,7 +145,7 @@ def test_p34_run_that_is_saved_and_resumed_is_the_uninterrupted_run(
 ) -> None:
     assume(len(g) > 1)
     k = 1 + k % (len(g) - 1)
-    betas: dict[str, Any] = {"lr": 0.1, "beta1": beta1, "beta2": beta2}
+    betas = CASE_OF[rule].only_spelt(lr=0.1, beta1=beta1, beta2=beta2)
     whole = implementation.follow(g, rule, **betas)
     first = implementation.follow(g[:k], rule, **betas)
     rest = implementation.run(

@@ -39,9 +39,7 @@ def test_p08_first_step_is_lr_times_gradient_over_its_size_plus_eps(
     beta2: float,
     eps: float,
 ) -> None:
-    settings: dict[str, Any] = {"lr": 0.3, "beta1": beta1, "beta2": beta2}
-    if "eps" in CASE_OF[rule].hyperparameters:
-        settings["eps"] = eps
+    settings = CASE_OF[rule].only_spelt(lr=0.3, beta1=beta1, beta2=beta2, eps=eps)
     update = implementation.follow([g], rule, **settings).updates[0]
     close(update, -0.3 * g / (abs(g) + settings.get("eps", 0.0)))
 

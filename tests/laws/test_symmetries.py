@@ -52,9 +52,7 @@ def test_p01_scaling_by_a_power_of_two_changes_no_bit_of_the_path(
     beta2: float,
     c: float,
 ) -> None:
-    free: dict[str, Any] = {"lr": 0.1, "beta1": beta1, "beta2": beta2}
-    if "eps" in CASE_OF[rule].hyperparameters:
-        free["eps"] = 0.0
+    free = CASE_OF[rule].only_spelt(lr=0.1, beta1=beta1, beta2=beta2, eps=0.0)
     np.testing.assert_array_equal(
         implementation.follow(g, rule, **free).theta,
         implementation.follow(c * g, rule, **free).theta,
@@ -160,9 +158,8 @@ def test_p05_permuting_the_coordinates_permutes_the_path(
 ) -> None:
     order = np.random.default_rng(seed).permutation(g.shape[1])
     assume(not np.array_equal(order, np.arange(g.shape[1])))
-    run: Any = lambda table: (
-        implementation.follow(table, rule, beta1=beta1, beta2=beta2).theta
-    )
+    betas = CASE_OF[rule].only_spelt(beta1=beta1, beta2=beta2)
+    run: Any = lambda table: implementation.follow(table, rule, **betas).theta
     np.testing.assert_array_equal(run(g)[:, order], run(g[:, order]))
 
 
@@ -175,9 +172,8 @@ def test_p06_flipping_the_sign_of_a_coordinate_flips_its_path(
     implementation: Implementation, rule: str, g: Array, beta1: float, beta2: float
 ) -> None:
     signs = np.array([-1.0, 1.0, -1.0, 1.0])[: g.shape[1]]
-    run: Any = lambda table: (
-        implementation.follow(table, rule, beta1=beta1, beta2=beta2).theta
-    )
+    betas = CASE_OF[rule].only_spelt(beta1=beta1, beta2=beta2)
+    run: Any = lambda table: implementation.follow(table, rule, **betas).theta
     np.testing.assert_array_equal(signs * run(g), run(signs * g))
 
 

@@ -11,6 +11,8 @@ import torch
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
+from tests.optimizers import Case
+
 SHAPES = ((3, 4), (5,), (), (2, 0))
 
 
@@ -31,6 +33,12 @@ def new_parameters(
         nn.Parameter(torch.randn(tuple(shape), generator=generator, dtype=dtype))
         for shape in shapes
     ]
+
+
+def shapes_in_torch(case: Case) -> tuple[tuple[int, ...], ...]:
+    """Return the shapes that PyTorch's optimizer takes."""
+    # A mean over no elements divides by zero there.
+    return tuple(shape for shape in SHAPES if case.elementwise or 0 not in shape)
 
 
 def copies(parameters: Iterable[Tensor]) -> list[nn.Parameter]:

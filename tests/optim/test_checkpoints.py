@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import functools
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +20,7 @@ from tests.optim.steps import (
     frozen,
     new_parameters,
     parameters_of,
+    shapes_in_torch,
     snapshot,
     take_steps,
     through_a_file,
@@ -138,12 +140,13 @@ def test_checkpoint_of_mid_training_continues_in_the_other_class_for_a_hundred_s
         **case.only(betas=(0.7, 0.9)),
     }
     flags: dict[str, Any] = BACKENDS[case.backend]
+    start = new_parameters(shapes=shapes_in_torch(case))
     if direction == "to torch":
-        first = trained(case.new, **settings)
+        first = trained(case.new, start, **settings)
         parameters = copies(parameters_of(first))
         second = case.new_in_torch(parameters)
     else:
-        first = trained(case.new_in_torch, **settings, **flags)
+        first = trained(case.new_in_torch, start, **settings, **flags)
         parameters = copies(parameters_of(first))
         second = case.new(parameters)
     second.load_state_dict(through_a_file(first.state_dict()))
@@ -163,7 +166,7 @@ def test_checkpoint_of_mid_training_continues_in_the_other_class_for_a_hundred_s
 def test_state_has_the_names_shapes_and_types_of_that_of_torch(case: Case) -> None:
     states = []
     for make in (case.new, case.new_in_torch):
-        parameters = new_parameters()
+        parameters = new_parameters(shapes=shapes_in_torch(case))
         optimizer = make(parameters)
         take_steps(optimizer, parameters, range(1))
         states.append(
@@ -185,7 +188,8 @@ def test_state_has_the_names_shapes_and_types_of_that_of_torch(case: Case) -> No
 def test_checkpoint_of_an_old_torch_with_few_settings_and_plain_counters_is_understood(
     case: Case, kind: type
 ) -> None:
-    first = trained(case.new_in_torch, lr=0.03, weight_decay=0.1)
+    start = new_parameters(shapes=shapes_in_torch(case))
+    first = trained(case.new_in_torch, start, lr=0.03, weight_decay=0.1)
     old = copy.deepcopy(first.state_dict())
     known = {"params", *case.hyperparameters} - {"amsgrad", "decoupled_weight_decay"}
     old["param_groups"] = [
@@ -238,10 +242,12 @@ def test_checkpoint_without_decay_may_go_from_one_kind_of_decay_to_the_other(
 def test_setting_that_torch_lacks_stays_as_it_is_when_its_checkpoint_is_loaded(
     case: Case,
 ) -> None:
-    optimizer = case.new(new_parameters(), nonfinite="skip")
-    optimizer.load_state_dict(trained(case.new_in_torch).state_dict())
+    fresh = functools.partial(new_parameters, shapes=shapes_in_torch(case))
+    optimizer = case.new(fresh(), nonfinite="skip")
+    optimizer.load_state_dict(trained(case.new_in_torch, fresh()).state_dict())
     assert optimizer.param_groups[0]["nonfinite"] == "skip"
-    optimizer.load_state_dict(trained(case.new, nonfinite="raise").state_dict())
+    ours = trained(case.new, fresh(), nonfinite="raise")
+    optimizer.load_state_dict(ours.state_dict())
     assert optimizer.param_groups[0]["nonfinite"] == "raise"
 
 
@@ -269,10 +275,11 @@ def test_moments_of_half_precision_weights_stay_float32_through_a_file(
 
 @each_in_torch
 def test_bfloat16_moments_of_torch_are_loaded_as_float32(case: Case) -> None:
-    first = trained(case.new_in_torch, new_parameters(torch.bfloat16))
+    shapes = shapes_in_torch(case)
+    first = trained(case.new_in_torch, new_parameters(torch.bfloat16, shapes))
     second = case.new(copies(parameters_of(first)))
     second.load_state_dict(first.state_dict())
-    for place, shape in enumerate(SHAPES):
+    for place, shape in enumerate(shapes):
         one, other = (o.state_dict()["state"][place] for o in (first, second))
         for name in case.moments_of(shape):
             assert one[name].dtype == torch.bfloat16

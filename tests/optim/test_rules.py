@@ -13,14 +13,18 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 from torch import nn
 
-from tests.optim.steps import assert_close, new_parameters, take_steps
+from tests.optim.steps import (
+    assert_close,
+    new_parameters,
+    shapes_in_torch,
+    take_steps,
+)
 from tests.optimizers import (
     CASES,
     Case,
     each,
     each_form_in_torch,
     each_in_torch,
-    each_optimizer,
     is_optimizer,
     takes_theta,
 )
@@ -120,7 +124,8 @@ def test_optimizer_agrees_with_that_of_torch_over_a_thousand_steps(case: Case) -
 
 @each_in_torch
 def test_single_precision_agrees_with_torch_to_single_precision(case: Case) -> None:
-    ours, theirs = (new_parameters(torch.float32) for _ in range(2))
+    shapes = shapes_in_torch(case)
+    ours, theirs = (new_parameters(torch.float32, shapes) for _ in range(2))
     take_steps(case.new(ours, lr=0.01), ours, range(100))
     take_steps(case.new_in_torch(theirs, lr=0.01), theirs, range(100))
     for one, other in zip(ours, theirs, strict=True):
@@ -168,7 +173,6 @@ def test_first_step_is_lr_times_sign_of_gradient(
     torch.testing.assert_close(theta.data, expected, rtol=1e-10, atol=0)
 
 
-# A step of Adafactor depends on where it is: on the size of the parameter.
 @each(is_optimizer, lambda case: case.elementwise)
 def test_maximize_climbs_as_far_as_the_other_falls(case: Case) -> None:
     down, up = new_parameters(), new_parameters()

@@ -14,6 +14,7 @@ from tests.optim.steps import (
     assert_close,
     assert_same,
     new_parameters,
+    shapes_in_torch,
     snapshot,
     take_steps,
     through_a_file,
@@ -39,7 +40,7 @@ def test_scheduler_acts_as_on_the_optimizer_of_torch(case: Case) -> None:
     for name, schedule in SCHEDULES.items():
         if "momentum" in name and not case.takes("betas"):
             continue
-        parameters = [new_parameters(), new_parameters()]
+        parameters = [new_parameters(shapes=shapes_in_torch(case)) for _ in range(2)]
         rates = []
         makers = (case.new, case.new_in_torch)
         for make, params in zip(makers, parameters, strict=True):
@@ -81,7 +82,7 @@ def test_scheduler_and_optimizer_resume_together(case: Case) -> None:
 @each_optimizer
 def test_scheduler_writes_into_a_learning_rate_that_is_a_tensor(case: Case) -> None:
     # On the foreach backend, PyTorch takes a tensor only for a capturable step.
-    flags = {"capturable": True} if case.backend == "foreach" else {}
+    flags = case.only(capturable=True) if case.backend == "foreach" else {}
     rate = torch.tensor(0.5, dtype=torch.float64)
     parameters, plain = new_parameters(), new_parameters()
     optimizer = case.new(parameters, lr=rate, **flags)

@@ -20,6 +20,7 @@ from tests.optim.steps import (
     assert_close,
     new_parameters,
     set_gradients,
+    shapes_in_torch,
     snapshot,
     take_steps,
 )
@@ -84,7 +85,7 @@ def test_parameter_that_gets_its_first_gradient_later_starts_its_own_count(
 
 @each_in_torch
 def test_groups_follow_their_own_hyper_parameters(case: Case) -> None:
-    parameters = [new_parameters(), new_parameters()]
+    parameters = [new_parameters(shapes=shapes_in_torch(case)) for _ in range(2)]
     for make, params in zip((case.new, case.new_in_torch), parameters, strict=True):
         groups = [
             {"params": params[:1], "lr": 0.1, "weight_decay": 0.3},

@@ -118,13 +118,12 @@ def test_error_input_raises_what_torch_raises(case: Case, place: int) -> None:
     params = given.params
     if params is None:
         params = [nn.Parameter(torch.randn(1, 1))]
-    # Of a parameter that is given twice PyTorch only warns.
-    error = ValueError if issubclass(entry.error_type, Warning) else entry.error_type
-    match = entry.error_regex
-    if "complex" in given.desc:
-        # PyTorch takes complex parameters, and refuses the first step.
-        error, match = TypeError, "parameters must be float64, .* got torch.complex"
-    with pytest.raises(error, match=match):
+    error, message = entry.error_type, entry.error_regex
+    if issubclass(error, Warning):
+        error = ValueError  # of a parameter that is given twice, PyTorch only warns
+    if entry.error_on is material.OptimizerErrorEnum.STEP_ERROR:
+        error, message = TypeError, "complex"  # ours does not wait for the first step
+    with pytest.raises(error, match=message):
         case.optimizer(params, **given.kwargs)
 
 
@@ -243,10 +242,7 @@ def test_deepcopy_keeps_state_and_settings(case: Case, place: int) -> None:
     assert str(twin.state_dict()) == str(optimizer.state_dict())
     (mine, *_), (copied, *_) = (o.param_groups[0]["params"] for o in (optimizer, twin))
     assert copied is not mine
-    # PyTorch's base class adds this one to what is copied.
-    assert twin.defaults.keys() - {"differentiable"} == (
-        optimizer.defaults.keys() - {"differentiable"}
-    )
+    assert twin.defaults.items() >= optimizer.defaults.items()
 
 
 @each(in_torch)
