@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from playwright.sync_api import Browser, sync_playwright
+from playwright.sync_api import Browser, Page, sync_playwright
 
 ROOT = Path(__file__).parents[2]
 SITE = ROOT / "_build/html"
@@ -119,3 +119,12 @@ def browser() -> Iterator[Browser]:
         browser = playwright.chromium.launch(executable_path=path, args=FLAGS)
         yield browser
         browser.close()
+
+
+@pytest.fixture(scope="session")
+def blank(browser: Browser, site: str) -> Iterator[Page]:
+    """Open a page of the site that loads nothing: tests import modules in it."""
+    page = browser.new_page()
+    page.goto(site + "_static/favicon.svg")
+    yield page
+    page.close()

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 from numpy.typing import NDArray
-from playwright.sync_api import Browser
+from playwright.sync_api import Browser, Page
 
 from adam_tutorial import theory
 from adam_tutorial.reference import linear_trajectory
@@ -96,7 +96,7 @@ def near(expected: Any) -> Any:
 def check_line(
     line: dict[str, list[float]], values: NDArray[np.floating[Any]], period: int
 ) -> None:
-    """Each point is one of the run, or an average over whole periods with this middle."""
+    """Each point is one of the run, or an average over periods with this middle."""
     t, y = np.array(line["t"]), np.array(line["y"])
     assert np.all(np.diff(t) > 0)
     total = np.concatenate([[0.0], np.cumsum(values)])
@@ -114,18 +114,15 @@ def check_line(
 
 
 @pytest.fixture(scope="module")
-def found(browser: Browser, site: str) -> list[Settings]:
+def found(blank: Page, site: str) -> list[Settings]:
     """What the module computes, for each case."""
-    page = browser.new_page()
-    page.goto(site + "_static/favicon.svg")
-    results: list[Settings] = page.evaluate(
+    results: list[Settings] = blank.evaluate(
         """async ([address, cases]) => {
             const { compute } = await import(address);
             return [compute(), ...cases.map((settings) => compute(settings))];
         }""",
         [site + "_static/explorables/reddi.mjs", CASES],
     )
-    page.close()
     return results
 
 

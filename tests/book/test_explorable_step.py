@@ -1,4 +1,4 @@
-"""The numbers of the explorable ``step`` are those of the reference and of the theory."""
+"""The numbers of the explorable ``step`` are those of the package."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Any
 import mpmath
 import numpy as np
 import pytest
-from playwright.sync_api import Browser
+from playwright.sync_api import Browser, Page
 
 from adam_tutorial import theory
 from adam_tutorial.reference import AdamState, adam
@@ -156,19 +156,16 @@ def check(given: dict[str, Any], found: dict[str, Any]) -> None:
 
 
 def test_the_explorable_computes_what_the_package_computes(
-    browser: Browser, site: str
+    blank: Page, site: str
 ) -> None:
     given = settings()
     assert len(given) >= 30
-    page = browser.new_page()
-    page.goto(site + "_static/explorables/index.html?name=step")
-    found = page.evaluate(
+    found = blank.evaluate(
         "async ([address, all]) => {"
         " const { compute } = await import(address);"
         " return all.map(compute); }",
         [site + "_static/explorables/step.mjs", given],
     )
-    page.close()
     for one, numbers in zip(given, found, strict=True):
         check(one, numbers)
 

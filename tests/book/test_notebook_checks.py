@@ -1,4 +1,4 @@
-"""The checks of the stored notebooks, each on a notebook that was spoiled on purpose."""
+"""The checks of the stored notebooks, each on one that was spoiled on purpose."""
 
 from __future__ import annotations
 
