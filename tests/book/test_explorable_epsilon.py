@@ -14,6 +14,8 @@ from adam_tutorial.reference.adam import AdamState, moments
 from adam_tutorial.reference.rule import Array
 from adam_tutorial.theory import bias_correction
 
+from .computed import compute
+
 pytestmark = pytest.mark.browser
 
 CURVATURES = np.array([1.0, 0.01])
@@ -143,13 +145,9 @@ def agrees(setting: dict[str, Any], result: dict[str, Any]) -> None:
 @pytest.fixture(scope="module")
 def results(blank: Page, site: str) -> list[tuple[dict[str, Any], dict[str, Any]]]:
     settings = random_settings()
-    answers = blank.evaluate(
-        "async ([address, all]) => { const { compute } = await import(address);"
-        " return all.map(compute); }",
-        [
-            site + "_static/explorables/epsilon.mjs",
-            [{**setting, "sizes": SIZES.tolist()} for setting in settings],
-        ],
+    sizes = SIZES.tolist()
+    answers = compute(
+        blank, site, "epsilon", [{**setting, "sizes": sizes} for setting in settings]
     )
     return list(zip(settings, answers, strict=True))
 
