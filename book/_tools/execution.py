@@ -98,25 +98,12 @@ class Executed:
         )
 
     def holds(self, path: Path) -> bool:
-        """Return whether the code of a chapter was executed.
-
-        The cache would bring the cells' descriptions and tags as they were then: they
-        are replaced by those of today.
-        """
-        cache = get_cache(str(self.folder))
+        """Return whether a chapter was executed as it is now."""
         notebook = nbformat.read(path, as_version=4)
         try:
-            record = cache.match_cache_notebook(notebook)
+            get_cache(str(self.folder)).match_cache_notebook(notebook)
         except KeyError:
             return False
-        executed = cache.get_cache_bundle(record.pk).nb
-        today = [cell for cell in notebook.cells if cell.cell_type == "code"]
-        if [cell.metadata for cell in executed.cells] != [
-            cell.metadata for cell in today
-        ]:
-            for cell, now in zip(executed.cells, today, strict=True):
-                cell.metadata = now.metadata
-            self.store(path, executed, record.data["execution_seconds"])
         return True
 
     def forget_others(self) -> None:
