@@ -40,6 +40,10 @@ class Visit:
         self.page.on("response", self._on_response)
         self._resize(theme, width)
         self.page.goto(site + address, wait_until="load")
+        # Colours and places are to be seen as they become, not on their way there.
+        self.page.add_style_tag(
+            content="*, ::before, ::after { transition: none !important; }"
+        )
         # Lazy figures load when they come into view.
         self.page.evaluate(
             "document.querySelectorAll('img').forEach(i => { i.loading = 'eager' })"
@@ -53,15 +57,9 @@ class Visit:
         self.page.wait_for_function(
             "theme => document.documentElement.dataset.theme === theme", arg=theme
         )
+        # Its scripts hear of the new size in the next frame.
         self.page.evaluate(
-            """async () => {
-                const frame = () => new Promise(requestAnimationFrame);
-                await frame();
-                await frame();
-                const moving = document.getAnimations()
-                    .filter((one) => one instanceof CSSTransition);
-                await Promise.allSettled(moving.map((one) => one.finished));
-            }"""
+            "new Promise(done => requestAnimationFrame(() => setTimeout(done)))"
         )
 
     def close(self) -> None:
