@@ -1,13 +1,14 @@
-"""Run the chapters and store their text outputs, or check that what is stored can be trusted.
+"""Run the chapters and store their text outputs, or check that these can be trusted.
 
-``python book/_tools/notebooks.py run FILE ...`` executes and rewrites; ``check FILE ...`` only
-looks.
+``python book/_tools/notebooks.py run FILE ...`` executes and rewrites;
+``check FILE ...`` only looks.
 """
 
 from __future__ import annotations
 
 import re
 import sys
+import tempfile
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -16,8 +17,16 @@ from typing import Any
 import nbformat
 from nbclient import NotebookClient
 
+from execution import set_environment
+
 IMAGES = ("image/png", "image/jpeg", "image/svg+xml", "application/pdf")
 TIMEOUT_SECONDS = 600
+KERNEL_ARGUMENTS = [
+    # Each kernel would warn that it listens on a local port without encryption.
+    "--log-level=ERROR",
+    # Several kernels would write into the reader's one history.
+    "--HistoryManager.hist_file=:memory:",
+]
 IGNORE = "nbval-ignore-output"
 # Home folders, temporary folders, drives, and addresses in memory change from machine
 # to machine.
@@ -27,23 +36,26 @@ MACHINE = re.compile(
 CLOCK = re.compile(r"\b\d{1,2}:\d{2}:\d{2}\b|\b20\d\d-\d\d-\d\d\b|it/s\]")
 
 
-def execute(notebook: Any, folder: Path) -> None:
-    """Execute a notebook in a folder; raise CellExecutionError at the first cell that fails."""
-    NotebookClient(
-        notebook,
-        timeout=TIMEOUT_SECONDS,
-        kernel_name="python3",
-        record_timing=False,
-        resources={"metadata": {"path": str(folder)}},
-        # Each kernel would warn that it listens on a local port without encryption.
-        extra_arguments=["--log-level=ERROR"],
-    ).execute()
+def execute(notebook: Any) -> None:
+    """Execute a notebook in an empty folder; raise CellExecutionError where it fails.
+
+    It runs as it would where a reader has downloaded it, alone.
+    """
+    with tempfile.TemporaryDirectory() as folder:
+        NotebookClient(
+            notebook,
+            timeout=TIMEOUT_SECONDS,
+            kernel_name="python3",
+            record_timing=False,
+            resources={"metadata": {"path": folder}},
+            extra_arguments=list(KERNEL_ARGUMENTS),
+        ).execute()
 
 
 def run(path: Path) -> None:
-    """Execute a notebook and store its outputs without images, so that git shows what changed."""
+    """Execute a notebook and store its outputs, without images for the sake of git."""
     notebook = nbformat.read(path, as_version=4)
-    execute(notebook, path.parent)
+    execute(notebook)
     clean(notebook)
     nbformat.validate(notebook)
     nbformat.write(notebook, path)
@@ -68,7 +80,7 @@ def clean(notebook: Any) -> None:
 
 
 def problems(notebook: Any) -> Iterator[str]:
-    """Yield every reason why the stored outputs of a notebook prove less than they seem to."""
+    """Yield why the stored outputs of a notebook prove less than they seem to."""
     code = [
         (index, cell)
         for index, cell in enumerate(notebook.cells)
@@ -136,6 +148,7 @@ def output_problems(cell: Any) -> Iterator[str]:
 def main(arguments: list[str]) -> int:
     """Run or check; return 1 if a check found something."""
     command, *names = arguments
+    set_environment()
     status = 0
     for path in map(Path, names):
         if command == "run":

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import http.server
 import os
 import shutil
+import sys
 import threading
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
-from playwright.sync_api import Browser, sync_playwright
+from playwright.sync_api import Browser, Page, sync_playwright
 
 ROOT = Path(__file__).parents[2]
 SITE = ROOT / "_build/html"
@@ -69,9 +72,32 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
         terminalreporter.write_line(f"The pages were not looked at: {HOW_TO_GET_ONE}")
 
 
-class QuietHandler(http.server.SimpleHTTPRequestHandler):
+class Handler(http.server.SimpleHTTPRequestHandler):
+    """Serves files over connections that stay open, and logs nothing."""
+
+    protocol_version = "HTTP/1.1"
+
     def log_message(self, format: str, *args: object) -> None:  # noqa: A002
         """Say nothing."""
+
+
+class Server(http.server.ThreadingHTTPServer):
+    """Expects a browser to hang up: it does so when it leaves a page."""
+
+    def handle_error(self, request: Any, client_address: Any) -> None:
+        """Print the traceback of every other error."""
+        if not isinstance(sys.exception(), ConnectionError):
+            super().handle_error(request, client_address)
+
+
+@contextlib.contextmanager
+def serve(folder: Path) -> Iterator[str]:
+    """Serve a folder, yield its address."""
+    handler = functools.partial(Handler, directory=str(folder))
+    with Server(("127.0.0.1", 0), handler) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        yield f"http://127.0.0.1:{server.server_port}/"
+        server.shutdown()
 
 
 @pytest.fixture(scope="session")
@@ -79,11 +105,8 @@ def site() -> Iterator[str]:
     """Serve the built site, yield its address."""
     if not (SITE / "index.html").exists():
         pytest.fail(f"{SITE} is missing: run `make book` first")
-    handler = functools.partial(QuietHandler, directory=str(SITE))
-    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
-        threading.Thread(target=server.serve_forever, daemon=True).start()
-        yield f"http://127.0.0.1:{server.server_port}/"
-        server.shutdown()
+    with serve(SITE) as address:
+        yield address
 
 
 @pytest.fixture(scope="session")
@@ -96,3 +119,12 @@ def browser() -> Iterator[Browser]:
         browser = playwright.chromium.launch(executable_path=path, args=FLAGS)
         yield browser
         browser.close()
+
+
+@pytest.fixture(scope="session")
+def blank(browser: Browser, site: str) -> Iterator[Page]:
+    """Open a page of the site that loads nothing: tests import modules in it."""
+    page = browser.new_page()
+    page.goto(site + "_static/favicon.svg")
+    yield page
+    page.close()

@@ -1,4 +1,4 @@
-"""The check that every public name is on a page of the API, and that every name there exists."""
+"""The check that the pages of the API have every public name, and no other."""
 
 from __future__ import annotations
 

@@ -7,12 +7,14 @@ from typing import Any
 import numpy as np
 import pytest
 from numpy.typing import NDArray
-from playwright.sync_api import Browser
+from playwright.sync_api import Page
 
 from adam_tutorial import reference
 from adam_tutorial._types import Array
 from adam_tutorial.reference.adam import AdamState, moments
 from adam_tutorial.theory import bias_correction
+
+from .computed import compute
 
 pytestmark = pytest.mark.browser
 
@@ -141,19 +143,12 @@ def agrees(setting: dict[str, Any], result: dict[str, Any]) -> None:
 
 
 @pytest.fixture(scope="module")
-def results(browser: Browser, site: str) -> list[tuple[dict[str, Any], dict[str, Any]]]:
+def results(blank: Page, site: str) -> list[tuple[dict[str, Any], dict[str, Any]]]:
     settings = random_settings()
-    page = browser.new_page()
-    page.goto(site + "_static/explorables/rules.mjs")
-    answers = page.evaluate(
-        "async ([address, all]) => { const { compute } = await import(address);"
-        " return all.map(compute); }",
-        [
-            site + "_static/explorables/epsilon.mjs",
-            [{**setting, "sizes": SIZES.tolist()} for setting in settings],
-        ],
+    sizes = SIZES.tolist()
+    answers = compute(
+        blank, site, "epsilon", [{**setting, "sizes": sizes} for setting in settings]
     )
-    page.close()
     return list(zip(settings, answers, strict=True))
 
 

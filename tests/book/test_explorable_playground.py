@@ -1,4 +1,4 @@
-"""The playground computes what the reference does: every surface, every optimizer."""
+"""The playground's numbers are those of the reference, for every surface and rule."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from playwright.sync_api import Browser
+from playwright.sync_api import Browser, Page
 
 from adam_tutorial import reference
 from adam_tutorial.study.objectives import Quadratic, Rosenbrock
@@ -97,7 +97,7 @@ IN_PROPORTION = ("sgd", "momentum", "nesterov", "radam")
 def random_settings(
     rng: np.random.Generator, kind: str, fields: list[dict[str, Any]]
 ) -> dict[str, Any]:
-    """Draw each setting within its slider; small learning rates keep to the map."""
+    """Draw settings within their sliders; small learning rates keep all on the map."""
     shift = 2 if kind in IN_PROPORTION else 0
     drawn: dict[str, Any] = {}
     for field in fields:
@@ -115,10 +115,8 @@ def random_settings(
     return drawn
 
 
-def test_paths_are_those_of_the_reference(browser: Browser, site: str) -> None:
-    page = browser.new_page()
-    page.goto(site + "book/index.html")
-    fields = page.evaluate(
+def test_paths_are_those_of_the_reference(blank: Page, site: str) -> None:
+    fields = blank.evaluate(
         """async (site) => {
             const { OPTIMIZERS } = await import(site);
             const pairs = Object.entries(OPTIMIZERS);
@@ -134,7 +132,7 @@ def test_paths_are_those_of_the_reference(browser: Browser, site: str) -> None:
             start = rng.uniform(-1, 1, 2).tolist()
             settings = random_settings(rng, kind, fields[kind])
             cases.append((surface, kind, start, settings, rng.uniform(0, math.pi / 2)))
-    found = page.evaluate(
+    found = blank.evaluate(
         """async ([site, cases]) => {
             const { compute, noise } = await import(site);
             const formula = "sin(2x) y + x^2/4 + exp(-y)";
@@ -147,7 +145,6 @@ def test_paths_are_those_of_the_reference(browser: Browser, site: str) -> None:
         }""",
         [site + MODULE, cases],
     )
-    page.close()
     runs, noise = found
     for (surface, kind, start, settings, angle), run in zip(cases, runs, strict=True):
         errors = np.array(noise) if surface == "noisy" else np.zeros((40, 2))
@@ -165,17 +162,14 @@ def test_paths_are_those_of_the_reference(browser: Browser, site: str) -> None:
         )
 
 
-def test_the_noise_is_normal_and_the_same_again(browser: Browser, site: str) -> None:
-    page = browser.new_page()
-    page.goto(site + "book/index.html")
-    first, again, other = page.evaluate(
+def test_the_noise_is_normal_and_the_same_again(blank: Page, site: str) -> None:
+    first, again, other = blank.evaluate(
         """async (site) => {
             const { noise } = await import(site);
             return [noise(1, 20000), noise(1, 20000), noise(2, 20000)];
         }""",
         site + MODULE,
     )
-    page.close()
     assert first == again != other
     values = np.array(first)
     assert abs(values.mean()) < 0.02
@@ -199,18 +193,15 @@ def test_the_noise_is_normal_and_the_same_again(browser: Browser, site: str) -> 
     ],
 )
 def test_what_is_no_formula_is_refused(
-    browser: Browser, site: str, formula: str, complaint: str
+    blank: Page, site: str, formula: str, complaint: str
 ) -> None:
-    page = browser.new_page()
-    page.goto(site + "book/index.html")
-    message = page.evaluate(
+    message = blank.evaluate(
         """async ([site, formula]) => {
             const { parse } = await import(site);
             try { parse(formula); return "" } catch (error) { return error.message }
         }""",
         [site + "_static/explorables/formula.mjs", formula],
     )
-    page.close()
     assert complaint in message
 
 
@@ -236,16 +227,13 @@ def test_what_is_no_formula_is_refused(
     ],
 )
 def test_a_formula_has_its_value_and_its_slopes(
-    browser: Browser, site: str, formula: str, meaning: Callable[[float, float], float]
+    blank: Page, site: str, formula: str, meaning: Callable[[float, float], float]
 ) -> None:
-    page = browser.new_page()
-    page.goto(site + "book/index.html")
     x, y, h = 0.7, -1.3, 1e-6
-    value, slope_x, slope_y = page.evaluate(
+    value, slope_x, slope_y = blank.evaluate(
         "async ([site, f, x, y]) => (await import(site)).parse(f)(x, y)",
         [site + "_static/explorables/formula.mjs", formula, x, y],
     )
-    page.close()
     assert math.isclose(value, meaning(x, y), rel_tol=1e-12)
     assert math.isclose(
         slope_x,
@@ -264,7 +252,8 @@ def test_a_formula_has_its_value_and_its_slopes(
 def test_it_weighs_less_than_sixty_kilobytes_with_all_it_loads(
     browser: Browser, site: str
 ) -> None:
-    opened = Visit(browser, site, "book/index.html", "light", 390)
+    context = browser.new_context()
+    opened = Visit(context, site, "book/index.html", "light", 390)
     opened.page.locator("figure[data-explorable]").first.scroll_into_view_if_needed()
     opened.page.wait_for_selector("figure[data-ready]", timeout=20_000)
     own = {
@@ -272,7 +261,7 @@ def test_it_weighs_less_than_sixty_kilobytes_with_all_it_loads(
         for url in opened.requests
         if "explorables/" in url or "playground" in url
     }
-    opened.context.close()
+    context.close()
     weights = {
         url: len(gzip.compress((SITE / url.removeprefix(site)).read_bytes()))
         for url in own

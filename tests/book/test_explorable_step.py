@@ -1,4 +1,4 @@
-"""The explorable ``step`` computes what the reference and the theory do."""
+"""The numbers of the explorable ``step`` are those of the package."""
 
 from __future__ import annotations
 
@@ -9,14 +9,15 @@ from typing import Any
 import mpmath
 import numpy as np
 import pytest
-from playwright.sync_api import Browser
+from playwright.sync_api import Browser, Page
 
 from adam_tutorial import theory
 from adam_tutorial.reference import AdamState, adam
 
+from .computed import REL, assert_near, compute
+
 pytestmark = pytest.mark.browser
 
-REL = 1e-9
 # What float64 can square, with room at both ends.
 DECADES = 280
 
@@ -121,10 +122,10 @@ def check(given: dict[str, Any], found: dict[str, Any]) -> None:
         gradients = np.r_[np.ones(before), np.full(t, R)]
         state = AdamState(10**6, np.array(1.0), np.array(1.0))
         expected = steps(gradients, state, beta1, beta2)
-        assert found["bound"] == pytest.approx([limit] * (before + t), rel=REL)
+        assert_near(found["bound"], [limit] * (before + t))
         closed = [theory.jump_step(k, R, beta1, beta2) for k in range(1, t + 1)]
-        assert expected[before:] == pytest.approx(closed, rel=REL)
-        assert found["gradients"] == pytest.approx(gradients / R, rel=REL)
+        assert_near(expected[before:], closed)
+        assert_near(found["gradients"], gradients / R)
     elif chosen["sequence"] == "spike" or 0 in (beta1, beta2):
         assert found["shown"] == "spike"
         gradients = np.r_[np.zeros(t - 1), 1.0]
@@ -132,7 +133,7 @@ def check(given: dict[str, Any], found: dict[str, Any]) -> None:
         assert found["gradients"] == gradients.tolist()
         first = (1 - beta1) / math.sqrt(1 - beta2)
         factors = [theory.step_size_factor(k, beta1, beta2) for k in range(1, t + 1)]
-        assert found["earlier"] == pytest.approx([first * f for f in factors], rel=REL)
+        assert_near(found["earlier"], [first * f for f in factors])
         if beta1 == 0:
             assert expected[-1] == pytest.approx(bounds[-1], rel=REL)
     else:
@@ -140,35 +141,25 @@ def check(given: dict[str, Any], found: dict[str, Any]) -> None:
         assert found["decades"] == pytest.approx(decades, rel=REL, abs=REL)
         # Gradients that grow take the longest step at every t.
         expected = None
-        assert np.array(found["steps"])[some - 1] == pytest.approx(bounds, rel=REL)
+        assert_near(np.array(found["steps"])[some - 1], bounds)
         if abs(decades) < DECADES:
             gradients = theory.step_supremum_gradients(t, beta1, beta2)
-            assert found["gradients"] == pytest.approx(
-                gradients / gradients.max(), rel=REL
-            )
+            assert_near(found["gradients"], gradients / gradients.max())
             middle = 10 ** (decades / 2)
             expected = steps(gradients * middle, None, beta1, beta2)
     if expected is not None:
-        assert found["steps"] == pytest.approx(expected, rel=REL)
+        assert_near(found["steps"], expected)
     if chosen["sequence"] != "jump":
         assert found["x"] == list(range(1, t + 1))
-        assert np.array(found["bound"])[some - 1] == pytest.approx(bounds, rel=REL)
+        assert_near(np.array(found["bound"])[some - 1], bounds)
 
 
 def test_the_explorable_computes_what_the_package_computes(
-    browser: Browser, site: str
+    blank: Page, site: str
 ) -> None:
     given = settings()
     assert len(given) >= 30
-    page = browser.new_page()
-    page.goto(site + "_static/explorables/index.html?name=step")
-    found = page.evaluate(
-        "async ([address, all]) => {"
-        " const { compute } = await import(address);"
-        " return all.map(compute); }",
-        [site + "_static/explorables/step.mjs", given],
-    )
-    page.close()
+    found = compute(blank, site, "step", given)
     for one, numbers in zip(given, found, strict=True):
         check(one, numbers)
 

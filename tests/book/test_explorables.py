@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from typing import NamedTuple
 
 import pytest
-from playwright.sync_api import Browser, Locator, Page
+from playwright.sync_api import Browser, BrowserContext, Locator, Page
 
 from .conftest import SITE, pages
 from .visit import Visit, violations
@@ -71,14 +71,35 @@ class Explorable(NamedTuple):
     name: str
 
 
+@pytest.fixture(scope="module")
+def phone(browser: Browser) -> Iterator[BrowserContext]:
+    context = browser.new_context(has_touch=True)
+    yield context
+    context.close()
+
+
+@pytest.fixture(scope="module")
+def desk(browser: Browser) -> Iterator[BrowserContext]:
+    context = browser.new_context()
+    yield context
+    context.close()
+
+
+@pytest.fixture(scope="module")
+def scriptless(browser: Browser) -> Iterator[BrowserContext]:
+    context = browser.new_context(java_script_enabled=False)
+    yield context
+    context.close()
+
+
 @pytest.fixture
 def one(
-    request: pytest.FixtureRequest, browser: Browser, site: str
+    request: pytest.FixtureRequest, phone: BrowserContext, site: str
 ) -> Iterator[Explorable]:
     address, name = request.param
-    opened = Visit(browser, site, address, "dark", 390, touch=True)
+    opened = Visit(phone, site, address, "dark", 390)
     yield Explorable(opened, opened.page, name)
-    opened.context.close()
+    opened.close()
 
 
 everywhere = pytest.mark.parametrize("one", PLACES, ids="-".join, indirect=True)
@@ -207,7 +228,7 @@ def test_buttons_obey_a_finger(one: Explorable) -> None:
 
 @once_each
 def test_the_address_brings_the_same_view_back(
-    browser: Browser, site: str, one: Explorable
+    desk: BrowserContext, site: str, one: Explorable
 ) -> None:
     figure = ready(one.page, one.name)
     for place, control in enumerate(shown(figure)):
@@ -219,31 +240,30 @@ def test_the_address_brings_the_same_view_back(
     settle(one.page)
     wanted = state(figure)
     address = one.page.url.removeprefix(one.visit.site)
-    again = Visit(browser, site, address, "light", 1280)
+    again = Visit(desk, site, address, "light", 1280)
     assert state(ready(again.page, one.name)) == wanted
-    again.context.close()
+    again.close()
 
 
 @pytest.mark.parametrize(("address", "name"), FIRST, ids=lambda value: str(value))
 def test_nonsense_in_the_address_is_left_out(
-    browser: Browser, site: str, address: str, name: str
+    desk: BrowserContext, site: str, address: str, name: str
 ) -> None:
     nonsense = (
         "a:<b>,beta1:7,b1:7,b2:x,t:-3,lr:-1,eps:NaN,n:1e9,s:constructor,"
         "o:__proto__~lr=9,:,%"
     )
-    opened = Visit(browser, site, f"{address}?{name}={nonsense}", "light", 1280)
+    opened = Visit(desk, site, f"{address}?{name}={nonsense}", "light", 1280)
     assert state(ready(opened.page, name))
     assert opened.messages == []
-    opened.context.close()
+    opened.close()
 
 
 @pytest.mark.parametrize(("address", "name"), PLACES, ids=lambda value: str(value))
 def test_without_scripts_there_is_a_picture(
-    browser: Browser, site: str, address: str, name: str
+    scriptless: BrowserContext, site: str, address: str, name: str
 ) -> None:
-    context = browser.new_context(java_script_enabled=False)
-    page = context.new_page()
+    page = scriptless.new_page()
     page.goto(site + address)
     figure = page.locator(selector(name))
     pictures = figure.locator("img")
@@ -251,4 +271,4 @@ def test_without_scripts_there_is_a_picture(
     assert len(pictures.first.get_attribute("alt") or "") >= 20
     assert pictures.first.is_visible()
     assert figure.locator("figcaption").is_visible()
-    context.close()
+    page.close()

@@ -1,74 +1,96 @@
-"""A page of the built site as it was opened, and what an accessibility checker finds in it."""
+"""A page of the built site in a browser, and what an accessibility checker finds."""
 
 from __future__ import annotations
 
-from typing import Any
-
-from playwright.sync_api import Browser, Page
+from playwright.sync_api import BrowserContext, ConsoleMessage, Page, Response
 
 from .conftest import ROOT
 
 AXE = ROOT / ".venv/web/node_modules/axe-core/axe.min.js"
 WCAG = ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa"]
+HEIGHT = 900
 
 
 class Visit:
-    """A page that was opened, and what happened while it loaded."""
+    """A page that was opened, and what happened since.
+
+    Parameters
+    ----------
+    context : BrowserContext
+        Its pages share what the browser keeps; opening a second one is quicker.
+    address : str
+        The page, and where it is served.
+    site : str
+    theme : {"light", "dark"}
+        What the reader's system asks for.
+    width : int
+        Of the window, in pixels.
+    """
 
     def __init__(
-        self,
-        browser: Browser,
-        site: str,
-        address: str,
-        theme: str,
-        width: int,
-        touch: bool = False,
+        self, context: BrowserContext, site: str, address: str, theme: str, width: int
     ) -> None:
         self.site = site
         self.requests: list[str] = []
         self.messages: list[str] = []
-        self.context = browser.new_context(
-            viewport={"width": width, "height": 900}, has_touch=touch
-        )
-        self.context.add_init_script(
-            f"localStorage.setItem('mode', '{theme}'); localStorage.setItem('theme',"
-            f" '{theme}')"
-        )
-        self.page: Page = self.context.new_page()
+        self.page: Page = context.new_page()
         self.page.on("request", lambda request: self.requests.append(request.url))
         self.page.on("pageerror", lambda error: self.messages.append(f"error: {error}"))
-        self.page.on(
-            "console",
-            lambda message: (
-                self.messages.append(f"{message.type}: {message.text}")
-                if message.type in ("error", "warning")
-                else None
-            ),
-        )
-        self.page.on(
-            "response",
-            lambda response: (
-                self.messages.append(f"{response.status} {response.url}")
-                if response.status >= 400
-                else None
-            ),
-        )
+        self.page.on("console", self._on_console)
+        self.page.on("response", self._on_response)
+        self._resize(theme, width)
         self.page.goto(site + address, wait_until="load")
+        # Colours and places are to be seen as they become, not on their way there.
+        self.page.add_style_tag(
+            content="*, ::before, ::after { transition: none !important; }"
+        )
         # Lazy figures load when they come into view.
         self.page.evaluate(
             "document.querySelectorAll('img').forEach(i => { i.loading = 'eager' })"
         )
         self.page.wait_for_load_state("networkidle")
+        self.look(theme, width)
+
+    def look(self, theme: str, width: int) -> None:
+        """Change theme and window, wait until the page has followed."""
+        self._resize(theme, width)
+        self.page.wait_for_function(
+            "theme => document.documentElement.dataset.theme === theme", arg=theme
+        )
+        # Its scripts hear of the new size in the next frame.
+        self.page.evaluate(
+            "new Promise(done => requestAnimationFrame(() => setTimeout(done)))"
+        )
+
+    def close(self) -> None:
+        """Leave the page."""
+        self.page.close()
+
+    def _resize(self, theme: str, width: int) -> None:
+        self.page.emulate_media(color_scheme=theme)  # type: ignore[arg-type]
+        self.page.set_viewport_size({"width": width, "height": HEIGHT})
+
+    def _on_console(self, message: ConsoleMessage) -> None:
+        if message.type in ("error", "warning"):
+            self.messages.append(f"{message.type}: {message.text}")
+
+    def _on_response(self, response: Response) -> None:
+        if response.status >= 400:
+            self.messages.append(f"{response.status} {response.url}")
 
 
 def violations(page: Page, inside: str = "html") -> list[str]:
     """Return what axe finds wrong in the part of a page that a selector names."""
-    page.evaluate(AXE.read_text(encoding="utf-8"))
-    report: dict[str, Any] = page.evaluate(
-        "([inside, tags]) => axe.run(inside, {runOnly: tags})", [inside, WCAG]
+    if not page.evaluate("'axe' in window"):
+        page.evaluate(AXE.read_text(encoding="utf-8"))
+    # Describing what is right would take as long as looking.
+    found: list[str] = page.evaluate(
+        """async ([inside, tags]) => {
+            const options = { runOnly: tags, resultTypes: ["violations"] };
+            const { violations } = await axe.run(inside, options);
+            return violations.flatMap(({ id, nodes }) =>
+                nodes.map((node) => `${id}: ${node.target} ${node.failureSummary}`));
+        }""",
+        [inside, WCAG],
     )
-    return [
-        f"{violation['id']}: {node['target']} {node['failureSummary']}"
-        for violation in report["violations"]
-        for node in violation["nodes"]
-    ]
+    return found

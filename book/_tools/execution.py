@@ -1,0 +1,117 @@
+"""What an executed chapter depends on, where it is kept, and how the site gets it.
+
+A chapter is executed by the tests, which compare its outputs with the stored ones, or
+by the build. Both hand it to the cache of the build: with the same inputs it is not
+executed again.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import shutil
+import sys
+from pathlib import Path
+from typing import Any
+
+import nbformat
+from jupyter_cache import get_cache
+from jupyter_cache.base import CacheBundleIn
+
+ROOT = Path(__file__).resolve().parents[2]
+BUILD = ROOT / "_build"
+EXECUTED = BUILD / "executed"
+
+# What the outputs of a chapter depend on, beside its own code. jupyter-cache knows only
+# the code: without this, a figure would survive a change of the package that draws it.
+INPUTS = (
+    "adam_tutorial/**/*.py",
+    "adam_tutorial/study/results/*.json",
+    "constraints.txt",
+)
+# Figures as SVG, for both themes; one thread, so that sums are added in the same order
+# on every machine.
+ENVIRONMENT = {
+    "ADAM_TUTORIAL_FIGURES": "svg",
+    "OMP_NUM_THREADS": "1",
+    "OPENBLAS_NUM_THREADS": "1",
+    "MKL_NUM_THREADS": "1",
+}
+
+
+def chapters() -> list[Path]:
+    """Return every notebook of the book."""
+    return sorted(
+        path
+        for path in (ROOT / "book").rglob("*.ipynb")
+        if not any(part.startswith(("_", ".")) for part in path.relative_to(ROOT).parts)
+    )
+
+
+def digest(patterns: tuple[str, ...] = INPUTS) -> str:
+    """Return a short hash of the names and contents of the files that match."""
+    summary = hashlib.sha256()
+    for file in sorted(path for pattern in patterns for path in ROOT.glob(pattern)):
+        summary.update(file.relative_to(ROOT).as_posix().encode() + b"\0")
+        summary.update(hashlib.sha256(file.read_bytes()).digest())
+    return summary.hexdigest()[:16]
+
+
+def set_environment() -> None:
+    """Set what every kernel, and every program that the build starts, inherits."""
+    os.environ.update(ENVIRONMENT)
+    # node, npm and the kernels are those of this environment.
+    own = str(Path(sys.executable).parent)
+    if os.environ["PATH"].split(os.pathsep)[0] != own:
+        os.environ["PATH"] = f"{own}{os.pathsep}{os.environ['PATH']}"
+
+
+class Executed:
+    """The chapters that were executed with the inputs of one digest."""
+
+    def __init__(self, inputs: str) -> None:
+        self.folder = EXECUTED / inputs
+        self.inbox = self.folder / "inbox"
+
+    def hand_in(self, path: Path, notebook: Any, seconds: float) -> None:
+        """Leave an executed chapter for `take_in`; several processes may do so."""
+        notebook.metadata.seconds = seconds
+        letter = self.inbox / path.relative_to(ROOT)
+        letter.parent.mkdir(parents=True, exist_ok=True)
+        unfinished = letter.with_suffix(".tmp")
+        nbformat.write(notebook, unfinished)
+        unfinished.rename(letter)
+
+    def take_in(self) -> None:
+        """Put what was handed in into the cache."""
+        for letter in sorted(self.inbox.rglob("*.ipynb")):
+            notebook = nbformat.read(letter, as_version=4)
+            seconds = notebook.metadata.pop("seconds")
+            self.store(ROOT / letter.relative_to(self.inbox), notebook, seconds)
+            letter.unlink()
+
+    def store(self, path: Path, notebook: Any, seconds: float) -> None:
+        """Put an executed chapter into the cache."""
+        bundle = CacheBundleIn(notebook, str(path), data={"execution_seconds": seconds})
+        get_cache(str(self.folder)).cache_notebook_bundle(
+            bundle, check_validity=False, overwrite=True
+        )
+
+    def holds(self, path: Path) -> bool:
+        """Return whether a chapter was executed as it is now."""
+        notebook = nbformat.read(path, as_version=4)
+        try:
+            get_cache(str(self.folder)).match_cache_notebook(notebook)
+        except KeyError:
+            return False
+        return True
+
+    def forget_others(self) -> None:
+        """Remove what was executed with other inputs."""
+        for old in EXECUTED.glob("*"):
+            if old != self.folder:
+                shutil.rmtree(old)
+
+    def count(self) -> int:
+        """Return how many chapters and pages were executed."""
+        return len(get_cache(str(self.folder)).list_cache_records())
