@@ -19,6 +19,10 @@ from nbclient import NotebookClient
 IMAGES = ("image/png", "image/jpeg", "image/svg+xml", "application/pdf")
 TIMEOUT_SECONDS = 600
 IGNORE = "nbval-ignore-output"
+# Whatever else a cell can say to nbval, as a tag or as a comment, would take it out of
+# the comparison without a trace.
+TAG = re.compile(r"(?:nbval|pytest-validate)-[\w-]+|raises-exception")
+COMMENT = re.compile(r"^\s*#+\s*((?:NBVAL|PYTEST_VALIDATE)_\w+)\s*$", re.MULTILINE)
 # Home folders, temporary folders, drives, and addresses in memory change from machine
 # to machine.
 MACHINE = re.compile(
@@ -87,6 +91,12 @@ def problems(notebook: Any) -> Iterator[str]:
                 f" {expected}"
             )
         yield from (f"cell {index}: {what}" for what in output_problems(cell))
+        tags = [tag for tag in cell.metadata.get("tags", []) if TAG.fullmatch(tag)]
+        for marker in (*tags, *COMMENT.findall(cell.source)):
+            if marker != IGNORE:
+                yield (
+                    f"cell {index}: carries {marker}; only the tag {IGNORE} may be used"
+                )
     for position, (index, cell) in enumerate(full):
         if IGNORE in cell.metadata.get("tags", []):
             following = full[position + 1][1] if position + 1 < len(full) else None
