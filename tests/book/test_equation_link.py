@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 from sphinx.application import Sphinx
+from sphinx.util.docutils import docutils_namespace
 
 from adam_tutorial.study.plotting import DARK
 
@@ -45,24 +46,26 @@ def build(folder: Path, page: str, test: str) -> tuple[str, str]:
     (folder / "03_page.md").write_text(page)
     (folder / "tests/test_it.py").write_text(test)
     warnings = io.StringIO()
-    app = Sphinx(
-        folder,
-        folder,
-        folder / "out",
-        folder / "trees",
-        "html",
-        confoverrides={
-            "extensions": ["myst_parser", "equations"],
-            "myst_enable_extensions": ["dollarmath"],
-            "root_doc": "03_page",
-            "exclude_patterns": ["tests", "out"],
-            "math_numfig": False,
-        },
-        status=None,
-        warning=warnings,
-        freshenv=True,
-    )
-    app.build()
+    # Otherwise the second build of a process warns of what the first one registered.
+    with docutils_namespace():
+        app = Sphinx(
+            folder,
+            folder,
+            folder / "out",
+            folder / "trees",
+            "html",
+            confoverrides={
+                "extensions": ["myst_parser", "equations"],
+                "myst_enable_extensions": ["dollarmath"],
+                "root_doc": "03_page",
+                "exclude_patterns": ["tests", "out"],
+                "math_numfig": False,
+            },
+            status=None,
+            warning=warnings,
+            freshenv=True,
+        )
+        app.build()
     return (folder / "out/03_page.html").read_text(), warnings.getvalue()
 
 

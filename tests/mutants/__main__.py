@@ -70,24 +70,22 @@ def equivalents(file: Path) -> dict[Change, str]:
 def outcomes_of(
     name: str, *, count: int, seed: int, jobs: int, root: Path = ROOT
 ) -> list[Outcome]:
-    """Try a sample of one area; say on the way which mutants survive."""
+    """Try a sample of one area."""
     area = AREAS[name]
     folder = root / "_build/mutants"
     known = coverage_of(root, folder, area, jobs)
     possible = [m for m in mutants_in(root, area) if known.runs_in_a_test(m.path)]
     argued = equivalents(EQUIVALENT)
     chosen = sample(possible, count, seed)
-    outcomes = [
-        Outcome(mutant, "equivalent", argued[change(mutant)], 0, 0.0)
-        for mutant in chosen
-        if change(mutant) in argued
-    ]
     waiting = [mutant for mutant in chosen if change(mutant) not in argued]
-    for outcome in try_all(root, folder, waiting, known, jobs=jobs):
-        outcomes.append(outcome)
-        if outcome.result == "survived":
-            print(described(outcome.mutant), flush=True)
-    return outcomes
+    return [
+        *try_all(root, folder, waiting, known, jobs=jobs),
+        *(
+            Outcome(mutant, "equivalent", argued[change(mutant)], 0, 0.0)
+            for mutant in chosen
+            if change(mutant) in argued
+        ),
+    ]
 
 
 def coverage_of(root: Path, folder: Path, area: Area, jobs: int) -> CoverageMap:
@@ -107,8 +105,8 @@ def described(mutant: Mutant) -> str:
     """Return where a mutant is, and its line before and after."""
     where = f"{mutant.path}:{mutant.line}"
     inside = f" in {mutant.function}" if mutant.function else ""
-    after = mutant.after or "(removed)"
-    return f"{where}{inside}: {mutant.operator}\n  - {mutant.before}\n  + {after}"
+    lines = f"  - {mutant.before}\n  + {mutant.after}"
+    return f"{where}{inside}: {mutant.operator}\n{lines}"
 
 
 def counted(outcomes: Sequence[Outcome]) -> dict[str, int]:
@@ -160,6 +158,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
             name, count=given.count, seed=given.seed, jobs=given.jobs
         )
         counts[name] = counted(outcomes)
+        for outcome in outcomes:
+            if outcome.result == "survived":
+                print(described(outcome.mutant))
         report = {
             "area": name,
             "seed": given.seed,

@@ -7,7 +7,7 @@ import json
 import os
 import subprocess
 import sys
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -62,6 +62,17 @@ class CoverageMap:
             result.append(sorted(tier - seen))
             seen |= tier
         return [tier for tier in result if tier]
+
+    def without(self, tests: Collection[str]) -> CoverageMap:
+        """Return the same map, without some of the tests."""
+        return CoverageMap(
+            {test: s for test, s in self.seconds.items() if test not in tests},
+            {
+                path: {line: all_of - set(tests) for line, all_of in lines.items()}
+                for path, lines in self.lines.items()
+            },
+            self.at_import,
+        )
 
     def runs_in_a_test(self, path: str) -> bool:
         """Return whether a test runs a line of the file, beside importing it."""
@@ -130,7 +141,7 @@ def _python(root: Path, folders: Iterable[str]) -> list[Path]:
 
 
 def _helpers(root: Path) -> list[Path]:
-    """Return what any test may depend on: the helpers of the tests, and the settings."""
+    """Return what any test may depend on: the tests' helpers, and the settings."""
     helpers = (root / "tests").rglob("*.py")
     return [
         *(path for path in helpers if not path.name.startswith("test_")),
@@ -225,7 +236,7 @@ def _run(
 
 
 def _test_of(context: str) -> tuple[str, bool]:
-    """Return the test of a context, and whether a program in its set-up ran the line."""
+    """Return the test of a context, and whether it is a program in its set-up."""
     for mark in (" (setup)", " (call)", " (teardown)"):
         if context.endswith(mark):
             return context.removesuffix(mark), mark == " (setup)"

@@ -56,13 +56,13 @@ class Mutant:
     function : str
         The full name of the function or class around it, empty on the module's level.
     line : int
-        Where the change begins.
+        The first line that changes.
     first, last : int
         The lines of the statement around it, or of its header.
     body : tuple of int
         The first and the last line of the function around it; zeros if there is none.
     before, after : str
-        The line, without its indentation.
+        This line, without its indentation.
     start, end : int
         The bytes that are replaced.
     new : str
@@ -148,6 +148,9 @@ class _Finder(ast.NodeVisitor):
     def add(self, operator: str, start: int, end: int, new: str) -> None:
         line = self.bytes.count(b"\n", 0, start)
         changed = _replaced(self.source, start, end, new).splitlines()
+        pairs = zip(self.lines[line:], changed[line:], strict=False)
+        # An exchange of two arguments may begin with a line that stays.
+        line += next(n for n, (old, other) in enumerate(pairs) if old != other)
         first, last = self.statement
         self.found.append(
             Mutant(
@@ -159,7 +162,7 @@ class _Finder(ast.NodeVisitor):
                 last=last,
                 body=self.body,
                 before=self.lines[line].strip(),
-                after=changed[line].strip() if line < len(changed) else "",
+                after=changed[line].strip(),
                 start=start,
                 end=end,
                 new=new,
@@ -169,7 +172,7 @@ class _Finder(ast.NodeVisitor):
     def add_between(
         self, operator: str, left: ast.expr, right: ast.expr, old: str, new: str
     ) -> None:
-        """Change the sign between two operands; brackets and comments may be there too."""
+        """Change the sign between two operands, beside brackets and comments."""
         start, end = self.end(left), self.start(right)
         between = self.bytes[start:end].decode()
         code = re.sub(r"#[^\n]*", lambda comment: "#" * len(comment.group()), between)

@@ -17,11 +17,11 @@ import signal
 import sys
 import tempfile
 import time
+import traceback
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from importlib.metadata import entry_points
 from pathlib import Path
-from typing import Any
 
 import pytest
 
@@ -39,6 +39,8 @@ NOT_COPIED = (
     *("_build", ".git", ".venv", "*.egg-info", "__pycache__", ".hypothesis"),
     *(".mypy_cache", ".ruff_cache", ".pytest_cache", ".ipynb_checkpoints"),
 )
+# The warm process has imported pytest's plugins before pytest could rewrite them.
+WARM = ("-W", "ignore::pytest.PytestAssertRewriteWarning")
 # The tests of a mutant run in stages of about so many seconds; most end in the first.
 STAGES = (2.0, 20.0)
 # A test that is slower is put off, and does not keep back the others of its file.
@@ -87,8 +89,11 @@ def try_all(
     known: CoverageMap,
     *,
     jobs: int = 2,
-) -> Iterator[Outcome]:
-    """Yield the outcome of each mutant, as soon as it is known.
+) -> list[Outcome]:
+    """Return the outcome of each mutant.
+
+    A test that notices a mutant is run without it, too: where it fails all the same, it
+    says nothing, and the mutant is tried again without this test.
 
     Parameters
     ----------
@@ -100,9 +105,28 @@ def try_all(
     jobs : int
         How many mutants to try at a time.
     """
-    waiting = list(mutants)[::-1]
-    free = [_Place(root, folder / f"copy-{number}") for number in range(jobs)]
-    places = list(free)
+    places = [_Place(root, folder / f"copy-{number}") for number in range(jobs)]
+    confirmed: list[Outcome] = []
+    waiting = list(mutants)
+    try:
+        while waiting:
+            outcomes = list(_round(waiting, known, places))
+            noticed = {outcome.by for outcome in outcomes if outcome.by}
+            useless = _failing_anyway(sorted(noticed), known, places[0])
+            confirmed += [one for one in outcomes if one.by not in useless]
+            waiting = [one.mutant for one in outcomes if one.by in useless]
+            known = known.without(useless)
+    finally:
+        for place in places:
+            shutil.rmtree(place.tree, ignore_errors=True)
+    return confirmed
+
+
+def _round(
+    mutants: Sequence[Mutant], known: CoverageMap, places: Sequence[_Place]
+) -> Iterator[Outcome]:
+    """Yield the outcome of each mutant, as soon as it is known."""
+    waiting, free = list(mutants)[::-1], list(places)
     busy: list[_Attempt] = []
     try:
         while waiting or busy:
@@ -118,8 +142,27 @@ def try_all(
     finally:
         for attempt in busy:
             attempt.end()
-        for place in places:
-            shutil.rmtree(place.tree, ignore_errors=True)
+
+
+def _failing_anyway(
+    tests: Sequence[str], known: CoverageMap, place: _Place
+) -> set[str]:
+    """Return those of the tests that fail without any change."""
+    named = [test for test in tests if test in known.seconds]
+    files = {test for test in tests if test not in known.seconds}
+    # Of a file that could not be read, any test will do.
+    named += [test for test in known.seconds if test.partition("::")[0] in files]
+    if not named:
+        return set()
+    sys.stdout.flush()
+    process = os.fork()
+    if not process:
+        _child(place, named, to_the_end=True)
+    _, status = os.waitpid(process, 0)
+    failed = set(place.noticed())
+    if os.waitstatus_to_exitcode(status) not in PASSED and not failed:
+        raise RuntimeError("no test can be run without a change:\n" + place.output())
+    return failed
 
 
 def stages(known: CoverageMap, mutant: Mutant) -> list[list[str]]:
@@ -150,6 +193,14 @@ class _Place:
         shutil.rmtree(tree, ignore_errors=True)
         shutil.copytree(root, tree, ignore=shutil.ignore_patterns(*NOT_COPIED))
         self.scratch = tree / "_build/scratch"
+
+    def noticed(self) -> list[str]:
+        """Return the tests that failed, or the files that could not be read."""
+        return (self.scratch / "noticed").read_text(encoding="utf-8").splitlines()
+
+    def output(self) -> str:
+        """Return the end of what pytest wrote."""
+        return (self.scratch / "output").read_text(encoding="utf-8")[-3000:]
 
     def write(self, path: str, text: str) -> None:
         """Write a file so that Python takes no compiled one of before for it."""
@@ -201,7 +252,10 @@ class _Attempt:
             self.end()
             return self.outcome("timed out")
         self.process = 0
-        if os.waitstatus_to_exitcode(status) not in PASSED:
+        code = os.waitstatus_to_exitcode(status)
+        if code == BROKEN:
+            raise RuntimeError("the tests could not be run:\n" + self.place.output())
+        if code not in PASSED:
             return self.outcome("killed")
         self.stage += 1
         self.begin()
@@ -218,8 +272,9 @@ class _Attempt:
     def outcome(self, result: str) -> Outcome:
         """Put the file back and return what is known."""
         self.place.write(self.mutant.path, self.original)
-        noticed = self.place.scratch / "noticed"
-        by = noticed.read_text(encoding="utf-8") if result == "killed" else ""
+        by = ""
+        if result == "killed":
+            by = next(iter(self.place.noticed()), "collection")
         tests = sum(map(len, self.stages))
         seconds = round(time.monotonic() - self.started, 2)
         return Outcome(self.mutant, result, by, tests, seconds)
@@ -227,17 +282,17 @@ class _Attempt:
 
 # Also where a mutant has changed the names of the tests, so that none of them ran.
 PASSED = (pytest.ExitCode.OK, pytest.ExitCode.NO_TESTS_COLLECTED)
+# This tool failed, not a test.
+BROKEN = 70
 
 
-def _child(place: _Place, tests: Sequence[str]) -> None:
+def _child(place: _Place, tests: Sequence[str], *, to_the_end: bool = False) -> None:
     """Run the tests in this process, which is a copy, and end it."""
-    status = 70
+    status = BROKEN
     try:
         os.setpgid(0, 0)
         shutil.rmtree(place.scratch, ignore_errors=True)
         place.scratch.mkdir(parents=True)
-        noticed = place.scratch / "noticed"
-        noticed.write_text("collection", encoding="utf-8")
         output = os.open(place.scratch / "output", os.O_WRONLY | os.O_CREAT)
         os.dup2(output, 1)
         os.dup2(output, 2)
@@ -250,26 +305,41 @@ def _child(place: _Place, tests: Sequence[str]) -> None:
                 del sys.modules[name]
         importlib.invalidate_caches()
         files = list(dict.fromkeys(test.partition("::")[0] for test in tests))
-        arguments = [*QUIET, "-x", f"--rootdir={place.tree}", "--no-header"]
+        arguments = [*QUIET, *WARM, f"--rootdir={place.tree}"]
         arguments.append(f"--basetemp={place.scratch / 'tests'}")
-        status = pytest.main([*arguments, *files], plugins=[_Chosen(tests, noticed)])
+        arguments += [] if to_the_end else ["-x"]
+        chosen = _Chosen(tests, place.scratch / "noticed")
+        status = pytest.main([*arguments, *files], plugins=[chosen])
+    except BaseException:
+        traceback.print_exc()
     finally:
+        sys.stdout.flush()
+        sys.stderr.flush()
         os._exit(status)
 
 
 class _Chosen:
-    """A plugin: it keeps the chosen tests, in order, and notes the first to fail."""
+    """A plugin: it keeps the chosen tests, in order, and notes what failed."""
 
     def __init__(self, tests: Sequence[str], noticed: Path) -> None:
         self.order = {test: place for place, test in enumerate(tests)}
         self.noticed = noticed
+        noticed.touch()
 
     def pytest_collection_modifyitems(self, items: list[pytest.Item]) -> None:
         """Leave out the others."""
         items[:] = [item for item in items if item.nodeid in self.order]
         items.sort(key=lambda item: self.order[item.nodeid])
 
-    def pytest_runtest_logreport(self, report: Any) -> None:
-        """Write down the test that failed."""
+    def pytest_collectreport(self, report: pytest.CollectReport) -> None:
+        """Note a file that could not be read."""
+        self.note(report)
+
+    def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
+        """Note a test that failed."""
+        self.note(report)
+
+    def note(self, report: pytest.CollectReport | pytest.TestReport) -> None:
         if report.failed:
-            self.noticed.write_text(report.nodeid, encoding="utf-8")
+            with self.noticed.open("a", encoding="utf-8") as file:
+                file.write(f"{report.nodeid}\n")
