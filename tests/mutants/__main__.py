@@ -25,6 +25,7 @@ from tests.mutants.operators import Mutant, mutants_of
 from tests.mutants.trial import Outcome, try_all, warm_up
 
 ROOT = Path(__file__).resolve().parents[2]
+FOLDER = ROOT / "_build/mutants"
 EQUIVALENT = Path(__file__).with_name("equivalent.toml")
 COLUMNS = ("mutants", "killed", "timed out", "survived", "equivalent")
 
@@ -68,18 +69,17 @@ def equivalents(file: Path) -> dict[Change, str]:
 
 
 def outcomes_of(
-    name: str, *, count: int, seed: int, jobs: int, root: Path = ROOT
+    name: str, *, count: int, seed: int, jobs: int, tests: Sequence[str] = ("",)
 ) -> list[Outcome]:
-    """Try a sample of one area."""
+    """Try a sample of one area, on the tests below some folders."""
     area = AREAS[name]
-    folder = root / "_build/mutants"
-    known = coverage_of(root, folder, area, jobs)
-    possible = [m for m in mutants_in(root, area) if known.runs_in_a_test(m.path)]
+    known = coverage_of(area, jobs, tests)
+    possible = [m for m in mutants_in(ROOT, area) if known.runs_in_a_test(m.path)]
     argued = equivalents(EQUIVALENT)
     chosen = sample(possible, count, seed)
     waiting = [mutant for mutant in chosen if change(mutant) not in argued]
     return [
-        *try_all(root, folder, waiting, known, jobs=jobs),
+        *try_all(ROOT, FOLDER, waiting, known, jobs=jobs),
         *(
             Outcome(mutant, "equivalent", argued[change(mutant)], 0, 0.0)
             for mutant in chosen
@@ -88,14 +88,14 @@ def outcomes_of(
     ]
 
 
-def coverage_of(root: Path, folder: Path, area: Area, jobs: int) -> CoverageMap:
-    """Return which tests run which lines of an area."""
+def coverage_of(area: Area, jobs: int, tests: Sequence[str]) -> CoverageMap:
+    """Return which of the tests run which lines of an area."""
     suite = area.suite
     return measure(
-        root,
-        folder / suite.name,
+        ROOT,
+        FOLDER / suite.name,
         sources=suite.sources,
-        tests=suite.files(root),
+        tests=[file for file in suite.files(ROOT) if file.startswith(tuple(tests))],
         options=suite.options,
         jobs=jobs,
     )
@@ -136,6 +136,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--count", type=int, default=60, help="mutants of each area")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--jobs", type=int, default=os.cpu_count() or 1)
+    parser.add_argument("--tests", nargs="+", default=[""], help="only those below")
     parser.add_argument("--list", action="store_true", help="only show the mutants")
     given = parser.parse_args(arguments)
     unknown = set(given.areas) - set(AREAS)
@@ -168,7 +169,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             "counts": counts[name],
             "outcomes": [asdict(outcome) for outcome in outcomes],
         }
-        file = ROOT / f"_build/mutants/{name}.json"
+        file = FOLDER / f"{name}.json"
         file.write_text(json.dumps(report, indent=1), encoding="utf-8")
     print(table(counts))
     return 0

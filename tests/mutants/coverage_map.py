@@ -19,6 +19,8 @@ from tests.mutants.operators import Mutant
 
 __all__ = ["CoverageMap", "measure"]
 
+# Where the plugin is found.
+OURS = Path(__file__).resolve().parents[2]
 # Of every run, and so that no run depends on those before.
 QUIET = ("-q", "-p", "no:cacheprovider")
 
@@ -201,8 +203,9 @@ def _run(
     environment = os.environ | {
         recorder.RESULTS: str(results),
         recorder.CONFIGURATION: str(settings),
-        "PYTHONPATH": str(root),
+        "PYTHONPATH": os.pathsep.join((str(root), str(OURS))),
     }
+    environment.pop("PYTEST_CURRENT_TEST", None)
     command = [sys.executable, "-m", "pytest", *QUIET, "-p", recorder.__name__]
     command += [f"--rootdir={root}", "-n", str(jobs) if jobs > 1 else "0", "--cov"]
     command += [f"--cov-config={settings}", "--cov-context=test", "--cov-report="]

@@ -11,7 +11,9 @@ from __future__ import annotations
 import ast
 import hashlib
 import re
+from bisect import bisect_right
 from dataclasses import dataclass
+from itertools import accumulate
 
 __all__ = ["Mutant", "mutants_of"]
 
@@ -121,11 +123,10 @@ class _Finder(ast.NodeVisitor):
     """Walks the tree, and keeps what it finds as mutants."""
 
     def __init__(self, source: str, path: str) -> None:
-        self.source, self.path = source, path
+        self.path = path
         self.bytes = source.encode()
-        self.lines = source.splitlines()
-        lengths = [len(line) for line in self.bytes.splitlines(keepends=True)]
-        self.offsets = [0, *(sum(lengths[: n + 1]) for n in range(len(lengths)))]
+        lengths = map(len, self.bytes.splitlines(keepends=True))
+        self.offsets = list(accumulate(lengths, initial=0))
         self.found: list[Mutant] = []
         self.scopes: list[str] = []
         self.bound: set[str] | None = None
@@ -146,23 +147,28 @@ class _Finder(ast.NodeVisitor):
         return self.bytes[self.start(node) : self.end(node)].decode()
 
     def add(self, operator: str, start: int, end: int, new: str) -> None:
-        line = self.bytes.count(b"\n", 0, start)
-        changed = _replaced(self.source, start, end, new).splitlines()
-        pairs = zip(self.lines[line:], changed[line:], strict=False)
+        line = bisect_right(self.offsets, start) - 1
+        begins = self.offsets[line]
+        ends = self.bytes.find(b"\n", end)
+        old = self.bytes[begins : ends if ends >= 0 else None].decode()
+        other = _replaced(old, start - begins, end - begins, new)
+        lines = zip(old.splitlines(), other.splitlines(), strict=False)
         # An exchange of two arguments may begin with a line that stays.
-        line += next(n for n, (old, other) in enumerate(pairs) if old != other)
+        more, before, after = next(
+            (n, one, two) for n, (one, two) in enumerate(lines) if one != two
+        )
         first, last = self.statement
         self.found.append(
             Mutant(
                 path=self.path,
                 operator=operator,
                 function=".".join(self.scopes),
-                line=line + 1,
+                line=line + more + 1,
                 first=first,
                 last=last,
                 body=self.body,
-                before=self.lines[line].strip(),
-                after=changed[line].strip(),
+                before=before.strip(),
+                after=after.strip(),
                 start=start,
                 end=end,
                 new=new,

@@ -11,7 +11,9 @@ from __future__ import annotations
 
 import contextlib
 import importlib
+import math
 import os
+import resource
 import shutil
 import signal
 import sys
@@ -45,8 +47,11 @@ WARM = ("-W", "ignore::pytest.PytestAssertRewriteWarning")
 STAGES = (2.0, 20.0)
 # A test that is slower is put off, and does not keep back the others of its file.
 SLOW = 0.5
-# A stage may take so many times what its tests took before; beyond, it never ends.
-PATIENCE, AT_LEAST = 5.0, 20.0
+# A stage may compute for so many times what its tests took before: beyond, it never
+# ends. Computing is what counts, since a busy machine only makes it last longer; the
+# second limit, in seconds of the clock, is for those that wait for each other.
+PATIENCE, AT_LEAST = 5, 10
+CLOCK = 10
 POLL_SECONDS = 0.02
 
 
@@ -157,7 +162,7 @@ def _failing_anyway(
     sys.stdout.flush()
     process = os.fork()
     if not process:
-        _child(place, named, to_the_end=True)
+        _child(place, named)
     _, status = os.waitpid(process, 0)
     failed = set(place.noticed())
     if os.waitstatus_to_exitcode(status) not in PASSED and not failed:
@@ -235,11 +240,12 @@ class _Attempt:
             return
         tests = self.stages[self.stage]
         needs = sum(self.known.seconds[test] for test in tests)
-        self.ends = time.monotonic() + max(AT_LEAST, PATIENCE * needs)
+        limit = max(AT_LEAST, math.ceil(PATIENCE * needs))
+        self.ends = time.monotonic() + CLOCK * limit
         sys.stdout.flush()
         self.process = os.fork()
         if not self.process:
-            _child(self.place, tests)
+            _child(self.place, tests, limit=limit)
 
     def poll(self) -> Outcome | None:
         """Return the outcome if there is one; start the next stage if one has ended."""
@@ -255,6 +261,8 @@ class _Attempt:
         code = os.waitstatus_to_exitcode(status)
         if code == BROKEN:
             raise RuntimeError("the tests could not be run:\n" + self.place.output())
+        if code == -signal.SIGXCPU:
+            return self.outcome("timed out")
         if code not in PASSED:
             return self.outcome("killed")
         self.stage += 1
@@ -286,11 +294,17 @@ PASSED = (pytest.ExitCode.OK, pytest.ExitCode.NO_TESTS_COLLECTED)
 BROKEN = 70
 
 
-def _child(place: _Place, tests: Sequence[str], *, to_the_end: bool = False) -> None:
-    """Run the tests in this process, which is a copy, and end it."""
+def _child(place: _Place, tests: Sequence[str], *, limit: int | None = None) -> None:
+    """Run the tests in this process, which is a copy, and end it.
+
+    With a limit, in seconds of computing, the first test that fails ends it, too.
+    """
     status = BROKEN
     try:
         os.setpgid(0, 0)
+        if limit is not None:
+            resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+            resource.setrlimit(resource.RLIMIT_CPU, (limit, limit + 5))
         shutil.rmtree(place.scratch, ignore_errors=True)
         place.scratch.mkdir(parents=True)
         output = os.open(place.scratch / "output", os.O_WRONLY | os.O_CREAT)
@@ -307,7 +321,7 @@ def _child(place: _Place, tests: Sequence[str], *, to_the_end: bool = False) -> 
         files = list(dict.fromkeys(test.partition("::")[0] for test in tests))
         arguments = [*QUIET, *WARM, f"--rootdir={place.tree}"]
         arguments.append(f"--basetemp={place.scratch / 'tests'}")
-        arguments += [] if to_the_end else ["-x"]
+        arguments += [] if limit is None else ["-x"]
         chosen = _Chosen(tests, place.scratch / "noticed")
         status = pytest.main([*arguments, *files], plugins=[chosen])
     except BaseException:
