@@ -32,20 +32,27 @@ class Suite:
     options: tuple[str, ...] = ()
 
     def files(self, root: Path) -> list[str]:
-        """Return the files with tests, from the root of the repository."""
+        """Return the files with tests, from the root of the repository.
+
+        Those with examples come last: read first, pytest would import a module apart
+        from the package, and its classes would not be those of the package.
+        """
         left_out = [root / folder for folder in self.without]
-        found = [
+        tests = [
             file
             for file in (root / self.tests).rglob("test_*.py")
             if not any(file.is_relative_to(folder) for folder in left_out)
         ]
-        for source in self.sources:
-            found += [
-                file
-                for file in (root / source).rglob("*.py")
-                if ">>> " in file.read_text(encoding="utf-8")
-            ]
-        return sorted(file.relative_to(root).as_posix() for file in found)
+        examples = [
+            file
+            for source in self.sources
+            for file in (root / source).rglob("*.py")
+            if ">>> " in file.read_text(encoding="utf-8")
+        ]
+        return [
+            file.relative_to(root).as_posix()
+            for file in (*sorted(tests), *sorted(examples))
+        ]
 
 
 @dataclass(frozen=True)

@@ -116,7 +116,7 @@ def measure(
     jobs : int
         How many processes to use.
     """
-    tests = sorted(tests)
+    tests = list(tests)
     folder.mkdir(parents=True, exist_ok=True)
     store = folder / "coverage.json"
     state = _digest(root, (*_python(root, sources), *_helpers(root)))

@@ -13,7 +13,7 @@ import hashlib
 import re
 from bisect import bisect_right
 from dataclasses import dataclass
-from itertools import accumulate
+from itertools import accumulate, zip_longest
 
 __all__ = ["Mutant", "mutants_of"]
 
@@ -152,7 +152,7 @@ class _Finder(ast.NodeVisitor):
         ends = self.bytes.find(b"\n", end)
         old = self.bytes[begins : ends if ends >= 0 else None].decode()
         other = _replaced(old, start - begins, end - begins, new)
-        lines = zip(old.splitlines(), other.splitlines(), strict=False)
+        lines = zip_longest(old.splitlines(), other.splitlines(), fillvalue="")
         # An exchange of two arguments may begin with a line that stays.
         more, before, after = next(
             (n, one, two) for n, (one, two) in enumerate(lines) if one != two
