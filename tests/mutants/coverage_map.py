@@ -19,8 +19,7 @@ from tests.mutants.operators import Mutant
 
 __all__ = ["CoverageMap", "measure"]
 
-# Where the plugin is found.
-OURS = Path(__file__).resolve().parents[2]
+HERE = Path(__file__).resolve().parent
 # Of every run, and so that no run depends on those before.
 QUIET = ("-q", "-p", "no:cacheprovider")
 
@@ -144,11 +143,12 @@ def _python(root: Path, folders: Iterable[str]) -> list[Path]:
 
 def _helpers(root: Path) -> list[Path]:
     """Return what any test may depend on: the tests' helpers, and the settings."""
-    helpers = (root / "tests").rglob("*.py")
-    return [
-        *(path for path in helpers if not path.name.startswith("test_")),
-        root / "pyproject.toml",
+    helpers = [
+        path
+        for path in (root / "tests").rglob("*.py")
+        if not path.name.startswith("test_") and HERE not in path.parents
     ]
+    return [*helpers, root / "pyproject.toml"]
 
 
 def _digest(root: Path, files: Iterable[Path]) -> str:
@@ -203,7 +203,7 @@ def _run(
     environment = os.environ | {
         recorder.RESULTS: str(results),
         recorder.CONFIGURATION: str(settings),
-        "PYTHONPATH": os.pathsep.join((str(root), str(OURS))),
+        "PYTHONPATH": os.pathsep.join((str(root), str(HERE.parents[1]))),
     }
     environment.pop("PYTEST_CURRENT_TEST", None)
     command = [sys.executable, "-m", "pytest", *QUIET, "-p", recorder.__name__]

@@ -59,7 +59,7 @@ OPERATORS: dict[str, tuple[str, str, list[str]]] = {
     "exchange that changes nothing": ("argument", "np.maximum(a, b)", []),
     "keyword": ("argument", "f(a, b=c, d=e)", ["f(a, d=e)", "f(a, b=c)"]),
     "only keyword": ("argument", "f(b=c)", ["f()"]),
-    "keyword on a line of its own": ("argument", "f(\n    a,\n    b=c)", [")"]),
+    "keyword on a line of its own": ("argument", "f(\n    a,\n    b=c,\n)", [""]),
     "first of the keywords": ("argument", "f(b=c, **d)", ["f(**d)"]),
     "choice": (
         "condition negated",
