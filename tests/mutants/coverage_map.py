@@ -45,18 +45,20 @@ class CoverageMap:
     def tests_of(self, mutant: Mutant) -> list[list[str]]:
         """Return the tests that may notice a mutant, the likely ones first.
 
-        The first list holds those that run its statement. There are more if it runs at
-        import, or is seen by nobody: those of its function, of its file, of its folder.
+        The first list holds those that run its statement. Where a statement runs at
+        import, such as a default or a table, more may notice: those of its function,
+        then of its file, or of its folder if none runs a function of the file.
         """
         near = self._between(mutant.path, mutant.first, mutant.last)
         imported = self.at_import.get(mutant.path, set())
-        if near and not imported & set(range(mutant.first, mutant.last + 1)):
-            return [sorted(near)]
+        if not imported & set(range(mutant.first, mutant.last + 1)):
+            return [sorted(near)] if near else []
         tiers = [near, self._between(mutant.path, *mutant.body)]
         tiers.append(self._of_file(mutant.path))
-        folder = mutant.path.rpartition("/")[0]
-        files = [path for path in self.lines if path.rpartition("/")[0] == folder]
-        tiers.append(set().union(*map(self._of_file, files)))
+        if not tiers[-1]:
+            folder = mutant.path.rpartition("/")[0]
+            files = [path for path in self.lines if path.rpartition("/")[0] == folder]
+            tiers.append(set().union(*map(self._of_file, files)))
         seen: set[str] = set()
         result = []
         for tier in tiers:
