@@ -1,6 +1,6 @@
 # Each target makes what it needs. `make help` lists them.
 .DEFAULT_GOAL := help
-.PHONY: help book test lab serve lint notebooks experiments clean
+.PHONY: help book test lab serve lint notebooks experiments mutants clean
 
 BIN := .venv/bin
 CHAPTERS := $(sort $(wildcard book/*/*.ipynb))
@@ -53,6 +53,9 @@ experiments: .venv/ready ## repeat the long runs (two hours or so) and store the
 	@$(BIN)/python -m adam_tutorial.study.experiments.pains --out adam_tutorial/study/results/pains.json
 	@$(BIN)/python -m adam_tutorial.study.experiments.decay --out adam_tutorial/study/results/decay.json
 	@$(BIN)/python -m adam_tutorial.study.experiments.hyperparameters --out adam_tutorial/study/results/hyperparameters.json
+
+mutants: .venv/ready ## list small changes of the code that no test notices; MODULE=theory: one area
+	@$(BIN)/python -m tests.mutants $(MODULE)
 
 clean: ## remove the environment and everything that was built
 	@rm -rf .venv _build .mypy_cache .ruff_cache .pytest_cache .hypothesis .coverage *.egg-info

@@ -276,7 +276,8 @@ def mean_variance(t: int, beta: float = 0.9) -> float:
     The sum of the squared weights,
     ``(1 - beta) * (1 + beta**t) / ((1 + beta) * (1 - beta**t))``.
     """
-    return (1 + beta**t) / (memory(beta) * bias_correction(beta, t))
+    correction = bias_correction(beta, t)
+    return (1 + beta**t) / (memory(beta) * correction)
 
 
 def rescaled_decay_rate(beta: float, batch_ratio: float) -> float:

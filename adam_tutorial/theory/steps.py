@@ -210,6 +210,7 @@ def lazy_update(k: int, beta1: float = 0.9, beta2: float = 0.999) -> float:
     ValueError
         A decay rate is outside (0, 1) or ``k`` is negative.
     """
+    check_decay_rates(beta1, beta2)
     check_at_least("k", k, 0)
     if beta2 == 0:
         raise ValueError(
@@ -370,7 +371,8 @@ def radam_rho(t: int | None = None, beta2: float = 0.999) -> float:
     rho_inf = 2 / (1 - beta2) - 1
     if t is None:
         return rho_inf
-    return rho_inf - 2 * t * beta2**t / bias_correction(beta2, t)
+    correction = bias_correction(beta2, t)
+    return rho_inf - 2 * t * beta2**t / correction
 
 
 def radam_rectification(t: int, beta2: float = 0.999) -> float:

@@ -28,6 +28,10 @@ KERNEL_ARGUMENTS = [
     "--HistoryManager.hist_file=:memory:",
 ]
 IGNORE = "nbval-ignore-output"
+# Whatever else a cell can say to nbval, as a tag or as a comment, would take it out of
+# the comparison without a trace.
+TAG = re.compile(r"(?:nbval|pytest-validate)-[\w-]+|raises-exception")
+COMMENT = re.compile(r"^\s*#+\s*((?:NBVAL|PYTEST_VALIDATE)_\w+)\s*$", re.MULTILINE)
 # Home folders, temporary folders, drives, and addresses in memory change from machine
 # to machine.
 MACHINE = re.compile(
@@ -99,6 +103,12 @@ def problems(notebook: Any) -> Iterator[str]:
                 f" {expected}"
             )
         yield from (f"cell {index}: {what}" for what in output_problems(cell))
+        tags = [tag for tag in cell.metadata.get("tags", []) if TAG.fullmatch(tag)]
+        for marker in (*tags, *COMMENT.findall(cell.source)):
+            if marker != IGNORE:
+                yield (
+                    f"cell {index}: carries {marker}; only the tag {IGNORE} may be used"
+                )
     for position, (index, cell) in enumerate(full):
         if IGNORE in cell.metadata.get("tags", []):
             following = full[position + 1][1] if position + 1 < len(full) else None

@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 from sphinx.application import Sphinx
+from sphinx.util.docutils import docutils_namespace
 
 from adam_tutorial.study.plotting import DARK
 
@@ -49,24 +50,26 @@ def build(folder: Path, page: str, test: str) -> tuple[str, str]:
     (folder / "page.md").write_text(page)
     (folder / "tests/test_it.py").write_text(test)
     warnings = io.StringIO()
-    app = Sphinx(
-        folder,
-        folder,
-        folder / "out",
-        folder / "trees",
-        "html",
-        confoverrides={
-            "extensions": ["myst_parser", "equations"],
-            "myst_enable_extensions": ["dollarmath"],
-            "root_doc": "page",
-            "exclude_patterns": ["tests", "out"],
-            "math_numfig": False,
-        },
-        status=None,
-        warning=warnings,
-        freshenv=True,
-    )
-    app.build()
+    # Otherwise the second build of a process warns of what the first one registered.
+    with docutils_namespace():
+        app = Sphinx(
+            folder,
+            folder,
+            folder / "out",
+            folder / "trees",
+            "html",
+            confoverrides={
+                "extensions": ["myst_parser", "equations"],
+                "myst_enable_extensions": ["dollarmath"],
+                "root_doc": "page",
+                "exclude_patterns": ["tests", "out"],
+                "math_numfig": False,
+            },
+            status=None,
+            warning=warnings,
+            freshenv=True,
+        )
+        app.build()
     return (folder / "out/page.html").read_text(), warnings.getvalue()
 
 

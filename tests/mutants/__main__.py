@@ -1,0 +1,179 @@
+"""Try a sample of small changes of the code, and list those that no test notices.
+
+``python -m tests.mutants reference theory`` tries 60 mutants of each; without a name
+it tries all areas. What was measured is kept in ``_build/mutants``, where the
+outcomes are written as JSON. A change that makes no difference, whatever is tested, is
+argued in ``equivalent.toml`` beside this file.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import sys
+import time
+import tomllib
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict
+from pathlib import Path
+
+from tests.mutants.areas import AREAS, Area
+from tests.mutants.coverage_map import CoverageMap, measure
+from tests.mutants.operators import Mutant, mutants_of
+from tests.mutants.trial import Outcome, try_all, warm_up
+
+ROOT = Path(__file__).resolve().parents[2]
+FOLDER = ROOT / "_build/mutants"
+EQUIVALENT = Path(__file__).with_name("equivalent.toml")
+COLUMNS = ("mutants", "killed", "timed out", "survived", "equivalent")
+
+Change = tuple[str, str, str]
+
+
+def mutants_in(root: Path, area: Area) -> list[Mutant]:
+    """Return every mutant of an area."""
+    found: list[Mutant] = []
+    for source in area.sources:
+        for file in sorted((root / source).rglob("*.py")):
+            text = file.read_text(encoding="utf-8")
+            found += mutants_of(text, file.relative_to(root).as_posix())
+    return found
+
+
+def sample(mutants: Iterable[Mutant], count: int, seed: int) -> list[Mutant]:
+    """Return a random choice that hardly depends on what else could be chosen."""
+    copies: Counter[str] = Counter()
+    ranked = []
+    for mutant in mutants:
+        first = mutant.rank(seed, 0)
+        ranked.append((mutant.rank(seed, copies[first]), mutant))
+        copies[first] += 1
+    chosen = sorted(ranked, key=lambda entry: entry[0])[:count]
+    return sorted((one for _, one in chosen), key=lambda one: (one.path, one.start))
+
+
+def change(mutant: Mutant) -> Change:
+    """Return what a mutant is, wherever it stands."""
+    return mutant.function, mutant.before, mutant.after
+
+
+def equivalents(file: Path) -> dict[Change, str]:
+    """Return the changes that make no difference, and why."""
+    entries = tomllib.loads(file.read_text(encoding="utf-8")).get("equivalent", [])
+    return {
+        (entry["function"], entry["before"], entry["after"]): entry["why"]
+        for entry in entries
+    }
+
+
+def outcomes_of(
+    name: str, *, count: int, seed: int, jobs: int, tests: Sequence[str] = ("",)
+) -> list[Outcome]:
+    """Try a sample of one area, on the tests below some folders."""
+    area = AREAS[name]
+    known = coverage_of(area, jobs, tests)
+    possible = [m for m in mutants_in(ROOT, area) if known.runs_in_a_test(m.path)]
+    argued = equivalents(EQUIVALENT)
+    chosen = sample(possible, count, seed)
+    waiting = [mutant for mutant in chosen if change(mutant) not in argued]
+    return [
+        *try_all(ROOT, FOLDER, waiting, known, jobs=jobs),
+        *(
+            Outcome(mutant, "equivalent", argued[change(mutant)], 0, 0.0)
+            for mutant in chosen
+            if change(mutant) in argued
+        ),
+    ]
+
+
+def coverage_of(area: Area, jobs: int, tests: Sequence[str]) -> CoverageMap:
+    """Return which of the tests run which lines of an area."""
+    suite = area.suite
+    return measure(
+        ROOT,
+        FOLDER / suite.name,
+        sources=suite.sources,
+        tests=[file for file in suite.files(ROOT) if file.startswith(tuple(tests))],
+        options=suite.options,
+        jobs=jobs,
+    )
+
+
+def described(mutant: Mutant) -> str:
+    """Return where a mutant is, and its line before and after."""
+    where = f"{mutant.path}:{mutant.line}"
+    inside = f" in {mutant.function}" if mutant.function else ""
+    lines = f"  - {mutant.before}\n  + {mutant.after}"
+    return f"{where}{inside}: {mutant.operator}\n{lines}"
+
+
+def counted(outcomes: Sequence[Outcome]) -> dict[str, int]:
+    """Return how many mutants there were, and what became of them."""
+    results = Counter(outcome.result for outcome in outcomes)
+    return {"mutants": len(outcomes)} | {name: results[name] for name in COLUMNS[1:]}
+
+
+def table(counts: Mapping[str, Mapping[str, int]]) -> str:
+    """Return the counts of all areas, and the share that was noticed."""
+    rows = [f"{'area':12}" + "".join(f"{name:>12}" for name in (*COLUMNS, "noticed"))]
+    for area, of_area in counts.items():
+        noticed = of_area["killed"] + of_area["timed out"]
+        able = of_area["mutants"] - of_area["equivalent"]
+        share = f"{100 * noticed / able:.0f} %" if able else "-"
+        numbers = (str(of_area[name]) for name in COLUMNS)
+        rows.append(f"{area:12}" + "".join(f"{n:>12}" for n in (*numbers, share)))
+    return "\n".join(rows)
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Try the areas that are named, print what survived, and the counts."""
+    parser = argparse.ArgumentParser(
+        prog="python -m tests.mutants", description=__doc__
+    )
+    parser.add_argument("areas", nargs="*", metavar="AREA", help=", ".join(AREAS))
+    parser.add_argument("--count", type=int, default=60, help="mutants of each area")
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--jobs", type=int, default=os.cpu_count() or 1)
+    parser.add_argument("--tests", nargs="+", default=[""], help="only those below")
+    parser.add_argument("--list", action="store_true", help="only show the mutants")
+    given = parser.parse_args(arguments)
+    unknown = set(given.areas) - set(AREAS)
+    if unknown:
+        parser.error(f"no area {sorted(unknown)}; there are {sorted(AREAS)}")
+    areas = given.areas or list(AREAS)
+    if given.list:
+        for name in areas:
+            for mutant in sample(
+                mutants_in(ROOT, AREAS[name]), given.count, given.seed
+            ):
+                print(described(mutant))
+        return 0
+    warm_up()
+    counts = {}
+    for name in areas:
+        started = time.monotonic()
+        print(f"trying {given.count} mutants of {name}", flush=True)
+        outcomes = outcomes_of(
+            name, count=given.count, seed=given.seed, jobs=given.jobs
+        )
+        counts[name] = counted(outcomes)
+        for outcome in outcomes:
+            if outcome.result == "survived":
+                print(described(outcome.mutant))
+        report = {
+            "area": name,
+            "seed": given.seed,
+            "seconds": round(time.monotonic() - started),
+            "counts": counts[name],
+            "outcomes": [asdict(outcome) for outcome in outcomes],
+        }
+        file = FOLDER / f"{name}.json"
+        file.write_text(json.dumps(report, indent=1), encoding="utf-8")
+    print(table(counts))
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,75 @@
+"""The parts of the code that are changed, and the tests that should notice."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+__all__ = ["AREAS", "Area", "Suite"]
+
+
+@dataclass(frozen=True)
+class Suite:
+    """Tests, and the code that they test.
+
+    Parameters
+    ----------
+    name : str
+    sources : tuple of str
+        Folders of the code; examples in its docstrings are tests, too.
+    tests : str
+        The folder of the tests.
+    without : tuple of str
+        Folders of it that test something else.
+    options : tuple of str
+        More for pytest.
+    """
+
+    name: str
+    sources: tuple[str, ...]
+    tests: str = "tests"
+    without: tuple[str, ...] = ()
+    options: tuple[str, ...] = ()
+
+    def files(self, root: Path) -> list[str]:
+        """Return the files with tests, from the root of the repository.
+
+        Those with examples come last: read first, pytest would import a module apart
+        from the package, and its classes would not be those of the package.
+        """
+        left_out = [root / folder for folder in self.without]
+        tests = [
+            file
+            for file in (root / self.tests).rglob("test_*.py")
+            if not any(file.is_relative_to(folder) for folder in left_out)
+        ]
+        examples = [
+            file
+            for source in self.sources
+            for file in (root / source).rglob("*.py")
+            if ">>> " in file.read_text(encoding="utf-8")
+        ]
+        return [
+            file.relative_to(root).as_posix()
+            for file in (*sorted(tests), *sorted(examples))
+        ]
+
+
+@dataclass(frozen=True)
+class Area:
+    """Folders whose code is changed, and the tests that are tried."""
+
+    sources: tuple[str, ...]
+    suite: Suite
+
+
+PRODUCT = ("optim", "reference", "theory", "checking", "libraries")
+OF_PRODUCT = Suite(
+    "product",
+    tuple(f"adam_tutorial/{name}" for name in PRODUCT),
+    without=("tests/book", "tests/study", "tests/mutants"),
+)
+TOOLS = ("book/_ext", "book/_tools")
+OF_BOOK = Suite("book", TOOLS, tests="tests/book", options=("-m", "not browser"))
+AREAS = {name: Area((f"adam_tutorial/{name}",), OF_PRODUCT) for name in PRODUCT}
+AREAS["book"] = Area(TOOLS, OF_BOOK)
