@@ -18,6 +18,8 @@ from playwright.sync_api import Browser, Page, sync_playwright
 
 ROOT = Path(__file__).parents[2]
 SITE = ROOT / "_build/html"
+# The extensions and tools of the book import each other by name.
+sys.path[:0] = [str(ROOT / "book/_ext"), str(ROOT / "book/_tools")]
 BROWSERS = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
 FLAGS = [
     "--no-sandbox",

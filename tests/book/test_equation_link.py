@@ -11,17 +11,14 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
+from equations import chapter_number, marked_tests, prefix_of_equations
+from figures import darken
 from sphinx.application import Sphinx
 from sphinx.util.docutils import docutils_namespace
 
 from adam_tutorial.study.plotting import DARK
 
 from .conftest import ROOT
-
-sys.path.insert(0, str(ROOT / "book/_ext"))
-
-from equations import chapter_number, marked_tests, prefix_of_equations
-from figures import darken
 
 PAGE = """
 # A page

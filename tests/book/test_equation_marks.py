@@ -2,15 +2,9 @@
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
 
 import pytest
-
-from .conftest import ROOT
-
-sys.path.insert(0, str(ROOT / "book/_ext"))
-
 from equations import MarkedTest, marked_tests
 
 TESTS = """\

@@ -3,20 +3,16 @@
 from __future__ import annotations
 
 import re
-import sys
 from pathlib import Path
 
 import matplotlib as mpl
 import pytest
+import stills
+from svg import difference, shorten
 
 from adam_tutorial import theory
 
 from .conftest import ROOT
-
-sys.path.insert(0, str(ROOT / "book/_tools"))
-
-import stills
-from svg import difference, shorten
 
 FOLDER = ROOT / "book/_static/explorables"
 

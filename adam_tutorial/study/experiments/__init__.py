@@ -12,8 +12,6 @@ import json
 from importlib.resources import files
 from typing import Any
 
-__all__ = ["stored_runs"]
-
 
 def stored_runs(name: str) -> dict[str, Any]:
     """Return the stored record of an experiment: its results and how they were made.
