@@ -14,11 +14,11 @@ from adam_tutorial.optim.averages import (
 )
 from adam_tutorial.optim.base import BaseOptimizer, Settings, Slot, State
 from adam_tutorial.optim.hyperparameters import (
-    BETAS,
     COMMON,
-    DECOUPLED,
-    EPS,
     ForeachFlags,
+    decay_rates,
+    flag,
+    number,
 )
 
 __all__ = ["AdaBelief"]
@@ -65,9 +65,9 @@ class AdaBelief(BaseOptimizer):
     """
 
     hyperparameters = COMMON | {
-        "betas": BETAS,
-        "eps": EPS,
-        "decoupled_weight_decay": DECOUPLED,
+        "betas": decay_rates(2),
+        "eps": number("Invalid epsilon value"),
+        "decoupled_weight_decay": flag(),
     }
     state_slots = (Slot("exp_avg"), Slot("exp_avg_var"))
 

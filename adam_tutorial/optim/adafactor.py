@@ -26,16 +26,22 @@ _epsilon1 = number("epsilon1 should be >= 0 but is")
 _epsilon2 = number("epsilon2 should be >= 0 but is")
 
 
-def _two_eps(name: str, value: Any) -> Any:
-    if not isinstance(value, tuple | list) or len(value) != 2:
+def _read_two_eps(name: str, value: Any) -> Any:
+    if not isinstance(value, Sequence) or isinstance(value, str) or len(value) != 2:
         raise TypeError(
             f"{name} must be a pair, (a number or None, a number), got {value!r}"
         )
     first, second = value
     return (
-        None if first is None else _epsilon1(f"{name}[0]", first),
-        _epsilon2(f"{name}[1]", second),
+        None if first is None else _epsilon1.read(f"{name}[0]", first),
+        _epsilon2.read(f"{name}[1]", second),
     )
+
+
+def _check_two_eps(name: str, value: Any) -> None:
+    if value[0] is not None:
+        _epsilon1.check(f"{name}[0]", value[0])
+    _epsilon2.check(f"{name}[1]", value[1])
 
 
 class Adafactor(BaseOptimizer):
@@ -94,15 +100,13 @@ class Adafactor(BaseOptimizer):
     """
 
     hyperparameters = COMMON | {
-        "lr": Hyperparameter(number("Learning rate should be >= 0 but is")),
-        "weight_decay": Hyperparameter(number("weight_decay should be >= 0 but is")),
-        "beta2_decay": Hyperparameter(
-            number("beta2_decay should be <= 0 but is", low=-math.inf, high=0)
+        "lr": number("Learning rate should be >= 0 but is"),
+        "weight_decay": number("weight_decay should be >= 0 but is"),
+        "beta2_decay": number(
+            "beta2_decay should be <= 0 but is", low=-math.inf, high=0
         ),
-        "eps": Hyperparameter(_two_eps),
-        "d": Hyperparameter(
-            number("Clipping threshold d should be >= 1 but is", low=1)
-        ),
+        "eps": Hyperparameter(_read_two_eps, _check_two_eps),
+        "d": number("Clipping threshold d should be >= 1 but is", low=1),
     }
     flags = ("foreach", "maximize", "nonfinite")
     decoupled = True

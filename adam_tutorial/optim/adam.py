@@ -14,13 +14,11 @@ from adam_tutorial.optim.averages import (
 )
 from adam_tutorial.optim.base import BaseOptimizer, Settings, Slot, State
 from adam_tutorial.optim.hyperparameters import (
-    BETAS,
     COMMON,
-    DECOUPLED,
-    EPS,
     FusedFlags,
-    Hyperparameter,
+    decay_rates,
     flag,
+    number,
 )
 
 __all__ = ["Adam"]
@@ -115,10 +113,10 @@ class Adam(BaseOptimizer):
     """
 
     hyperparameters = COMMON | {
-        "betas": BETAS,
-        "eps": EPS,
-        "amsgrad": Hyperparameter(flag, before=False),
-        "decoupled_weight_decay": DECOUPLED,
+        "betas": decay_rates(2),
+        "eps": number("Invalid epsilon value"),
+        "amsgrad": flag(before=False),
+        "decoupled_weight_decay": flag(),
     }
     flags = (
         "foreach",

@@ -9,7 +9,7 @@ from torch.optim.optimizer import ParamsT
 
 from adam_tutorial.optim.averages import one_minus_power, to_average
 from adam_tutorial.optim.base import BaseOptimizer, Settings, Slot, State
-from adam_tutorial.optim.hyperparameters import BETAS, COMMON, EPS, Flags
+from adam_tutorial.optim.hyperparameters import COMMON, Flags, decay_rates, number
 
 __all__ = ["Adamax"]
 
@@ -46,8 +46,8 @@ class Adamax(BaseOptimizer):
     """
 
     hyperparameters = COMMON | {
-        "betas": BETAS,
-        "eps": EPS,
+        "betas": decay_rates(2),
+        "eps": number("Invalid epsilon value"),
     }
     flags = ("foreach", "maximize", "differentiable", "capturable", "nonfinite")
     state_slots = (Slot("exp_avg"), Slot("exp_inf"))

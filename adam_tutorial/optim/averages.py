@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from typing import Any
 
 import torch
@@ -42,6 +41,7 @@ def one_minus_power(beta: float | Tensor, t: int | Tensor) -> Any:
     """
     if not isinstance(t, Tensor):
         return bias_correction(float(beta), t)
-    if isinstance(beta, Tensor):
-        return -torch.expm1(t * torch.log(beta.to(t)))
-    return -torch.expm1(t * (math.log(beta) if beta > 0 else -math.inf))
+    # A schedule may change beta at each step: as a constant of a compiled graph, it
+    # would compile the graph anew each time.
+    beta = beta.to(t) if isinstance(beta, Tensor) else torch.ones_like(t) * beta
+    return -torch.expm1(t * torch.log(beta))

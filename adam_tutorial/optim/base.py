@@ -9,17 +9,25 @@ from __future__ import annotations
 
 import inspect
 import warnings
+from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, ClassVar, overload
 
 import torch
 from torch import Tensor
 from torch._compile import _disable_dynamo
+from torch._subclasses import FakeTensor
 from torch.optim.optimizer import Optimizer, ParamsT
 
 from adam_tutorial.optim.backends import foreach, plain
 from adam_tutorial.optim.backends.prepared import Prepared, prepare
-from adam_tutorial.optim.groups import REAL, checked_group, name_of
+from adam_tutorial.optim.groups import (
+    REAL,
+    SPARSE,
+    check_can_be_optimized,
+    checked_settings,
+    name_of,
+)
 from adam_tutorial.optim.hyperparameters import (
     COMMON,
     FLAG_DEFAULTS,
@@ -30,6 +38,7 @@ from adam_tutorial.optim.state import (
     STEP,
     Slot,
     State,
+    check_fits,
     check_origin,
     create,
     loaded_group,
@@ -109,7 +118,11 @@ class BaseOptimizer(Optimizer):
         # What a class has no flag for keeps PyTorch's default, and is not in its
         # groups.
         given = {name: flags.get(name, FLAG_DEFAULTS[name]) for name in kind.flags}
+        self._seen: dict[Tensor, Any] = {}
         super().__init__(params, parsed({**defaults, **given}, kind.hyperparameters))
+        # GradScaler then leaves unscaling to the step, as with PyTorch's fused: it
+        # refuses to divide float16 gradients itself.
+        self._step_supports_amp_scaling = bool(self.defaults.get("fused"))
 
     def rule(
         self, theta: Tensor, g: Tensor, state: State, settings: Settings
@@ -154,22 +167,21 @@ class BaseOptimizer(Optimizer):
         """
         if not isinstance(param_group, dict):
             raise TypeError(f"a parameter group must be a dict, got {param_group!r}")
-        group = dict(param_group)
-        if isinstance(group.get("params"), Iterator):
-            group["params"] = list(
-                group["params"]
-            )  # the check would use the iterator up
+        if isinstance(param_group.get("params"), Iterator):
+            # The check would use the iterator up.
+            param_group["params"] = list(param_group["params"])
         taken = {id(p) for other in self.param_groups for p in other["params"]}
-        super().add_param_group(
-            checked_group(
-                group,
-                self.defaults,
-                self.hyperparameters,
-                dtypes=self.dtypes,
-                taken=taken,
-                owner=type(self).__name__,
-            )
+        settings = checked_settings(
+            param_group,
+            self.defaults,
+            self.hyperparameters,
+            dtypes=self.dtypes,
+            taken=taken,
         )
+        # The dict itself becomes the group, as in PyTorch: the program may keep it, and
+        # change the learning rate there.
+        param_group.update(settings)
+        super().add_param_group(param_group)
 
     @_disable_dynamo
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
@@ -206,6 +218,35 @@ class BaseOptimizer(Optimizer):
         self.__setstate__({"state": state, "param_groups": groups})
         for after in self._optimizer_load_state_dict_post_hooks.values():
             after(self)
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        super().__setstate__(state)
+        self._seen = {}
+        self.__dict__.setdefault(
+            "_step_supports_amp_scaling", bool(self.defaults.get("fused"))
+        )
+
+    @_disable_dynamo
+    def state_dict(self) -> dict[str, Any]:
+        """Return the state and the settings, as :meth:`load_state_dict` takes them.
+
+        The state of a parameter whose group was taken out of ``param_groups`` is left
+        out, and stays in ``state``.
+        """
+        held = {id(p) for group in self.param_groups for p in group["params"]}
+        everything = self.state
+        kept = {
+            key: entry
+            for key, entry in everything.items()
+            if not isinstance(key, Tensor) or id(key) in held
+        }
+        if len(kept) == len(everything):
+            return super().state_dict()
+        self.state = defaultdict(dict, kept)
+        try:
+            return super().state_dict()
+        finally:
+            self.state = everything
 
     def _loaded_groups(self, state_dict: Mapping[str, Any]) -> list[dict[str, Any]]:
         groups = []
@@ -251,50 +292,44 @@ class BaseOptimizer(Optimizer):
 
         Raises
         ------
-        TypeError
-            A gradient is sparse. No parameter has been changed then.
+        RuntimeError
+            A gradient is sparse.
+        ValueError, TypeError
+            A setting is not a number any more, such as a learning rate that a schedule
+            made NaN; or a parameter was changed so that its state does not fit.
         FloatingPointError
-            A gradient is not finite, and the group's ``nonfinite`` is ``"raise"``. No
-            parameter has been changed then.
+            A gradient is not finite, and the group's ``nonfinite`` is ``"raise"``.
+
+        Nothing has been changed when one of these is raised.
         """
         loss = None
         if closure is not None:
             with torch.enable_grad():
                 loss = closure()
         with torch.set_grad_enabled(bool(self.defaults.get("differentiable"))):
-            if self._scaler_allows_a_step() and self._gradients_allow_a_step():
+            if self._scaler_allows_a_step() and self._can_step():
                 for group in self.param_groups:
                     self._init_group(group)
                     self._step_group(group)
         return loss
-
-    @property
-    def _step_supports_amp_scaling(self) -> bool:
-        """Whether GradScaler leaves unscaling to the step, as with PyTorch's fused.
-
-        It refuses to divide float16 gradients itself.
-        """
-        return bool(self.defaults.get("fused"))
 
     def _scaler_allows_a_step(self) -> bool:
         """Return False if a GradScaler has found that a gradient is not finite."""
         found_inf = getattr(self, "found_inf", None)
         return found_inf is None or found_inf.item() == 0
 
-    def _gradients_allow_a_step(self) -> bool:
-        """Raise for gradients that cannot be used; return False to skip the step."""
+    def _can_step(self) -> bool:
+        """Raise for what would fail half-way; return False to leave the step out."""
+        if torch.compiler.is_compiling():
+            return True  # checks would be traced, and guard on every number
         bad = None
         for index, group in enumerate(self.param_groups):
+            self._check_settings(group, index)
             for place, parameter in enumerate(group["params"]):
                 gradient = parameter.grad
                 if gradient is None:
                     continue
-                if gradient.layout != torch.strided:
-                    raise TypeError(
-                        f"{type(self).__name__} needs dense gradients, got one of"
-                        f" layout {gradient.layout} for {name_of(group, index, place)};"
-                        " use torch.optim.SparseAdam, or Embedding(sparse=False)"
-                    )
+                self._check_parameter(parameter, gradient, group, index, place)
                 if group.get("nonfinite", "pass") == "pass" or _is_finite(gradient):
                     continue
                 if group["nonfinite"] == "raise":
@@ -311,6 +346,55 @@ class BaseOptimizer(Optimizer):
                 stacklevel=4,
             )
         return not bad
+
+    def _check_settings(self, group: Settings, index: int) -> None:
+        for name, hyperparameter in self.hyperparameters.items():
+            value = group.get(name)
+            parts = value if isinstance(value, tuple) else (value,)
+            if value is None or any(isinstance(part, Tensor) for part in parts):
+                continue  # reading a tensor would wait for its device
+            if not hyperparameter.usable(hyperparameter.read(name, value)):
+                raise ValueError(
+                    f"{name} of group {index} is {value!r}: a step with it would ruin"
+                    " the parameters"
+                )
+
+    def _check_parameter(
+        self,
+        parameter: Tensor,
+        gradient: Tensor,
+        group: Settings,
+        index: int,
+        place: int,
+    ) -> None:
+        """Check what may have changed since the last step; remember what was seen."""
+        now = (
+            *(parameter.dtype, parameter.shape, parameter.layout, parameter.device),
+            parameter.stride() if parameter.layout == torch.strided else None,
+            *(gradient.dtype, gradient.shape, gradient.layout, gradient.device),
+            bool(group.get("amsgrad")),
+        )
+        if self._seen.get(parameter) == now:
+            return
+        owner = name_of(group, index, place)
+        if gradient.layout in SPARSE:
+            raise RuntimeError(
+                f"{type(self).__name__} needs dense gradients, got one of layout"
+                f" {gradient.layout} for {owner}; use torch.optim.SparseAdam, or"
+                " Embedding(sparse=False)"
+            )
+        check_can_be_optimized(parameter, self.dtypes)
+        if gradient.shape != parameter.shape or gradient.device != parameter.device:
+            raise ValueError(
+                f"{owner} has a gradient of shape {tuple(gradient.shape)} on"
+                f" {gradient.device}, but is of shape {tuple(parameter.shape)} on"
+                f" {parameter.device}; call zero_grad() after changing a parameter"
+            )
+        state = self.state.get(parameter, {})
+        for slot in self._slots_in_use(parameter, group):
+            if slot.name in state and not slot.number:
+                check_fits(slot, state[slot.name], parameter, owner)
+        self._seen[parameter] = now
 
     def _slots_in_use(self, parameter: Tensor, settings: Settings) -> list[Slot]:
         return [slot for slot in self.slots(parameter) if slot.is_asked_for(settings)]
@@ -335,6 +419,11 @@ class BaseOptimizer(Optimizer):
         recorded = bool(
             group.get("capturable")
             or group.get("differentiable")
+            or any(
+                isinstance(self.state[p].get("step"), FakeTensor)
+                for p in group["params"]
+                if p.grad is not None
+            )
             or torch.compiler.is_compiling()
         )
         settings = {
@@ -396,6 +485,8 @@ def _as_float(value: Any) -> Any:
 
 def _is_finite(gradient: Tensor) -> bool:
     """Return whether all elements are finite; of a DTensor, on all processes."""
+    if gradient.is_meta or isinstance(gradient, FakeTensor):
+        return True  # has no numbers; used to estimate memory
     # Counted, since the sum of a DTensor is right in every version of torch: from
     # all(), torch 2.13 reads the own shard only, and the processes would decide
     # differently about one step.

@@ -1,25 +1,23 @@
 """Hyper-parameters: what each may be, and the plain value that it becomes.
 
 An optimizer says which hyper-parameters it has by naming one :class:`Hyperparameter`
-for each; checking them, loading older checkpoints and spotting misspelt group keys all
+for each. Checking them, loading older checkpoints and noticing misspelt keys all
 follow from that.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from numbers import Integral, Real
 from typing import Any, Literal, TypedDict
 
+import numpy as np
 from torch import Tensor
 
 __all__ = [
-    "BETAS",
     "COMMON",
-    "DECOUPLED",
-    "EPS",
     "FLAG_DEFAULTS",
     "Flags",
     "ForeachFlags",
@@ -31,9 +29,9 @@ __all__ = [
     "number",
     "parsed",
     "plain",
+    "read",
 ]
 
-Parse = Callable[[str, Any], Any]
 Nonfinite = Literal["pass", "skip", "raise"]
 KEEP: Any = object()
 
@@ -44,9 +42,14 @@ class Hyperparameter:
 
     Parameters
     ----------
-    parse : function
-        From the name and what was given to the plain value; raises ValueError or
-        TypeError, naming both.
+    read : function
+        From the name and what was given to the plain value; raises TypeError or
+        ValueError, naming both.
+    check : function
+        Raises ValueError for a value, once read, that nobody should ask for.
+    usable : function
+        Whether a step can be taken with a value. A schedule may set what ``check``
+        refuses, such as a negative learning rate; not what makes every number NaN.
     before : object, optional
         What a checkpoint meant that is older than the hyper-parameter. By default the
         optimizer's own setting stays.
@@ -54,7 +57,9 @@ class Hyperparameter:
         Whether PyTorch takes a tensor for it beside ``foreach=True``.
     """
 
-    parse: Parse
+    read: Callable[[str, Any], Any]
+    check: Callable[[str, Any], None] = lambda _name, _value: None
+    usable: Callable[[Any], bool] = lambda _value: True
     before: Any = KEEP
     tensor_with_foreach: bool = True
 
@@ -90,8 +95,14 @@ FLAG_DEFAULTS: dict[str, Any] = {
 }
 
 
-def number(torch_says: str, *, low: float = 0, high: float = math.inf) -> Parse:
-    """Accept finite numbers from ``low`` to ``high``.
+def number(
+    torch_says: str,
+    *,
+    low: float = 0,
+    high: float = math.inf,
+    tensor_with_foreach: bool = True,
+) -> Hyperparameter:
+    """Describe a finite number from ``low`` to ``high``.
 
     ``torch_says`` begins the message as PyTorch's begins: a script may look for it.
     """
@@ -100,83 +111,79 @@ def number(torch_says: str, *, low: float = 0, high: float = math.inf) -> Parse:
     else:
         words = f"at least {low:g}" if high == math.inf else f"at most {high:g}"
 
-    def parse(name: str, value: Any) -> Any:
-        read = _number(name, value)
+    def check(name: str, value: Any) -> None:
         # `not (...)` rather than the reversed comparison, so that NaN is refused too.
-        if not (low <= read <= high and math.isfinite(read)):
+        found = _as_float(value)
+        if not (low <= found <= high and math.isfinite(found)):
             raise ValueError(
                 f"{torch_says}: {value}; {name} must be finite and {words}"
             )
-        return plain(value)
 
-    return parse
+    return Hyperparameter(
+        _read_number, check, math.isfinite, tensor_with_foreach=tensor_with_foreach
+    )
 
 
-def decay_rates(count: int) -> Parse:
-    """Accept that many numbers in [0, 1), all of them floats or all of them tensors."""
+def decay_rates(count: int) -> Hyperparameter:
+    """Describe that many numbers in [0, 1), all of them floats or all tensors."""
     words = {2: "a pair of numbers"}.get(count, f"{count} numbers")
 
-    def parse(name: str, value: Any) -> Any:
-        if not isinstance(value, tuple | list) or len(value) != count:
+    def read(name: str, value: Any) -> Any:
+        rates = _listed(value)
+        if rates is None or len(rates) != count:
             raise TypeError(f"{name} must be {words}, got {value!r}")
-        if len({isinstance(rate, Tensor) for rate in value}) > 1:
+        if len({isinstance(rate, Tensor) for rate in rates}) > 1:
             raise ValueError(
                 f"{name} must be either both floats or both Tensors, got {value!r}"
             )
+        return tuple(_read_number(f"{name}[{i}]", rate) for i, rate in enumerate(rates))
+
+    def check(name: str, value: Any) -> None:
         for index, rate in enumerate(value):
-            if not 0 <= _number(f"{name}[{index}]", rate) < 1:
+            if not 0 <= _as_float(rate) < 1:
                 raise ValueError(
-                    f"Invalid beta parameter at index {index}: {rate};"
-                    f" {name}[{index}] must be in [0, 1)"
+                    f"Invalid beta parameter at index {index}: {rate}; {name}[{index}]"
+                    " must be in [0, 1)"
                 )
-        return tuple(plain(rate) for rate in value)
 
-    return parse
-
-
-def flag(name: str, value: Any) -> Any:
-    """Accept True and False."""
-    if not isinstance(value, bool):
-        raise TypeError(f"{name} must be True or False, got {value!r}")
-    return value
+    return Hyperparameter(
+        read,
+        check,
+        lambda value: all(0 <= float(rate) < 1 for rate in value),
+        tensor_with_foreach=False,
+    )
 
 
-def _optional_flag(name: str, value: Any) -> Any:
-    if not isinstance(value, bool | None):
+def flag(*, before: Any = KEEP) -> Hyperparameter:
+    """Describe True and False, or 0 and 1, as a configuration file may have them."""
+
+    def read(name: str, value: Any) -> bool:
+        truth = _read_truth(value)
+        if truth is None:
+            raise TypeError(f"{name} must be True or False, got {value!r}")
+        return truth
+
+    return Hyperparameter(read, before=before)
+
+
+def _read_optional_flag(name: str, value: Any) -> bool | None:
+    truth = _read_truth(value)
+    if truth is None and value is not None:
         raise TypeError(f"{name} must be True, False or None, got {value!r}")
-    return value
+    return truth
 
 
-def _nonfinite(name: str, value: Any) -> Any:
+def _read_nonfinite(name: str, value: Any) -> Any:
     choices = ("pass", "skip", "raise")
-    if value not in choices:
+    if not (isinstance(value, str) and value in choices):
         raise ValueError(f"{name} must be one of {choices}, got {value!r}")
     return value
 
 
-# What every optimizer may have. `nonfinite` is not PyTorch's, so no checkpoint of
-# PyTorch says anything about it.
-COMMON: dict[str, Hyperparameter] = {
-    "lr": Hyperparameter(number("Invalid learning rate"), tensor_with_foreach=False),
-    "weight_decay": Hyperparameter(number("Invalid weight_decay value")),
-    "maximize": Hyperparameter(flag, before=False),
-    "foreach": Hyperparameter(_optional_flag, before=None),
-    "capturable": Hyperparameter(flag, before=False),
-    "differentiable": Hyperparameter(flag, before=False),
-    "fused": Hyperparameter(_optional_flag, before=None),
-    "nonfinite": Hyperparameter(_nonfinite),
-}
-
-# What several optimizers have beside that.
-BETAS = Hyperparameter(decay_rates(2), tensor_with_foreach=False)
-EPS = Hyperparameter(number("Invalid epsilon value"))
-DECOUPLED = Hyperparameter(flag)
-
-
-def parsed(
+def read(
     settings: Mapping[str, Any], known: Mapping[str, Hyperparameter]
 ) -> dict[str, Any]:
-    """Return the settings as plain values, after checking each and all together.
+    """Return the settings as plain values; any number is one.
 
     Parameters
     ----------
@@ -188,15 +195,36 @@ def parsed(
 
     Raises
     ------
+    TypeError, ValueError
+        A value is not of the right kind.
+    """
+    return {
+        name: known[name].read(name, value) if name in known else plain(value)
+        for name, value in settings.items()
+    }
+
+
+def parsed(
+    settings: Mapping[str, Any], known: Mapping[str, Hyperparameter]
+) -> dict[str, Any]:
+    """Return the settings as plain values, after checking each and all together.
+
+    Parameters
+    ----------
+    settings, known : mapping
+        As for :func:`read`.
+
+    Raises
+    ------
     ValueError
         A number is out of range, or two settings contradict each other.
     TypeError
         A value is of the wrong type.
     """
-    values = {
-        name: known[name].parse(name, value) if name in known else plain(value)
-        for name, value in settings.items()
-    }
+    values = read(settings, known)
+    for name, value in values.items():
+        if name in known:
+            known[name].check(name, value)
     foreach, fused = values.get("foreach"), values.get("fused")
     if fused and foreach:
         raise ValueError(
@@ -232,6 +260,8 @@ def plain(value: Any) -> Any:
     """
     if isinstance(value, Tensor):
         return value.reshape(()) if value.ndim and value.numel() == 1 else value
+    if isinstance(value, np.ndarray | np.generic) and value.size == 1:
+        return value.item()
     if isinstance(value, bool) or type(value) in (int, float):
         return value
     if isinstance(value, Integral):
@@ -239,13 +269,46 @@ def plain(value: Any) -> Any:
     return float(value) if isinstance(value, Real) else value
 
 
-def _number(name: str, value: object) -> float:
-    if isinstance(value, Tensor):
-        if value.numel() != 1:
-            raise ValueError(
-                f"Tensor {name} must be 1-element, got shape {tuple(value.shape)}"
-            )
-        return value.item()
-    if isinstance(value, bool) or not isinstance(value, Real):
+def _read_number(name: str, value: Any) -> Any:
+    if isinstance(value, Tensor) and value.numel() != 1:
+        raise ValueError(
+            f"Tensor {name} must be 1-element, got shape {tuple(value.shape)}"
+        )
+    found: Any = plain(value)
+    if isinstance(found, bool):
+        return int(found)  # False for a weight decay means 0, as in PyTorch
+    if not isinstance(found, Tensor | Real):
         raise TypeError(f"{name} must be a number, got {value!r}")
-    return float(value)
+    return found
+
+
+def _as_float(value: Any) -> float:
+    # Detached: PyTorch warns of a number taken from a tensor that requires a gradient.
+    return float(value.detach() if isinstance(value, Tensor) else value)
+
+
+def _read_truth(value: Any) -> bool | None:
+    """Return the truth that True, 1, or NumPy's True stands for; None for others."""
+    found = plain(value)
+    return bool(found) if isinstance(found, int) and found in (0, 1) else None
+
+
+def _listed(value: Any) -> Sequence[Any] | None:
+    """Return the parts of a tuple, or of what a configuration file has for one."""
+    if isinstance(value, str | bytes | Mapping) or not isinstance(value, Iterable):
+        return None
+    return list(value)
+
+
+# What every optimizer may have. `nonfinite` is not PyTorch's, so no checkpoint of
+# PyTorch says anything about it.
+COMMON: dict[str, Hyperparameter] = {
+    "lr": number("Invalid learning rate", tensor_with_foreach=False),
+    "weight_decay": number("Invalid weight_decay value"),
+    "maximize": flag(before=False),
+    "foreach": Hyperparameter(_read_optional_flag, before=None),
+    "capturable": flag(before=False),
+    "differentiable": flag(before=False),
+    "fused": Hyperparameter(_read_optional_flag, before=None),
+    "nonfinite": Hyperparameter(_read_nonfinite),
+}

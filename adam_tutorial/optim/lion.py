@@ -9,7 +9,7 @@ from torch.optim.optimizer import ParamsT
 
 from adam_tutorial.optim.averages import to_average
 from adam_tutorial.optim.base import BaseOptimizer, Settings, Slot, State
-from adam_tutorial.optim.hyperparameters import BETAS, COMMON, ForeachFlags
+from adam_tutorial.optim.hyperparameters import COMMON, ForeachFlags, decay_rates
 
 __all__ = ["Lion"]
 
@@ -52,7 +52,7 @@ class Lion(BaseOptimizer):
     """
 
     hyperparameters = COMMON | {
-        "betas": BETAS,
+        "betas": decay_rates(2),
     }
     state_slots = (Slot("exp_avg"),)
     decoupled = True

@@ -14,12 +14,10 @@ from adam_tutorial.optim.averages import (
 )
 from adam_tutorial.optim.base import BaseOptimizer, Settings, Slot, State
 from adam_tutorial.optim.hyperparameters import (
-    BETAS,
     COMMON,
-    DECOUPLED,
-    EPS,
     ForeachFlags,
-    Hyperparameter,
+    decay_rates,
+    flag,
     number,
 )
 
@@ -63,10 +61,10 @@ class NAdam(BaseOptimizer):
     """
 
     hyperparameters = COMMON | {
-        "betas": BETAS,
-        "eps": EPS,
-        "momentum_decay": Hyperparameter(number("Invalid momentum_decay value")),
-        "decoupled_weight_decay": DECOUPLED,
+        "betas": decay_rates(2),
+        "eps": number("Invalid epsilon value"),
+        "momentum_decay": number("Invalid momentum_decay value"),
+        "decoupled_weight_decay": flag(),
     }
     state_slots = (
         Slot("exp_avg"),

@@ -12,13 +12,14 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from adam_tutorial.optim.hyperparameters import KEEP, Hyperparameter, parsed
+from adam_tutorial.optim.hyperparameters import KEEP, Hyperparameter, read
 
 __all__ = [
     "HALF",
     "STEP",
     "Slot",
     "State",
+    "check_fits",
     "check_origin",
     "create",
     "loaded_group",
@@ -79,6 +80,42 @@ def create(slot: Slot, parameter: Tensor, *, capturable: bool) -> Tensor:
     if slot.first == 0:
         return torch.zeros_like(parameter, **like_the_parameter)
     return torch.full_like(parameter, slot.first, **like_the_parameter)
+
+
+def check_fits(slot: Slot, value: Tensor, parameter: Tensor, owner: str) -> None:
+    """Raise if a stored tensor does not fit its parameter, which was changed meanwhile.
+
+    Parameters
+    ----------
+    slot : Slot
+        Describes the entry.
+    value, parameter : Tensor
+        What is stored, and the parameter as it is now.
+    owner : str
+        What messages call the parameter.
+
+    Raises
+    ------
+    ValueError
+        Shape, dtype or device differ.
+    """
+    shape = tuple(parameter.shape) if slot.shape is None else slot.shape
+    if tuple(value.shape) != shape:
+        raise ValueError(
+            f"{owner}: its {slot.name} has the shape {tuple(value.shape)}, but"
+            f" {shape} is needed now; if the parameter was resized on purpose, begin"
+            " its state anew with `del optimizer.state[parameter]`"
+        )
+    found, needed = (
+        (value.dtype, value.device),
+        (_dtype_for(parameter), parameter.device),
+    )
+    if found != needed:
+        raise ValueError(
+            f"{owner}: its {slot.name} is {found[0]} on {found[1]}, but {needed[0]} on"
+            f" {needed[1]} is needed now; convert the state as well, with"
+            " `optimizer.load_state_dict(optimizer.state_dict())`"
+        )
 
 
 def check_origin(
@@ -151,6 +188,8 @@ def loaded_group(
 ) -> dict[str, Any]:
     """Return the group that an optimizer has after loading.
 
+    What a run could reach must load: a schedule may end at a learning rate of -1e-20.
+
     Parameters
     ----------
     group, saved : mapping
@@ -163,7 +202,7 @@ def loaded_group(
     Raises
     ------
     ValueError, TypeError
-        A setting of the checkpoint is not valid.
+        A setting of the checkpoint is not of its kind.
     """
     new = {key: copy.deepcopy(value) for key, value in saved.items() if key != "params"}
     for name in defaults:
@@ -172,7 +211,7 @@ def loaded_group(
             new[name] = group[name] if before is KEEP else before
     if "param_names" in group:
         new.setdefault("param_names", group["param_names"])
-    return {**parsed(new, known), "params": group["params"]}
+    return {**read(new, known), "params": group["params"]}
 
 
 def loaded_state(

@@ -14,7 +14,6 @@ from adam_tutorial.optim.base import BaseOptimizer, Settings, Slot, State
 from adam_tutorial.optim.hyperparameters import (
     COMMON,
     ForeachFlags,
-    Hyperparameter,
     decay_rates,
 )
 
@@ -22,7 +21,7 @@ from adam_tutorial.optim.hyperparameters import (
 class Composed(BaseOptimizer):
     """Three averages, a slow copy of theta, a running product and one number a row."""
 
-    hyperparameters = COMMON | {"betas": Hyperparameter(decay_rates(3))}
+    hyperparameters = COMMON | {"betas": decay_rates(3)}
 
     def __init__(
         self,

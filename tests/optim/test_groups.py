@@ -61,11 +61,22 @@ def test_equal_parameters_that_are_different_tensors_are_accepted() -> None:
     assert [p is q for p, q in zip(parameters_of(optimizer), parameters, strict=True)]
 
 
-def test_group_given_is_not_changed() -> None:
+def test_group_given_is_the_group_of_the_optimizer() -> None:
     parameters = new_parameters()
-    group: dict[str, Any] = {"params": parameters, "lr": 0.5, "betas": [0.5, 0.5]}
-    Adam([group])
-    assert group == {"params": parameters, "lr": 0.5, "betas": [0.5, 0.5]}
+    first: dict[str, Any] = {"params": parameters[:1], "lr": 0.5, "betas": [0.5, 0.5]}
+    second: dict[str, Any] = {"params": iter(parameters[1:])}
+    optimizer = Adam([first])
+    optimizer.add_param_group(second)
+    assert optimizer.param_groups[0] is first
+    assert optimizer.param_groups[1] is second
+    assert first["betas"] == (0.5, 0.5)
+    assert second["params"] == parameters[1:]
+    # A program that holds the dict changes the rate of the next step.
+    for group in (first, second):
+        group["lr"] = 0.0
+    before = [parameter.detach().clone() for parameter in parameters]
+    take_steps(optimizer, parameters, range(3))
+    assert all(map(torch.equal, parameters, before))
 
 
 @each_optimizer

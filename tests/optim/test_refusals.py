@@ -12,7 +12,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from adam_tutorial.optim import Adam, Lion, NAdam
+from adam_tutorial.optim import Adam, NAdam
 from tests.optim.steps import new_parameters, snapshot, take_steps
 from tests.optimizers import Case, each_optimizer
 
@@ -91,7 +91,7 @@ def test_momentum_decay_must_be_finite_and_not_negative(value: float) -> None:
 
 
 @pytest.mark.parametrize("name", ["lr", "eps", "weight_decay"])
-@pytest.mark.parametrize("value", ["0.1", None, 1j, [0.1], True], ids=str)
+@pytest.mark.parametrize("value", ["0.1", None, 1j, [0.1]], ids=str)
 def test_value_that_is_no_real_number_is_refused(name: str, value: object) -> None:
     message = f"{name} must be a number, got {value!r}"
     refused({name: value}, TypeError, message)
@@ -126,14 +126,14 @@ def test_beta_that_is_no_number_is_refused() -> None:
     "flag",
     ["amsgrad", "maximize", "capturable", "differentiable", "decoupled_weight_decay"],
 )
-@pytest.mark.parametrize("value", ["no", 1, None])
+@pytest.mark.parametrize("value", ["no", 2, None, 0.5])
 def test_flag_must_be_true_or_false(flag: str, value: object) -> None:
     message = f"{flag} must be True or False, got {value!r}"
     refused({flag: value}, TypeError, message)
 
 
 @pytest.mark.parametrize("flag", ["foreach", "fused"])
-@pytest.mark.parametrize("value", ["no", 1, 0])
+@pytest.mark.parametrize("value", ["no", 2, 0.5])
 def test_flag_of_a_backend_must_be_true_false_or_none(flag: str, value: object) -> None:
     message = f"{flag} must be True, False or None, got {value!r}"
     refused({flag: value}, TypeError, message)
@@ -224,34 +224,31 @@ def test_misspelt_argument_of_the_constructor_is_refused() -> None:
         ("maximise", "maximize"),
     ],
 )
-def test_misspelt_hyper_parameter_is_refused_with_the_right_spelling(
+def test_misspelt_hyper_parameter_is_kept_with_a_warning_that_has_the_right_spelling(
     misspelt: str, meant: str
 ) -> None:
-    message = f"unknown hyper-parameter {misspelt!r} in a group; meant {meant!r}?"
-    group_is_refused({"params": tensors(), misspelt: 0.1}, TypeError, message)
+    message = f"has the key {misspelt!r}, which has no effect; meant {meant!r}?"
+    with pytest.warns(UserWarning, match=re.escape(message)):
+        optimizer = Adam([{"params": tensors(), misspelt: 0.1}])
+    assert optimizer.param_groups[0][misspelt] == 0.1
 
 
 @pytest.mark.parametrize(
-    "key", ["name", "initial_lr", "max_lr", "lr_scale", "layer", "tags"]
+    "key",
+    [
+        *("name", "initial_lr", "max_lr", "lr_scale", "layer", "tags", "lr0", "beta1"),
+        *(
+            "nesterov",
+            "centered",
+            "momentum_decay",
+            "rho",
+            "alpha",
+            "weight_decay_mult",
+        ),
+    ],
 )
 def test_keys_that_belong_to_others_are_accepted(key: str) -> None:
     assert Adam([{"params": tensors(), key: 1}]).param_groups[0][key] == 1
-
-
-@pytest.mark.parametrize("key", ["nesterov", "centered", "momentum_decay", "rho"])
-def test_hyper_parameter_of_other_optimizers_is_refused_unless_it_asks_for_nothing(
-    key: str,
-) -> None:
-    message = f"Adam has no hyper-parameter {key!r}, got {key}=True"
-    group_is_refused({"params": tensors(), key: True}, TypeError, message)
-    Adam([{"params": tensors(), key: False}])
-    Adam([{"params": tensors(), key: None}])
-
-
-def test_refusal_names_the_optimizer() -> None:
-    message = r"^Lion has no hyper-parameter 'eps', got eps=0\.1$"
-    with pytest.raises(TypeError, match=message):
-        Lion([{"params": tensors(), "eps": 0.1}])
 
 
 # Parameters
@@ -277,7 +274,7 @@ def test_parameter_of_a_floating_or_complex_type_is_accepted(
 
 @pytest.mark.parametrize(
     "dtype",
-    [torch.int64, torch.uint8, torch.bool, torch.float8_e4m3fn, torch.complex32],
+    [torch.float8_e4m3fn, torch.complex32],
     ids=str,
 )
 @pytest.mark.filterwarnings("ignore:ComplexHalf support is experimental")
@@ -288,7 +285,7 @@ def test_parameter_of_another_type_is_refused_with_its_shape(
         "parameters must be float64, float32, bfloat16, float16, complex64,"
         f" complex128; got {dtype} for one of shape (4, 5)"
     )
-    wrong = torch.zeros(4, 5, dtype=dtype)
+    wrong = nn.Parameter(torch.zeros(4, 5, dtype=dtype))
     for params in ([*tensors(), wrong], wrong, [("named", wrong)]):
         group_is_refused({"params": params}, TypeError, message)
 
@@ -302,7 +299,8 @@ def test_parameter_that_is_in_a_group_twice_is_refused() -> None:
 
 def test_expanded_parameter_is_refused_and_a_true_view_is_accepted() -> None:
     message = "the parameter of shape (3, 2) is expanded"
-    group_is_refused({"params": [torch.zeros(2).expand(3, 2)]}, ValueError, message)
+    expanded = torch.zeros(2).expand(3, 2).requires_grad_()
+    group_is_refused({"params": [expanded]}, ValueError, message)
     base = torch.zeros(4, 6)
     for view in (
         base.T,
@@ -351,7 +349,7 @@ INVALID: dict[str, Any] = {
     "eps": -1e-8,
     "weight_decay": -1,
     "betas": (1.0, 0.9),
-    "amsgrad": 1,
+    "amsgrad": 2,
     "fused": "yes",
     "nonfinite": "stop",
     "momentum_decay": -1.0,
@@ -375,17 +373,17 @@ def test_group_with_an_invalid_hyper_parameter_is_refused_before_anything_change
 
 WRONG_PARAMETERS: dict[str, tuple[Any, type[Exception], str]] = {
     "eight bits": (
-        [torch.zeros(2).to(torch.float8_e5m2)],
+        [nn.Parameter(torch.zeros(2).to(torch.float8_e5m2))],
         TypeError,
         "must be float64, float32, bf",
     ),
-    "integers": (
-        [torch.zeros(2, dtype=torch.int64)],
+    "sparse": (
+        [nn.Parameter(torch.eye(2).to_sparse())],
         TypeError,
-        "must be float64, float32, bfloat16",
+        "parameters must be dense, got one of layout torch.sparse_coo",
     ),
     "expanded": (
-        [torch.zeros(1).expand(3)],
+        [torch.zeros(1).expand(3).requires_grad_()],
         ValueError,
         "give the tensor before expand",
     ),
@@ -439,18 +437,6 @@ def test_group_without_parameters_is_refused_before_anything_changes(
     message = r"a parameter group needs the key 'params', got \['lr', 'maximize'\]"
     with pytest.raises(ValueError, match=message):
         optimizer.add_param_group({"maximize": True, "lr": 0.1})
-    assert everything(optimizer) == before
-
-
-@each_optimizer
-def test_misspelt_hyper_parameter_is_refused_before_anything_changes(
-    case: Case,
-) -> None:
-    optimizer, _ = used_optimizer(case)
-    before = everything(optimizer)
-    message = "'weight_decya' in a group; meant 'weight_decay'"
-    with pytest.raises(TypeError, match=message):
-        optimizer.add_param_group({"params": [torch.zeros(2)], "weight_decya": 0.1})
     assert everything(optimizer) == before
 
 

@@ -122,7 +122,9 @@ def test_error_input_raises_what_torch_raises(case: Case, place: int) -> None:
     if issubclass(error, Warning):
         error = ValueError  # of a parameter that is given twice, PyTorch only warns
     if entry.error_on is material.OptimizerErrorEnum.STEP_ERROR:
-        error, message = TypeError, "complex"  # ours does not wait for the first step
+        # Ours does not wait for the first step, if there may be one.
+        params = [nn.Parameter(param) for param in params]
+        error, message = TypeError, "complex"
     with pytest.raises(error, match=message):
         case.optimizer(params, **given.kwargs)
 

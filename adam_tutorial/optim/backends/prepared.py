@@ -112,11 +112,18 @@ def apply_rule(
 ) -> None:
     """Move theta, a tensor or a list of them, by the rule and the weight decay."""
     weight_decay = settings["weight_decay"]
+    is_tensor = isinstance(weight_decay, Tensor)
+    decays = is_tensor or weight_decay != 0
     decoupled = optimizer.decouples(settings)
-    if weight_decay != 0 and not decoupled:
-        g = g.add(theta, alpha=weight_decay)
+    if decays and not decoupled:
+        # The derivative by a tensor needs the theta that is overwritten below.
+        g = (
+            g + theta.clone() * weight_decay
+            if is_tensor
+            else g.add(theta, alpha=weight_decay)
+        )
     update = optimizer.rule(theta, g, state, settings)
-    if weight_decay != 0 and decoupled:
+    if decays and decoupled:
         theta.mul_(1 - settings["lr"] * weight_decay)
     theta.add_(update)
 
