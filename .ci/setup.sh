@@ -1,7 +1,10 @@
 #!/bin/sh
-# Make .venv ready for `make book` and `make test`. Called by make when it is missing or older than
-# what it is made from; does nothing else.
+# Make .venv ready. Called by make when it is missing or older than what it is made from.
+#
+#   setup.sh everything   for `make book` and `make test`
+#   setup.sh lab          for `make lab`: JupyterLab and what the chapters import
 set -eu
+purpose=$1
 
 fail() {
     echo "$1" >&2
@@ -21,7 +24,7 @@ done
 if ! .venv/bin/python -c '' 2>/dev/null; then
     echo "creating .venv with $("$python" --version)"
     # The web packages may be there already, and stay; a broken environment goes.
-    rm -rf .venv/bin .venv/lib .venv/include .venv/pyvenv.cfg
+    rm -rf .venv/bin .venv/lib .venv/include .venv/pyvenv.cfg .venv/ready .venv/lab-ready
     "$python" -m venv .venv || fail "Could not create .venv. On Debian or Ubuntu: apt install python3-venv"
 fi
 
@@ -31,19 +34,27 @@ attempt() {
     "$@" >"$log" 2>&1 || { sleep 5; "$@" >"$log" 2>&1; }
 }
 
-echo "installing Python packages (PyTorch is large: minutes the first time)"
-attempt .venv/bin/python -m pip install --disable-pip-version-check --retries 5 --timeout 60 \
-    --constraint constraints.txt --editable '.[book,test,peers]' || {
-    tail -n 5 "$log" >&2
-    fail "Installing the Python packages failed (last lines above, all in $log). Is there a network? Try again with: make book"
+install() {
+    attempt .venv/bin/python -m pip install --disable-pip-version-check --retries 5 \
+        --timeout 60 --constraint constraints.txt --editable "$1" || {
+        tail -n 5 "$log" >&2
+        fail "Installing the Python packages failed (last lines above, all in $log). Is there a network? Try again."
+    }
 }
+
+echo "installing Python packages (PyTorch is large: minutes the first time)"
+if [ "$purpose" = lab ]; then
+    install '.[notebooks]'
+    touch .venv/lab-ready
+    exit
+fi
+install '.[book,test,peers]'
 
 echo "installing web packages"
 mkdir -p .venv/web
 cp book/_web/package.json book/_web/package-lock.json book/_web/.npmrc .venv/web/
 PATH="$PWD/.venv/bin:$PATH" attempt .venv/bin/npm ci --prefix .venv/web --no-audit --no-fund || {
     tail -n 5 "$log" >&2
-    fail "Installing the web packages failed (last lines above, all in $log). Is there a network? Try again with: make book"
+    fail "Installing the web packages failed (last lines above, all in $log). Is there a network? Try again."
 }
-
 touch .venv/ready

@@ -21,8 +21,8 @@ from pathlib import Path
 import nbformat
 from nbclient.exceptions import CellExecutionError
 
-from execution import BUILD, INPUTS, ROOT, Executed, chapters, digest, set_environment
-from notebooks import execute
+from execution import BUILD, INPUTS, ROOT, Executed, chapters, digest
+from notebooks import execute, set_environment
 
 SITE = BUILD / "html"
 PAGES_TIMEOUT_SECONDS = 600

@@ -20,8 +20,8 @@ import pytest
 from nbval.kernel import CURRENT_ENV_KERNEL_NAME, RunningKernel, start_new_kernel
 from nbval.plugin import IPyNbCell, IPyNbFile
 
-from execution import Executed, digest, set_environment
-from notebooks import IMAGES, KERNEL_ARGUMENTS
+from execution import Executed, digest
+from notebooks import IMAGES, KERNEL_ARGUMENTS, set_environment
 
 CELL_TIMEOUT_SECONDS = 300
 

@@ -8,9 +8,7 @@ executed again.
 from __future__ import annotations
 
 import hashlib
-import os
 import shutil
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -29,14 +27,6 @@ INPUTS = (
     "adam_tutorial/study/results/*.json",
     "constraints.txt",
 )
-# Figures as SVG, for both themes; one thread, so that sums are added in the same order
-# on every machine.
-ENVIRONMENT = {
-    "ADAM_TUTORIAL_FIGURES": "svg",
-    "OMP_NUM_THREADS": "1",
-    "OPENBLAS_NUM_THREADS": "1",
-    "MKL_NUM_THREADS": "1",
-}
 
 
 def chapters() -> list[Path]:
@@ -55,15 +45,6 @@ def digest(patterns: tuple[str, ...] = INPUTS) -> str:
         summary.update(file.relative_to(ROOT).as_posix().encode() + b"\0")
         summary.update(hashlib.sha256(file.read_bytes()).digest())
     return summary.hexdigest()[:16]
-
-
-def set_environment() -> None:
-    """Set what every kernel, and every program that the build starts, inherits."""
-    os.environ.update(ENVIRONMENT)
-    # node, npm and the kernels are those of this environment.
-    own = str(Path(sys.executable).parent)
-    if os.environ["PATH"].split(os.pathsep)[0] != own:
-        os.environ["PATH"] = f"{own}{os.pathsep}{os.environ['PATH']}"
 
 
 class Executed:

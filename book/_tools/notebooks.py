@@ -6,6 +6,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import sys
 import tempfile
@@ -17,10 +18,16 @@ from typing import Any
 import nbformat
 from nbclient import NotebookClient
 
-from execution import set_environment
-
 IMAGES = ("image/png", "image/jpeg", "image/svg+xml", "application/pdf")
 TIMEOUT_SECONDS = 600
+# Figures as SVG, for both themes; one thread, so that sums are added in the same order
+# on every machine.
+ENVIRONMENT = {
+    "ADAM_TUTORIAL_FIGURES": "svg",
+    "OMP_NUM_THREADS": "1",
+    "OPENBLAS_NUM_THREADS": "1",
+    "MKL_NUM_THREADS": "1",
+}
 KERNEL_ARGUMENTS = [
     # Each kernel would warn that it listens on a local port without encryption.
     "--log-level=ERROR",
@@ -38,6 +45,15 @@ MACHINE = re.compile(
     r"/(?:home|root|Users|tmp|work|usr|opt|var)/\w|\b[A-Z]:\\\w|\bat 0x[0-9a-f]{6,}"
 )
 CLOCK = re.compile(r"\b\d{1,2}:\d{2}:\d{2}\b|\b20\d\d-\d\d-\d\d\b|it/s\]")
+
+
+def set_environment() -> None:
+    """Set what every kernel, and every program that the build starts, inherits."""
+    os.environ.update(ENVIRONMENT)
+    # node, npm and the kernels are those of this environment.
+    own = str(Path(sys.executable).parent)
+    if os.environ["PATH"].split(os.pathsep)[0] != own:
+        os.environ["PATH"] = f"{own}{os.pathsep}{os.environ['PATH']}"
 
 
 def execute(notebook: Any) -> None:

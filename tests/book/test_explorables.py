@@ -13,15 +13,15 @@ from .conftest import SITE, pages
 from .visit import Visit, violations
 
 CONTROLS = "input, select, button"
-# Where each stands: (page, name), and of each the first place, for what does not depend
-# on it.
+# Where each stands, (page, name), the shortest page first.
 PLACES = [
     (page, name)
-    for page in pages()
+    for page in sorted(pages(), key=lambda page: (SITE / page).stat().st_size)
     for name in re.findall(
         r'data-explorable="(\w+)"', (SITE / page).read_text(encoding="utf-8")
     )
 ]
+# Of each the first place, for what does not depend on it.
 FIRST = list({name: (page, name) for page, name in reversed(PLACES)}.values())
 
 pytestmark = pytest.mark.browser
@@ -116,20 +116,21 @@ def test_there_are_explorables() -> None:
     }
 
 
-@once_each
-def test_it_is_not_loaded_before_the_reader_comes_near(one: Explorable) -> None:
-    box = one.page.locator(selector(one.name)).bounding_box()
-    assert box is not None
-    # The landing page's is near from the beginning.
-    if box["y"] > 2000:
-        assert not [url for url in one.visit.requests if "explorables/rules.mjs" in url]
-    ready(one.page, one.name)
-    assert [url for url in one.visit.requests if "explorables/rules.mjs" in url]
-
-
 @everywhere
-def test_it_is_quiet_accessible_and_no_wider_than_a_phone(one: Explorable) -> None:
+def test_it_waits_for_the_reader_is_quiet_accessible_and_no_wider_than_a_phone(
+    one: Explorable,
+) -> None:
+    def loaded() -> bool:
+        return any("explorables/rules.mjs" in url for url in one.visit.requests)
+
+    nearest = one.page.locator("figure[data-explorable]").first.bounding_box()
+    assert nearest is not None
+    # The landing page's is near from the beginning.
+    if nearest["y"] > 2000:
+        assert not loaded()
     figure = ready(one.page, one.name)
+    assert loaded()
+
     assert violations(one.page, selector(one.name)) == []
     assert one.visit.messages == []
     width = one.page.evaluate("[document.documentElement.scrollWidth, innerWidth]")
@@ -175,7 +176,9 @@ def test_every_control_obeys_the_keyboard(one: Explorable) -> None:
 
 
 @once_each
-def test_sliders_and_boxes_obey_a_finger(one: Explorable) -> None:
+def test_sliders_and_boxes_obey_a_finger_and_the_address_brings_the_view_back(
+    desk: BrowserContext, site: str, one: Explorable
+) -> None:
     figure = ready(one.page, one.name)
     for place in range(len(shown(figure))):
         controls = shown(figure)
@@ -197,6 +200,19 @@ def test_sliders_and_boxes_obey_a_finger(one: Explorable) -> None:
         settle(one.page)
         assert state(figure) != before, control.evaluate("one => one.outerHTML")
     assert one.visit.messages == []
+
+    for place, control in enumerate(shown(figure)):
+        if control.evaluate("one => one.type") != "range":
+            continue
+        control.focus()
+        for _ in range(1 + place % 3):
+            one.page.keyboard.press("PageDown" if place % 2 else "PageUp")
+    settle(one.page)
+    wanted = state(figure)
+    address = one.page.url.removeprefix(one.visit.site)
+    again = Visit(desk, site, address, "light", 1280)
+    assert state(ready(again.page, one.name)) == wanted
+    again.close()
 
 
 @once_each
@@ -224,25 +240,6 @@ def test_buttons_obey_a_finger(one: Explorable) -> None:
         if name != "one step on":
             assert (figure.inner_text(), one.page.url) != (text, address), name
     assert one.visit.messages == []
-
-
-@once_each
-def test_the_address_brings_the_same_view_back(
-    desk: BrowserContext, site: str, one: Explorable
-) -> None:
-    figure = ready(one.page, one.name)
-    for place, control in enumerate(shown(figure)):
-        if control.evaluate("one => one.type") != "range":
-            continue
-        control.focus()
-        for _ in range(1 + place % 3):
-            one.page.keyboard.press("PageDown" if place % 2 else "PageUp")
-    settle(one.page)
-    wanted = state(figure)
-    address = one.page.url.removeprefix(one.visit.site)
-    again = Visit(desk, site, address, "light", 1280)
-    assert state(ready(again.page, one.name)) == wanted
-    again.close()
 
 
 @pytest.mark.parametrize(("address", "name"), FIRST, ids=lambda value: str(value))

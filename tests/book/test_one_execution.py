@@ -151,9 +151,9 @@ def test_the_site_gets_what_the_build_would_have_executed(
     notebook = nbformat.read(path, as_version=4)
     _, shown = execution.get_cache(executed.folder).merge_match_into_notebook(notebook)
     # Restored afterwards.
-    for name in (*execution.ENVIRONMENT, "PATH"):
+    for name in (*tools["notebooks"].ENVIRONMENT, "PATH"):
         monkeypatch.setenv(name, os.environ.get(name, ""))
-    execution.set_environment()
+    tools["notebooks"].set_environment()
     tools["notebooks"].execute(notebook)
     assert outputs(shown) == outputs(notebook)
     assert "image/svg+xml" in outputs(shown)[2][0].data
