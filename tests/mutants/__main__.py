@@ -28,6 +28,7 @@ ROOT = Path(__file__).resolve().parents[2]
 FOLDER = ROOT / "_build/mutants"
 EQUIVALENT = Path(__file__).with_name("equivalent.toml")
 COLUMNS = ("mutants", "killed", "timed out", "survived", "equivalent")
+SIGNS = {"killed": ".", "timed out": "t", "survived": "S"}
 
 Change = tuple[str, str, str]
 
@@ -79,13 +80,18 @@ def outcomes_of(
     chosen = sample(possible, count, seed)
     waiting = [mutant for mutant in chosen if change(mutant) not in argued]
     return [
-        *try_all(ROOT, FOLDER, waiting, known, jobs=jobs),
+        *try_all(ROOT, FOLDER, waiting, known, jobs=jobs, seen=show),
         *(
             Outcome(mutant, "equivalent", argued[change(mutant)], 0, 0.0)
             for mutant in chosen
             if change(mutant) in argued
         ),
     ]
+
+
+def show(outcome: Outcome) -> None:
+    """Print a dot for a mutant that was noticed, as pytest does for a test."""
+    print(SIGNS[outcome.result], end="", flush=True)
 
 
 def coverage_of(area: Area, jobs: int, tests: Sequence[str]) -> CoverageMap:
@@ -158,6 +164,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         outcomes = outcomes_of(
             name, count=given.count, seed=given.seed, jobs=given.jobs
         )
+        print()
         counts[name] = counted(outcomes)
         for outcome in outcomes:
             if outcome.result == "survived":

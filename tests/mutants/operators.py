@@ -42,6 +42,8 @@ ARITHMETIC: dict[type[ast.operator], tuple[str, str]] = {
 SYMMETRIC = {"max", "min", "maximum", "minimum"}
 # Beyond so many words, a string is a sentence for a reader.
 WORDS_OF_A_NAME = 4
+# Conditions of blocks that no test runs.
+NOT_RUN = {"TYPE_CHECKING", "typing.TYPE_CHECKING", "__name__ == '__main__'"}
 EXACT = (ast.Eq, ast.NotEq, ast.Is, ast.IsNot, ast.In, ast.NotIn)
 
 
@@ -244,7 +246,7 @@ class _Finder(ast.NodeVisitor):
 
     def visit_If(self, node: ast.If) -> None:
         test = ast.unparse(node.test)
-        if test in ("TYPE_CHECKING", "typing.TYPE_CHECKING") or "__name__" in test:
+        if test in NOT_RUN:
             self.visit_body(node.orelse)
             return
         self.condition(node.test)

@@ -20,7 +20,7 @@ import sys
 import tempfile
 import time
 import traceback
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from importlib.metadata import entry_points
 from pathlib import Path
@@ -94,6 +94,7 @@ def try_all(
     known: CoverageMap,
     *,
     jobs: int = 2,
+    seen: Callable[[Outcome], object] = lambda _: None,
 ) -> list[Outcome]:
     """Return the outcome of each mutant.
 
@@ -109,13 +110,18 @@ def try_all(
         Which tests run which lines.
     jobs : int
         How many mutants to try at a time.
+    seen : function
+        Called with each outcome as soon as it is there.
     """
     places = [_Place(root, folder / f"copy-{number}") for number in range(jobs)]
     confirmed: list[Outcome] = []
     waiting = list(mutants)
     try:
         while waiting:
-            outcomes = list(_round(waiting, known, places))
+            outcomes = []
+            for outcome in _round(waiting, known, places):
+                outcomes.append(outcome)
+                seen(outcome)
             noticed = {outcome.by for outcome in outcomes if outcome.by}
             useless = _failing_anyway(sorted(noticed), known, places[0])
             confirmed += [one for one in outcomes if one.by not in useless]
@@ -155,10 +161,12 @@ def _failing_anyway(
     """Return those of the tests that fail without any change."""
     named = [test for test in tests if test in known.seconds]
     files = {test for test in tests if test not in known.seconds}
-    # Of a file that could not be read, any test will do.
+    # Of a file that could not be read, any test will do; if pytest could not even begin,
+    # any test at all.
     named += [test for test in known.seconds if test.partition("::")[0] in files]
-    if not named:
+    if not named and not tests:
         return set()
+    named = named or list(known.seconds)[:1]
     sys.stdout.flush()
     process = os.fork()
     if not process:
