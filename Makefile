@@ -45,7 +45,7 @@ unit: .venv/ready ## test the optimizers and what belongs to them
 	@$(BIN)/coverage report --omit 'adam_tutorial/study/*'
 
 lab: .venv/lab-ready ## open JupyterLab on the chapters; CHAPTER=weight_decay opens one
-	@$(BIN)/jupyter lab $(or $(ONE),book)
+	@$(BIN)/jupyter lab --notebook-dir=book $(ONE)
 
 serve: book ## build the website and serve it on http://localhost:8000
 	@echo "serving on http://localhost:8000, stop with Ctrl-C"
