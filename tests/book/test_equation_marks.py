@@ -5,6 +5,12 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+
+from .conftest import ROOT
+from .test_equation_link import PAGE, TEST, build
+
+sys.path.insert(0, str(ROOT / "book/_ext"))
+
 from equations import MarkedTest, marked_tests
 
 TESTS = """\
@@ -61,3 +67,25 @@ def test_shown_source_begins_with_the_first_decorator_and_ends_with_the_test(
 
 def test_sentence_is_the_name_in_words(found: list[MarkedTest]) -> None:
     assert found[0].sentence == "on its own"
+
+
+quiet = pytest.mark.filterwarnings(
+    "ignore::DeprecationWarning", "ignore::PendingDeprecationWarning"
+)
+
+
+@quiet
+def test_sign_of_an_equation_counts_its_tests(tmp_path: Path) -> None:
+    twice = TEST + TEST.replace("test_a_is_b", "test_b_is_a").replace(
+        "import pytest", ""
+    )
+    page, warnings = build(tmp_path, PAGE, twice)
+    assert warnings == ""
+    assert "✓ 2 tests" in page
+
+
+@quiet
+def test_sign_of_an_equation_with_one_test(tmp_path: Path) -> None:
+    page, _ = build(tmp_path, PAGE, TEST)
+    assert "✓ tested" in page
+    assert 'title="The test of equation (3.1)"' in page

@@ -161,8 +161,8 @@ def _failing_anyway(
     """Return those of the tests that fail without any change."""
     named = [test for test in tests if test in known.seconds]
     files = {test for test in tests if test not in known.seconds}
-    # Of a file that could not be read, any test will do; if pytest did not even begin,
-    # any test at all.
+    # Of a file that could not be read, any test will do; where pytest could not even
+    # begin, any test at all.
     named += [test for test in known.seconds if test.partition("::")[0] in files]
     if not named and not tests:
         return set()
