@@ -5,13 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-
-from .conftest import ROOT
-from .test_equation_link import PAGE, TEST, build
-
-sys.path.insert(0, str(ROOT / "book/_ext"))
-
 from equations import MarkedTest, marked_tests
+
+from .test_equation_link import PAGE, TEST, build
 
 TESTS = """\
 import pytest
@@ -88,4 +84,4 @@ def test_sign_of_an_equation_counts_its_tests(tmp_path: Path) -> None:
 def test_sign_of_an_equation_with_one_test(tmp_path: Path) -> None:
     page, _ = build(tmp_path, PAGE, TEST)
     assert "✓ tested" in page
-    assert 'title="The test of equation (3.1)"' in page
+    assert 'title="The test of equation (1)"' in page

@@ -71,9 +71,9 @@ def test_argument_that_a_rule_always_gets_is_a_setting_that_it_ignores() -> None
 def test_earlier_points_of_a_torch_optimizer_stay_as_they_were() -> None:
     make = from_torch(torch.optim.Adam)
     step: Any = make(lr=0.1, beta1=0.9, beta2=0.999, eps=1e-8)
-    first = step(np.ones(2), np.ones(2))
+    first: Any = step(np.ones(2), np.ones(2))
     before = first.copy()
-    second = step(first, np.ones(2))
+    second: Any = step(first, np.ones(2))
     assert np.array_equal(first, before)
     assert (second < first).all()
 
