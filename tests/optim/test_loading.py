@@ -62,8 +62,9 @@ def test_count_of_zero_is_that_of_a_parameter_before_its_first_step(
     step(trained)
     checkpoint = trained.state_dict()
     state = checkpoint["state"][0]
-    state |= {name: torch.zeros_like(state[name]) for name in rule.moments}
-    state |= {name: torch.tensor(first) for name, first in rule.scalars}
+    for slot in trained.slots(trained.param_groups[0]["params"][0]):
+        if slot.name in state:
+            state[slot.name] = torch.full_like(state[slot.name], slot.first)
     state["step"] = zero
     loaded = new(rule)
     loaded.load_state_dict(checkpoint)
