@@ -6,7 +6,6 @@ test a new backend, add it to :data:`BACKENDS` and to the cases that have it.
 
 from __future__ import annotations
 
-import inspect
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -220,11 +219,6 @@ class Case:
                     for part, default in zip(names, defaults, strict=True)
                 )
         return result
-
-
-def takes_theta(rule: Callable[..., Any]) -> bool:
-    """Return whether a rule of the reference needs the parameters."""
-    return "theta" in inspect.signature(rule).parameters
 
 
 FUSED = {**FLAGS, "fused": None}

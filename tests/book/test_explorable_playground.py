@@ -12,8 +12,9 @@ import pytest
 from playwright.sync_api import Browser, Page
 
 from adam_tutorial import reference
+from adam_tutorial.reference.rule import takes_theta
 from adam_tutorial.study.objectives import Quadratic, Rosenbrock
-from tests.optimizers import CASES, takes_theta
+from tests.optimizers import CASES
 
 from .conftest import SITE
 from .visit import Visit

@@ -11,7 +11,8 @@ import torch
 from numpy.typing import ArrayLike, NDArray
 
 from adam_tutorial import reference
-from tests.optimizers import CASES, Case, is_optimizer, takes_theta
+from adam_tutorial.reference.rule import takes_theta
+from tests.optimizers import CASES, Case, is_optimizer
 
 Array = NDArray[np.float64]
 Gradient = Callable[[int, Array], ArrayLike]

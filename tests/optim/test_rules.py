@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 from torch import nn
 
+from adam_tutorial.reference.rule import takes_theta
 from tests.optim.steps import (
     assert_close,
     new_parameters,
@@ -26,7 +27,6 @@ from tests.optimizers import (
     each_form_in_torch,
     each_in_torch,
     is_optimizer,
-    takes_theta,
 )
 
 Array = NDArray[np.float64]

@@ -21,8 +21,9 @@ from adam_tutorial import reference
 from adam_tutorial._types import Float64Array
 from adam_tutorial.libraries import translate
 from adam_tutorial.libraries.table import TABLE
+from adam_tutorial.reference.rule import takes_theta
 from adam_tutorial.theory import bias_correction, radam_rectification
-from tests.optimizers import ADAM, CASES, Case, takes_theta
+from tests.optimizers import ADAM, CASES, Case
 from tests.peers.paths import FOLLOW, Gradient, difference, find
 
 STEPS = 1000
