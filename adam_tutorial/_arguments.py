@@ -1,15 +1,25 @@
-"""Checks of arguments: each raises ValueError and names the argument and its value."""
+"""Checks of arguments: each error names the argument, its value and what is allowed.
+
+What is not a number is a TypeError, a number out of range a ValueError.
+"""
 
 from __future__ import annotations
 
 import math
+import operator
+from numbers import Real
+from typing import Any
 
 import numpy as np
-from numpy.typing import ArrayLike
+from numpy.typing import ArrayLike, NDArray
 
 from adam_tutorial._types import Float64Array
 
 __all__ = [
+    "as_count",
+    "as_float64",
+    "as_number",
+    "as_numbers",
     "as_vector",
     "check_at_least",
     "check_beta1_below_beta2",
@@ -34,8 +44,79 @@ INTERVALS = {
 }
 
 
+def as_number(name: str, value: Any) -> float:
+    """Return a number as a float; raise TypeError for anything else, text included.
+
+    NumPy's numbers, arrays and tensors of one number without a dimension are numbers.
+
+    Examples
+    --------
+    >>> as_number("lr", "0.1")
+    Traceback (most recent call last):
+    TypeError: lr must be a number, got '0.1'
+    """
+    if isinstance(value, Real) or (
+        getattr(value, "shape", None) == () and not isinstance(value, np.generic)
+    ):
+        return float(value)
+    raise TypeError(f"{name} must be a number, got {value!r}")
+
+
+def as_count(name: str, value: Any, least: int = 0) -> int:
+    """Return a whole number; raise unless it is one of at least ``least``.
+
+    Examples
+    --------
+    >>> as_count("steps", 2.5)
+    Traceback (most recent call last):
+    TypeError: steps must be a whole number, got 2.5
+    """
+    try:
+        count = operator.index(value)
+    except TypeError:
+        raise TypeError(f"{name} must be a whole number, got {value!r}") from None
+    check_at_least(name, count, least)
+    return count
+
+
+def as_numbers(name: str, values: ArrayLike) -> NDArray[Any]:
+    """Return the values as an array of numbers, of the type that they have.
+
+    Raises
+    ------
+    TypeError
+        They are not numbers: NumPy would read None as NaN, and text as the number that
+        it spells. Or they are complex, which the papers do not cover: PyTorch treats
+        the two parts as two coordinates, Optax gives them one second moment.
+
+    Examples
+    --------
+    >>> as_numbers("gradient", None)
+    Traceback (most recent call last):
+    TypeError: gradient must be numbers, got None
+    """
+    try:
+        array = np.asarray(values)
+    except ValueError:  # rows of different lengths
+        array = np.empty(0, dtype=object)
+    if not np.issubdtype(array.dtype, np.number) and array.dtype != bool:
+        raise TypeError(f"{name} must be numbers, got {_shortened(values)}")
+    if np.issubdtype(array.dtype, np.complexfloating):
+        raise TypeError(
+            f"{name} must be real, got {array.dtype}; give real and imaginary parts as"
+            " coordinates"
+        )
+    return array
+
+
+def _shortened(value: object) -> str:
+    text = repr(value)
+    return text if len(text) <= 80 else f"{text[:77]}..."
+
+
 def check_in(interval: str, name: str, value: float) -> None:
     """Raise ValueError unless the value is in the interval, one of ``INTERVALS``."""
+    as_number(name, value)
     if not INTERVALS[interval](value):
         raise ValueError(f"{name} must be in {interval}, got {value!r}")
 
@@ -88,49 +169,64 @@ def check_beta1_below_root_of_beta2(beta1: float, beta2: float) -> None:
 
 def check_finite(name: str, value: float) -> None:
     """Raise ValueError for infinity and NaN."""
+    as_number(name, value)
     if not math.isfinite(value):
         raise ValueError(f"{name} must be finite, got {value!r}")
 
 
 def check_positive(name: str, value: float) -> None:
     """Raise ValueError unless ``0 < value < inf``."""
+    as_number(name, value)
     if not 0 < value < math.inf:
         raise ValueError(f"{name} must be positive and finite, got {value!r}")
 
 
 def check_not_negative(name: str, value: float) -> None:
     """Raise ValueError unless ``0 <= value < inf``."""
+    as_number(name, value)
     if not 0 <= value < math.inf:
         raise ValueError(f"{name} must be finite and not negative, got {value!r}")
 
 
 def check_not_positive(name: str, value: float) -> None:
     """Raise ValueError unless ``-inf < value <= 0``."""
+    as_number(name, value)
     if not -math.inf < value <= 0:
         raise ValueError(f"{name} must be finite and not positive, got {value!r}")
 
 
 def check_at_least(name: str, value: float, least: float) -> None:
     """Raise ValueError unless ``value >= least``."""
+    as_number(name, value)
     if not value >= least:
         raise ValueError(f"{name} must be at least {least}, got {value!r}")
 
 
 def check_between(name: str, value: float, low: float, high: float) -> None:
     """Raise ValueError unless ``low <= value <= high``."""
+    as_number(name, value)
     if not low <= value <= high:
         raise ValueError(f"{name} must be between {low} and {high}, got {value!r}")
 
 
-def check_step(t: int) -> None:
-    """Raise ValueError unless ``t >= 1``: steps are counted from 1."""
-    if not t >= 1:
-        raise ValueError(f"t must be at least 1 (the first step is t = 1), got {t!r}")
+def check_step(t: int, name: str = "t") -> None:
+    """Raise ValueError unless ``1 <= t < inf``: steps are counted from 1."""
+    as_number(name, t)
+    if not 1 <= t < math.inf:
+        raise ValueError(
+            f"{name} must be at least 1 (the first step is {name} = 1) and finite, got"
+            f" {t!r}"
+        )
 
 
 def as_vector(name: str, values: ArrayLike) -> Float64Array:
     """Return the values as an array; raise ValueError unless it has one dimension."""
-    vector = np.asarray(values, dtype=np.float64)
+    vector = as_float64(name, values)
     if vector.ndim != 1:
         raise ValueError(f"{name} must have one dimension, got shape {vector.shape}")
     return vector
+
+
+def as_float64(name: str, values: ArrayLike) -> Float64Array:
+    """Return numbers as an array of float64; see :func:`as_numbers`."""
+    return as_numbers(name, values).astype(np.float64)

@@ -10,7 +10,7 @@ from torch import nn
 
 from adam_tutorial import optim
 from adam_tutorial.libraries import translate
-from adam_tutorial.libraries.table import TABLE
+from adam_tutorial.libraries.table import TABLE, Library
 from tests.optim.steps import SHAPES, new_parameters, numbers, set_gradients, take_steps
 from tests.optimizers import (
     CASES,
@@ -42,7 +42,9 @@ def test_table_has_every_rule_that_the_libraries_table_has_for_this_package() ->
 
 
 @pytest.mark.parametrize("library", ["optax", "keras"])
-def test_library_computes_the_same_where_no_difference_is_named(library: str) -> None:
+def test_library_computes_the_same_where_no_difference_is_named(
+    library: Library,
+) -> None:
     for case in CASES:
         if case.key in TABLE[library]:
             moved = translate(

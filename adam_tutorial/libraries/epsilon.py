@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import math
 
+import numpy as np
+
 from adam_tutorial._arguments import (
-    check_at_least,
+    as_count,
+    check_decay_rate,
     check_in,
     check_not_negative,
     check_positive,
@@ -13,6 +16,8 @@ from adam_tutorial._arguments import (
 from adam_tutorial.theory import bias_correction
 
 __all__ = ["eps_at", "eps_hat_at", "eps_hat_lag", "largest_eps_hat_lag"]
+
+LARGEST_SUM = 10**7
 
 
 def eps_at(eps_hat: float, t: int, beta2: float = 0.999) -> float:
@@ -34,13 +39,15 @@ def eps_at(eps_hat: float, t: int, beta2: float = 0.999) -> float:
     Raises
     ------
     ValueError
-        ``t`` or ``beta2`` is out of range.
+        An argument is out of range.
 
     Examples
     --------
     >>> round(eps_at(1e-3, 1), 4), round(eps_at(1e-3, 5000), 6)
     (0.0316, 0.001003)
     """
+    check_not_negative("eps_hat", eps_hat)
+    check_decay_rate("beta2", beta2)
     return eps_hat / math.sqrt(bias_correction(beta2, t))
 
 
@@ -59,13 +66,15 @@ def eps_hat_at(eps: float, t: int, beta2: float = 0.999) -> float:
     Raises
     ------
     ValueError
-        ``t`` or ``beta2`` is out of range.
+        An argument is out of range.
 
     Examples
     --------
     >>> round(eps_hat_at(eps_at(0.5, t=3), t=3), 12)
     0.5
     """
+    check_not_negative("eps", eps)
+    check_decay_rate("beta2", beta2)
     return eps * math.sqrt(bias_correction(beta2, t))
 
 
@@ -99,7 +108,8 @@ def eps_hat_lag(
     Raises
     ------
     ValueError
-        An argument is out of range.
+        An argument is out of range, or so many steps would have to be added up, with a
+        ``beta2`` very close to 1, that it would take minutes.
 
     Examples
     --------
@@ -114,11 +124,19 @@ def eps_hat_lag(
     check_not_negative("eps", eps)
     check_not_negative("eps_hat", eps_hat)
     check_positive("size", size)
-    check_at_least("steps", steps, 0)
-    return math.fsum(
-        size / (size + eps) - size / (size + eps_at(eps_hat, t, beta2))
-        for t in range(1, steps + 1)
-    )
+    steps = as_count("steps", steps)
+    check_decay_rate("beta2", beta2)
+    log = math.log(beta2) if beta2 else -math.inf
+    # From here on, 1 - beta2**t is 1, and the terms do not change.
+    settled = math.ceil(math.log(2**-54) / log)
+    first = min(steps, settled)
+    if first > LARGEST_SUM:
+        raise ValueError(
+            f"steps must be at most {LARGEST_SUM} for a beta2 of {beta2!r}, got {steps}"
+        )
+    moving_eps = eps_hat / np.sqrt(-np.expm1(np.arange(1, first + 1) * log))
+    lag = float(np.sum(size / (size + eps) - size / (size + moving_eps)))
+    return lag + (steps - first) * (size / (size + eps) - size / (size + eps_hat))
 
 
 def largest_eps_hat_lag(eps: float, size: float, beta2: float = 0.999) -> float:

@@ -10,18 +10,19 @@ from __future__ import annotations
 import importlib
 import warnings
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import Any, Literal, get_args
 
 import numpy as np
 from numpy.typing import ArrayLike
 
-from adam_tutorial._arguments import check_at_least, check_positive
+from adam_tutorial._arguments import as_count, as_float64, check_positive
 from adam_tutorial._types import Float64Array
 
-__all__ = ["LIBRARIES", "find", "follow", "gap"]
+__all__ = ["LIBRARIES", "Followed", "find", "follow", "gap"]
 
 Gradient = Callable[[Float64Array, int], ArrayLike]
-LIBRARIES = ("torch", "adam_tutorial", "optax", "keras")
+Followed = Literal["torch", "adam_tutorial", "optax", "keras"]
+LIBRARIES: tuple[Followed, ...] = get_args(Followed)
 
 
 def find(name: str) -> Callable[..., Any]:
@@ -36,7 +37,8 @@ def find(name: str) -> Callable[..., Any]:
     Raises
     ------
     ValueError
-        The name has no dot, or the module has nothing of that name.
+        The name does not begin with one of ``LIBRARIES`` and a dot, or the module has
+        nothing of that name.
     ImportError
         The library is not installed.
 
@@ -45,10 +47,11 @@ def find(name: str) -> Callable[..., Any]:
     >>> find("torch.optim.Adam")
     <class 'torch.optim.adam.Adam'>
     """
-    module, _, attribute = name.rpartition(".")
-    if not module:
+    module, _, attribute = str(name).rpartition(".")
+    if module.partition(".")[0] not in LIBRARIES:
         raise ValueError(
-            f"name must be a full one such as 'torch.optim.Adam', got {name!r}"
+            "name must be a full one such as 'torch.optim.Adam', of one of"
+            f" {LIBRARIES}, got {name!r}"
         )
     found = getattr(importlib.import_module(module), attribute, None)
     if found is None:
@@ -58,7 +61,7 @@ def find(name: str) -> Callable[..., Any]:
 
 
 def follow(
-    library: str,
+    library: Followed,
     make: str | Callable[..., Any],
     arguments: Mapping[str, Any],
     gradient: Gradient,
@@ -109,13 +112,13 @@ def follow(
     """
     if library not in LIBRARIES:
         raise ValueError(f"library must be one of {sorted(LIBRARIES)}, got {library!r}")
-    check_at_least("steps", steps, 0)
+    steps = as_count("steps", steps)
     if eps is not None and library == "optax":
         raise ValueError(
             "eps must be None for optax: it keeps the eps it was made with"
         )
     maker = find(make) if isinstance(make, str) else make
-    first = np.array(start, dtype=np.float64)
+    first = as_float64("start", start)
     drive = {"optax": _optax, "keras": _keras}.get(library, _torch)
     return drive(maker, arguments, gradient, first, steps, eps)
 
@@ -145,14 +148,25 @@ def gap(path: ArrayLike, other: ArrayLike, lr: float = 1.0) -> Float64Array:
     >>> gap([[0.0, 0.0], [1.0, 3.0]], [[0.0, 0.0], [1.5, 3.1]], lr=0.1)
     array([0., 5.])
     """
-    a, b = np.asarray(path, dtype=np.float64), np.asarray(other, dtype=np.float64)
+    a, b = as_float64("path", path), as_float64("other", other)
     if a.shape != b.shape or a.ndim != 2:
         raise ValueError(
-            f"paths must be two tables of one shape, got {a.shape} and {b.shape}"
+            "path and other must be two tables of one shape, got"
+            f" {a.shape} and {b.shape}"
         )
     check_positive("lr", lr)
     largest: Float64Array = np.abs(a - b).max(axis=1) / lr
     return largest
+
+
+def _at(gradient: Gradient, point: Float64Array, t: int) -> Float64Array:
+    """Return the gradient at a point; it must have the point's shape."""
+    g = as_float64("what gradient returns", gradient(point, t))
+    if g.shape != point.shape:
+        raise ValueError(
+            f"gradient must return the shape of start, {point.shape}, got {g.shape}"
+        )
+    return g
 
 
 def _torch(
@@ -172,9 +186,7 @@ def _torch(
         if eps is not None:
             for group in optimizer.param_groups:
                 group["eps"] = eps(t)
-        theta.grad = torch.from_numpy(
-            np.array(gradient(points[-1], t), dtype=np.float64)
-        )
+        theta.grad = torch.from_numpy(_at(gradient, points[-1], t))
         optimizer.step()
         points.append(theta.detach().numpy().copy())
     return np.array(points)
@@ -201,7 +213,7 @@ def _optax(
 
         points = [start]
         for t in range(1, steps + 1):
-            g = np.asarray(gradient(points[-1], t), dtype=np.float64)
+            g = _at(gradient, points[-1], t)
             theta, state = step(g, state, theta)
             points.append(np.asarray(theta))
     return np.array(points)
@@ -238,7 +250,7 @@ def _keras(
             for t in range(1, steps + 1):
                 if eps is not None:
                     optimizer.epsilon = eps(t)
-                g = np.array(gradient(points[-1], t), dtype=np.float64)
+                g = _at(gradient, points[-1], t)
                 optimizer.apply([torch.from_numpy(g)])
                 points.append(theta.value.detach().numpy().copy())
     finally:

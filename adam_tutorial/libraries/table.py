@@ -11,11 +11,12 @@ import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from functools import partial
-from typing import Any
+from typing import Any, Literal
 
-__all__ = ["CORRECTED", "TABLE", "Convention", "Settings", "conventions"]
+__all__ = ["CORRECTED", "TABLE", "Convention", "Library", "Settings", "conventions"]
 
 Settings = dict[str, Any]
+Library = Literal["paper", "torch", "adam_tutorial", "optax", "keras", "tensorflow"]
 
 
 @dataclass(frozen=True)
@@ -45,7 +46,7 @@ class Convention:
         Arguments that the library needs to compute this optimizer at all.
     """
 
-    library: str
+    library: Library
     name: str
     arguments: Mapping[str, str]
     defaults: Mapping[str, Any]
@@ -75,7 +76,7 @@ NAMES = {
 
 
 def _row(
-    library: str,
+    library: Library,
     name: str,
     *,
     defaults: Mapping[str, Any] = ADAM,
@@ -103,7 +104,7 @@ def _row(
     )
 
 
-def _as_torch(library: str, module: str) -> dict[str, Convention]:
+def _as_torch(library: Library, module: str) -> dict[str, Convention]:
     """Return what torch.optim has, and adam_tutorial.optim with the same formulas."""
     row = partial(_row, library)
     penalty, none, decoupled = (
@@ -230,7 +231,7 @@ def _as_papers() -> dict[str, Convention]:
     }
 
 
-TABLE = {
+TABLE: dict[Library, dict[str, Convention]] = {
     "paper": _as_papers(),
     "torch": _as_torch("torch", "torch.optim"),
     "adam_tutorial": {
@@ -259,7 +260,7 @@ TABLE["tensorflow"] = {
 }
 
 
-def conventions(library: str, optimizer: str) -> Convention:
+def conventions(library: Library, optimizer: str) -> Convention:
     """Return what a library computes under the name of an optimizer.
 
     Parameters
@@ -269,8 +270,8 @@ def conventions(library: str, optimizer: str) -> Convention:
         formulas of Keras.
     optimizer : str
         ``"adam"``, ``"amsgrad"``, ``"adamax"``, ``"nadam"``, ``"radam"``,
-        ``"adabelief"`` or ``"lion"``. With a ``w`` at the end (``"adamw"``), the weight
-        decay is decoupled.
+        ``"adabelief"`` or ``"lion"``, in upper or lower case. With a ``w`` at the end
+        (``"adamw"``), the weight decay is decoupled.
 
     Raises
     ------
@@ -284,8 +285,9 @@ def conventions(library: str, optimizer: str) -> Convention:
     """
     if library not in TABLE:
         raise ValueError(f"library must be one of {sorted(TABLE)}, got {library!r}")
-    if optimizer not in TABLE[library]:
+    name = optimizer.lower() if isinstance(optimizer, str) else optimizer
+    if name not in TABLE[library]:
         raise ValueError(
             f"{library} has {sorted(TABLE[library])}, got optimizer={optimizer!r}"
         )
-    return TABLE[library][optimizer]
+    return TABLE[library][name]

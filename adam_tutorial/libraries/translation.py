@@ -6,14 +6,19 @@ import difflib
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
-from numbers import Real
 from typing import Any
 
+from adam_tutorial._arguments import (
+    check_at_least,
+    check_decay_rate,
+    check_not_negative,
+)
 from adam_tutorial.libraries.epsilon import eps_at
 from adam_tutorial.libraries.table import (
     CORRECTED,
     TABLE,
     Convention,
+    Library,
     Settings,
     conventions,
 )
@@ -69,7 +74,11 @@ class Translation:
 
 
 def translate(
-    settings: Mapping[str, Any], *, source: str, target: str, optimizer: str = "adamw"
+    settings: Mapping[str, Any],
+    *,
+    source: Library,
+    target: Library,
+    optimizer: str = "adamw",
 ) -> Translation:
     """Return the arguments with which another library computes the same, if it can.
 
@@ -77,7 +86,7 @@ def translate(
     ----------
     settings : mapping
         Arguments as the source names them; its defaults for those left out.
-    source, target : str
+    source, target : {"paper", "torch", "adam_tutorial", "optax", "keras", "tensorflow"}
         Libraries; see :func:`conventions`.
     optimizer : str
         The optimizer; see :func:`conventions`.
@@ -90,7 +99,9 @@ def translate(
     Raises
     ------
     ValueError
-        A library, the optimizer or an argument is unknown, or a value is not a number.
+        A library, the optimizer or an argument is unknown, or a value is out of range.
+    TypeError
+        A value is not a number, or ``settings`` no mapping.
 
     Examples
     --------
@@ -104,10 +115,14 @@ def translate(
     keras adds eps=1e-07 to the root of v, torch to the root of v_hat: ...
     """
     ours, theirs = conventions(source, optimizer), conventions(target, optimizer)
+    if not isinstance(settings, Mapping):
+        raise TypeError(
+            f"settings must be a mapping such as {{'lr': 3e-4}}, got {settings!r}"
+        )
     values = _read(settings, ours)
     differences = [
         *_translate_eps(values, ours, theirs),
-        *_translate_decay(values, ours, theirs, optimizer),
+        *_translate_decay(values, ours, theirs, optimizer.lower()),
         *_translate_maximum(values, ours, theirs),
         *_translate_rest(values, theirs),
     ]
@@ -142,10 +157,20 @@ def _read(settings: Mapping[str, Any], convention: Convention) -> Settings:
             numbers = (0.0,)  # Keras's None
         if not isinstance(numbers, tuple | list) or len(numbers) != len(names):
             raise ValueError(f"betas must be two numbers, got {value!r}")
-        if not all(isinstance(number, Real) for number in numbers):
-            raise ValueError(f"{called} must be a number here, got {value!r}")
-        values.update(zip(names, numbers, strict=True))
+        for name, number in zip(names, numbers, strict=True):
+            values[name] = _checked(called, name, number)
     return values
+
+
+def _checked(called: str, name: str, value: Any) -> Any:
+    """Return a number with which the algorithm can work; raise for any other value."""
+    if name in ("beta1", "beta2"):
+        check_decay_rate(called, value)
+    elif name == "momentum_decay":  # infinity: no warm-up of the momentum
+        check_at_least(called, value, 0)
+    else:
+        check_not_negative(called, value)
+    return value
 
 
 def _translate_eps(values: Settings, ours: Convention, theirs: Convention) -> list[str]:

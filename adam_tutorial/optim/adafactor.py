@@ -103,7 +103,7 @@ class Adafactor(BaseOptimizer):
         "lr": number("Learning rate should be >= 0 but is"),
         "weight_decay": number("weight_decay should be >= 0 but is"),
         "beta2_decay": number(
-            "beta2_decay should be <= 0 but is", low=-math.inf, high=0
+            "beta2_decay should be <= 0 but is", low=-math.inf, high=0, always=True
         ),
         "eps": Hyperparameter(_read_two_eps, _check_two_eps),
         "d": number("Clipping threshold d should be >= 1 but is", low=1),

@@ -212,7 +212,13 @@ class BaseOptimizer(Optimizer):
             return (STEP, *self.slots(parameter))
 
         # Before its settings are read: those of another rule would be refused first.
-        check_origin(state_dict, self.param_groups, slots, type(self).__name__)
+        check_origin(
+            state_dict,
+            self.param_groups,
+            slots,
+            self.hyperparameters,
+            type(self).__name__,
+        )
         groups = self._loaded_groups(state_dict)
         state = loaded_state(state_dict, groups, slots)
         self.__setstate__({"state": state, "param_groups": groups})

@@ -53,6 +53,8 @@ class Hyperparameter:
     before : object, optional
         What a checkpoint meant that is older than the hyper-parameter. By default the
         optimizer's own setting stays.
+    always : bool
+        Whether every checkpoint of the rule has it: one without is another rule's.
     tensor_with_foreach : bool
         Whether PyTorch takes a tensor for it beside ``foreach=True``.
     """
@@ -61,6 +63,7 @@ class Hyperparameter:
     check: Callable[[str, Any], None] = lambda _name, _value: None
     usable: Callable[[Any], bool] = lambda _value: True
     before: Any = KEEP
+    always: bool = False
     tensor_with_foreach: bool = True
 
 
@@ -100,6 +103,7 @@ def number(
     *,
     low: float = 0,
     high: float = math.inf,
+    always: bool = False,
     tensor_with_foreach: bool = True,
 ) -> Hyperparameter:
     """Describe a finite number from ``low`` to ``high``.
@@ -120,7 +124,11 @@ def number(
             )
 
     return Hyperparameter(
-        _read_number, check, math.isfinite, tensor_with_foreach=tensor_with_foreach
+        _read_number,
+        check,
+        math.isfinite,
+        always=always,
+        tensor_with_foreach=tensor_with_foreach,
     )
 
 
@@ -150,6 +158,7 @@ def decay_rates(count: int) -> Hyperparameter:
         read,
         check,
         lambda value: all(0 <= float(rate) < 1 for rate in value),
+        always=True,
         tensor_with_foreach=False,
     )
 

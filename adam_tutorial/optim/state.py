@@ -122,6 +122,7 @@ def check_origin(
     state_dict: Mapping[str, Any],
     groups: Sequence[Mapping[str, Any]],
     slots: Callable[[Tensor], Sequence[Slot]],
+    known: Mapping[str, Hyperparameter],
     owner: str,
 ) -> None:
     """Raise if a checkpoint was made by another rule, or with other groups.
@@ -134,6 +135,8 @@ def check_origin(
         The optimizer's groups.
     slots : function
         From a parameter to the entries of its state.
+    known : mapping
+        The optimizer's hyper-parameters.
     owner : str
         The optimizer's name, for messages.
 
@@ -159,6 +162,14 @@ def check_origin(
             "loaded state dict contains a parameter group that doesn't match the size"
             f" of optimizer's group: sizes {saved}, but the optimizer has {sizes}"
         )
+    # Before its first step, the settings are all that tells one rule from another.
+    for index, group in enumerate(state_dict["param_groups"]):
+        for name, hyperparameter in known.items():
+            if hyperparameter.always and name not in group:
+                raise ValueError(
+                    f"group {index} of the state dict has no {name!r}, only"
+                    f" {sorted(group)}: it was not made by {owner}"
+                )
     for key, (parameter, _) in _owners(state_dict, groups).items():
         entry = state_dict["state"].get(key)
         for slot in slots(parameter) if entry else ():

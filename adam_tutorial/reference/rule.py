@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from adam_tutorial._arguments import (
+    as_numbers,
     check_decay_rate,
     check_not_negative,
     check_not_positive,
@@ -31,9 +32,10 @@ def rule(function: Callable[P, R]) -> Callable[P, R]:
 
     Numbers must be finite and not negative; those called ``beta``, ``beta1``, ``beta2``
     or ``rho`` must be in [0, 1), and ``beta2_decay`` must not be positive. A state is
-    None or a named tuple whose arrays have the shape of the gradient. If they have
-    other shapes, the tuple has a method ``shapes`` that takes the gradient's shape and
-    returns theirs by name, None for an array that is not used.
+    None or a named tuple, of the type that the signature names, whose arrays have the
+    shape of the gradient. If they have other shapes, the tuple has a method ``shapes``
+    that takes the gradient's shape and returns theirs by name, None for an array that
+    is not used.
 
     Parameters
     ----------
@@ -44,7 +46,7 @@ def rule(function: Callable[P, R]) -> Callable[P, R]:
     -------
     function
         It raises ValueError, naming argument and value, for what does not fit, and
-        TypeError for a state that no rule has returned.
+        TypeError for what is not a number or not a state of this rule.
 
     Examples
     --------
@@ -57,32 +59,49 @@ def rule(function: Callable[P, R]) -> Callable[P, R]:
     Traceback (most recent call last):
     ValueError: lr must be finite and not negative, got -0.1
     """
-    known = _settings(function)
+    defaults = _settings(function)
+    called = list(inspect.signature(function).parameters)[1]
+    types = _state_types(function)
 
     @functools.wraps(function)
     def checked(state: Any, gradient: ArrayLike, **hyperparameters: Any) -> Any:
-        shape = np.shape(gradient)
-        if state is not None and not hasattr(state, "_fields"):
-            raise TypeError(
-                f"state must be None or what {function.__name__} returned, "
-                f"got a {type(state).__name__}"
-            )
+        g = as_float(gradient, called)
         if state is not None:
-            _check_shapes(state, shape)
+            if not hasattr(state, "_fields") or not isinstance(state, types or tuple):
+                raise TypeError(
+                    f"state must be None or what {function.__name__} returned, "
+                    f"got a {type(state).__name__}"
+                )
+            _check_shapes(state, g.shape)
         given = {
-            name: _checked(name, value) if name in known else value
+            name: _checked(name, value, defaults[name]) if name in defaults else value
             for name, value in hyperparameters.items()
         }
         if "theta" in given:
-            given["theta"] = np.asarray(given["theta"], dtype=as_float(gradient).dtype)
-            if given["theta"].shape != shape:
+            given["theta"] = as_float(given["theta"], "theta").astype(g.dtype)
+            if given["theta"].shape != g.shape:
                 raise ValueError(
                     f"theta has the shape {given['theta'].shape}, but the gradient has"
-                    f" {shape}"
+                    f" {g.shape}"
                 )
         return function(state, gradient, **given)  # type: ignore[arg-type]
 
     return cast(Callable[P, R], checked)
+
+
+def _state_types(function: Callable[..., Any]) -> tuple[type, ...]:
+    """Return what a rule's state may be, besides None, if its signature tells.
+
+    Another rule's state may have as many arrays, with other meanings: AdaMax's u would
+    be read as Adam's v.
+    """
+    annotation = next(iter(inspect.signature(function).parameters.values())).annotation
+    if annotation == "None":  # a rule that remembers nothing
+        return (type(None),)
+    if isinstance(annotation, str):
+        # The module's own names are enough: a state is defined beside its rule.
+        annotation = function.__globals__.get(annotation.partition(" | ")[0])
+    return (annotation,) if isinstance(annotation, type) else ()
 
 
 def _check_shapes(state: Any, shape: tuple[int, ...]) -> None:
@@ -103,12 +122,21 @@ def _check_shapes(state: Any, shape: tuple[int, ...]) -> None:
             )
 
 
-def _checked(name: str, value: Any) -> Any:
+def _checked(name: str, value: Any, default: Any) -> Any:
     """Return a Python number: a NumPy one would turn float32 into float64."""
-    if isinstance(value, bool | str) or name == "theta":
+    if name == "theta" or isinstance(default, str):
         return value
-    if isinstance(value, tuple):
-        return tuple(part if part is None else _checked(name, part) for part in value)
+    if isinstance(default, bool):
+        if value not in (False, True):
+            raise TypeError(f"{name} must be True or False, got {value!r}")
+        return bool(value)
+    if isinstance(default, tuple):
+        if not isinstance(value, tuple | list) or len(value) != len(default):
+            raise TypeError(f"{name} must be {len(default)} numbers, got {value!r}")
+        return tuple(
+            None if part is None and of_part is None else _checked(name, part, of_part)
+            for part, of_part in zip(value, default, strict=True)
+        )
     if name in DECAY_RATES:
         check_decay_rate(name, value)
     elif name in EXPONENTS:
@@ -123,26 +151,21 @@ def takes_theta(rule: Callable[..., Any]) -> bool:
     return "theta" in _settings(rule)
 
 
-def _settings(rule: Callable[..., Any]) -> frozenset[str]:
-    """Return the names of what a rule takes after its state and its gradient."""
-    return frozenset(list(inspect.signature(rule).parameters)[2:])
+def _settings(rule: Callable[..., Any]) -> dict[str, Any]:
+    """Return what a rule takes after its state and its gradient, with the defaults."""
+    parameters = list(inspect.signature(rule).parameters.values())[2:]
+    return {parameter.name: parameter.default for parameter in parameters}
 
 
-def as_float(values: ArrayLike) -> Array:
+def as_float(values: ArrayLike, name: str = "values") -> Array:
     """Convert to an array of floats; integers become float64.
 
     Raises
     ------
     TypeError
-        The values are complex. The papers do not cover them: PyTorch treats the two
-        parts as two coordinates, Optax gives them one second moment.
+        The values are not numbers, or are complex.
     """
-    array = np.asarray(values)
-    if np.issubdtype(array.dtype, np.complexfloating):
-        raise TypeError(
-            f"values must be real, got {array.dtype}; give real and imaginary parts as"
-            " coordinates"
-        )
+    array = as_numbers(name, values)
     return (
         array if np.issubdtype(array.dtype, np.floating) else array.astype(np.float64)
     )

@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import ArrayLike
 
-from adam_tutorial._arguments import check_at_least, check_between
+from adam_tutorial._arguments import as_count, check_between
 from adam_tutorial._types import Array
 from adam_tutorial.reference.rule import as_float, takes_theta
 
@@ -72,10 +72,11 @@ def walk(
     ------
     ValueError
         ``steps`` is negative or more than the gradients that are given, ``theta`` does
-        not have their shape, the box is empty, or the rule refuses an argument.
+        not have their shape, the gradient does not have the shape of ``theta``, the box
+        is empty, or the rule refuses an argument.
     TypeError
-        ``steps`` is missing although ``gradient`` is a function, or ``gradient`` is a
-        single number.
+        ``steps`` is missing although ``gradient`` is a function, ``gradient`` is a
+        single number, or something is not a number.
 
     Examples
     --------
@@ -148,9 +149,9 @@ def _follow(
     hyperparameters: dict[str, Any],
 ) -> Iterator[tuple[Array, Array, Any]]:
     """Yield point, update and state at the start (with a zero update) and per step."""
-    point = as_float(theta)
+    point = as_float(theta, "theta")
     if not callable(gradient):
-        gradients = as_float(gradient)
+        gradients = as_float(gradient, "gradient")
         if gradients.ndim == 0:
             raise TypeError("gradient must be a function, or one gradient per step")
         steps = len(gradients) if steps is None else steps
@@ -164,15 +165,25 @@ def _follow(
             )
     elif steps is None:
         raise TypeError("steps must be given where gradient is a function")
-    check_at_least("steps", steps, 0)
+    steps = as_count("steps", steps)
     if box is not None and not np.all(np.asarray(box[0]) <= np.asarray(box[1])):
         raise ValueError(f"box must be (lowest, highest), got {box!r}")
     needs_theta = takes_theta(rule)
     yield point, np.zeros_like(point), state
     for t in range(steps):
-        g = gradient(point) if callable(gradient) else gradients[t]
+        g = _at(gradient, point) if callable(gradient) else gradients[t]
         now: dict[str, Any] = {"theta": point} if needs_theta else {}
         state, update = rule(state, g, **now, **hyperparameters)
         moved = point + update
         point = moved if box is None else np.clip(moved, *box)
         yield point, update, state
+
+
+def _at(gradient: Callable[[Array], ArrayLike], point: Array) -> Array:
+    """Return the gradient at a point; NumPy would broadcast one of another shape."""
+    g = as_float(gradient(point), "what gradient returns")
+    if g.shape != point.shape:
+        raise ValueError(
+            f"gradient must return the shape of theta, {point.shape}, got {g.shape}"
+        )
+    return g

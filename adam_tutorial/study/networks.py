@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from adam_tutorial._arguments import check_at_least, check_between, check_in
+from adam_tutorial._arguments import as_count, check_between, check_in
 from adam_tutorial._types import Float64Array
 from adam_tutorial.reference.walk import Rule
 
@@ -73,7 +73,13 @@ def cross_entropy(z: Float64Array, y: NDArray[np.int64]) -> float:
         Logits.
     y : ndarray of int, shape (n,)
         Right classes.
+
+    Raises
+    ------
+    ValueError
+        ``y`` has another shape, or a class that is not there.
     """
+    _check_labels(y, z.shape)
     shifted = z - z.max(axis=1, keepdims=True)
     log_sum = np.log(np.exp(shifted).sum(axis=1))
     return float(np.mean(log_sum - shifted[np.arange(len(y)), y]))
@@ -97,7 +103,7 @@ def expected_cross_entropy(
     Raises
     ------
     ValueError
-        ``wrong_labels`` is outside [0, 1].
+        ``wrong_labels`` is outside [0, 1], or ``y`` does not fit.
     """
     check_in("[0, 1]", "wrong_labels", wrong_labels)
     any_class = np.mean(
@@ -136,7 +142,13 @@ def initialise(
 
 
 def logits(parameters: Sequence[Float64Array], x: Float64Array) -> Float64Array:
-    """Return logits of shape (n, classes) for inputs of shape (n, inputs)."""
+    """Return logits of shape (n, classes) for inputs of shape (n, inputs).
+
+    Raises
+    ------
+    ValueError
+        ``parameters`` is not a list of pairs of weights and biases.
+    """
     return _activations(parameters, x)[-1]
 
 
@@ -157,9 +169,15 @@ def loss_and_gradient(
     loss : float
     gradient : list of ndarray
         Shapes as in ``parameters``.
+
+    Raises
+    ------
+    ValueError
+        ``parameters`` is not a list of pairs, or ``y`` does not fit.
     """
     activations = _activations(parameters, x)
     z = activations[-1]
+    _check_labels(y, z.shape)
     # d loss / d z: softmax minus one-hot, divided by n because the loss is a mean.
     error = softmax(z)
     error[np.arange(len(y)), y] -= 1
@@ -196,6 +214,11 @@ def hessian_vector_product(
         difference of two gradients, which is wrong where a ReLU switches between the
         two points.
 
+    Raises
+    ------
+    ValueError
+        ``parameters`` is not a list of pairs, or ``y`` does not fit.
+
     References
     ----------
     Pearlmutter (1994), "Fast Exact Multiplication by the Hessian".
@@ -207,6 +230,7 @@ def hessian_vector_product(
         a, w = activations[layer // 2], parameters[layer]
         moved_z = moved_a[-1] @ w + a @ direction[layer] + direction[layer + 1]
         moved_a.append(moved_z * (activations[layer // 2 + 1] > 0))
+    _check_labels(y, moved_z.shape)
     # Then the backward pass, as for the gradient.
     p = softmax(activations[-1])
     error = p.copy()
@@ -273,7 +297,7 @@ def train(
     """
     check_in("[0, 1]", "wrong_labels", wrong_labels)
     size = len(y) if batch_size is None else batch_size
-    check_at_least("steps", steps, 0)
+    steps = as_count("steps", steps)
     check_between("batch_size", size, 1, len(y))
     return _steps(parameters, rule, x, y, steps, size, seed, wrong_labels, settings)
 
@@ -319,8 +343,16 @@ def _steps(
 def accuracy(
     parameters: Sequence[Float64Array], x: Float64Array, y: NDArray[np.int64]
 ) -> float:
-    """Return the share of rows whose largest logit is that of the right class."""
-    return float(np.mean(logits(parameters, x).argmax(axis=1) == y))
+    """Return the share of rows whose largest logit is that of the right class.
+
+    Raises
+    ------
+    ValueError
+        ``parameters`` is not a list of pairs, or ``y`` does not fit.
+    """
+    z = logits(parameters, x)
+    _check_labels(y, z.shape)
+    return float(np.mean(z.argmax(axis=1) == y))
 
 
 def finite_difference(
@@ -372,10 +404,35 @@ def unflatten(theta: Float64Array, like: Sequence[Float64Array]) -> list[Float64
     return [piece.reshape(p.shape) for piece, p in zip(pieces, like, strict=True)]
 
 
+def _check_labels(y: NDArray[np.int64], shape: tuple[int, ...]) -> None:
+    """Raise ValueError for labels with which NumPy would index or compare wrongly.
+
+    A class of -1 would be the last one, and labels of shape (n, 1) would be compared
+    with every row.
+    """
+    rows, classes = shape
+    labels = np.asarray(y)
+    if labels.shape != (rows,) or labels.dtype.kind not in "iu":
+        raise ValueError(
+            f"y must be {rows} integers, one for each row of x, got {labels.dtype} of"
+            f" shape {labels.shape}"
+        )
+    if rows and not 0 <= labels.min() <= labels.max() < classes:
+        raise ValueError(
+            f"y must be classes from 0 to {classes - 1}, got {labels.min()} to"
+            f" {labels.max()}"
+        )
+
+
 def _activations(
     parameters: Sequence[Float64Array], x: Float64Array
 ) -> list[Float64Array]:
     """Return the input of every layer, and the logits last."""
+    if not parameters or len(parameters) % 2:
+        raise ValueError(
+            "parameters must be [W1, b1, W2, b2, ...], got a list of"
+            f" {len(parameters)} arrays"
+        )
     activations = [x]
     for layer in range(0, len(parameters), 2):
         z = activations[-1] @ parameters[layer] + parameters[layer + 1]

@@ -19,6 +19,7 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 from numpy.typing import ArrayLike, NDArray
 
+from adam_tutorial._arguments import check_at_least
 from adam_tutorial._types import Array
 from adam_tutorial.study.objectives import Quadratic, Rosenbrock
 
@@ -228,8 +229,9 @@ def image_grid(
     Raises
     ------
     ValueError
-        The numbers of images and titles differ.
+        The numbers of images and titles differ, or ``columns`` is less than 1.
     """
+    check_at_least("columns", columns, 1)
     if len(titles) != len(images):
         raise ValueError(f"there are {len(images)} images but {len(titles)} titles")
     rows = -(-len(images) // columns)

@@ -178,9 +178,10 @@ def evaluate(
     Raises
     ------
     ValueError
-        There are no examples.
+        There are no examples, or ``batch_size`` is less than 1.
     """
     inputs, labels = examples
+    check_at_least("batch_size", batch_size, 1)
     if len(labels) == 0:
         raise ValueError("examples must not be empty: there is no mean of nothing")
     # Module by module, so that a frozen part stays in evaluation mode.

@@ -10,6 +10,7 @@ from numpy.typing import ArrayLike
 from adam_tutorial._arguments import (
     as_vector,
     check_decay_rate,
+    check_finite,
     check_in,
     check_positive,
     check_step,
@@ -153,7 +154,8 @@ def decaying_bias_correction(beta: float, factor: float, t: int) -> float:
     check_in("(0, 1]", "factor", factor)
     if beta == 0:
         return 1.0
-    return -math.expm1(t * math.log(beta) + t * (t - 1) / 2 * math.log(factor))
+    # The exponent in this order: t * t may be infinite, and its product with 0 NaN.
+    return -math.expm1(t * (math.log(beta) + (t - 1) / 2 * math.log(factor)))
 
 
 def constant_gradient_moments(
@@ -173,13 +175,14 @@ def constant_gradient_moments(
     Raises
     ------
     ValueError
-        A decay rate or ``t`` is out of range.
+        A decay rate or ``t`` is out of range, or ``g`` is not finite.
 
     Examples
     --------
     >>> constant_gradient_moments(2.0, 1, beta1=0.5, beta2=0)
     (1.0, 4.0)
     """
+    check_finite("g", g)
     return g * bias_correction(beta1, t), g**2 * bias_correction(beta2, t)
 
 
@@ -202,8 +205,11 @@ def geometric_gradient_moments(
     Raises
     ------
     ValueError
-        A decay rate or ``t`` is out of range, or ``ratio`` is 0.
+        A decay rate or ``t`` is out of range, ``ratio`` is 0, or a number is not
+        finite.
     """
+    check_finite("c", c)
+    check_finite("ratio", ratio)
     if ratio == 0:
         raise ValueError(f"ratio must not be 0, got {ratio!r}")
     m = c * _geometric_average(beta1, ratio, t)

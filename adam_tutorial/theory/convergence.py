@@ -10,6 +10,8 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from adam_tutorial._arguments import (
+    as_float64,
+    as_vector,
     check_at_least,
     check_decay_rate,
     check_decay_rates,
@@ -83,7 +85,8 @@ def paper_regret_bound(
     ------
     ValueError
         A decay rate is outside [0, 1), ``beta1**2 >= sqrt(beta2)``, ``beta1_factor`` is
-        outside (0, 1), ``lr`` is not positive and finite, ``steps`` is less than 1, or
+        outside (0, 1), ``lr`` is not positive and finite, ``steps`` is less than 1,
+        another number is negative or not finite, the two arrays differ in shape, or
         ``last_line`` is True and ``beta1`` is 0.
 
     References
@@ -95,6 +98,18 @@ def paper_regret_bound(
     check_decay_rates(beta1, beta2)
     check_in("(0, 1)", "beta1_factor", beta1_factor)
     check_positive("lr", lr)
+    for name, value in (
+        ("diameter", diameter),
+        ("diameter_inf", diameter_inf),
+        ("gradient_inf", gradient_inf),
+    ):
+        check_not_negative(name, value)
+    v = _not_negative("v_hat", v_hat)
+    norms = _not_negative("gradient_norms", gradient_norms)
+    if v.shape != norms.shape:
+        raise ValueError(
+            f"gradient_norms must have the shape of v_hat, {v.shape}, got {norms.shape}"
+        )
     if beta2 == 0 or beta1**2 >= math.sqrt(beta2):
         raise ValueError(
             f"beta1**2 must be less than sqrt(beta2), got {beta1!r} and {beta2!r}"
@@ -103,10 +118,6 @@ def paper_regret_bound(
         raise ValueError(
             "beta1 must be positive for the last line, which divides by it"
         )
-    v, norms = (
-        np.asarray(v_hat, dtype=np.float64),
-        np.asarray(gradient_norms, dtype=np.float64),
-    )
     gamma = beta1**2 / math.sqrt(beta2)
     divisor = beta1 if last_line else 1 - beta1
     return RegretBound(
@@ -122,6 +133,13 @@ def paper_regret_bound(
         * math.sqrt(1 - beta2)
         / (2 * lr * divisor * (1 - beta1_factor) ** 2),
     )
+
+
+def _not_negative(name: str, values: ArrayLike) -> Float64Array:
+    array = as_vector(name, values)
+    if not np.all((array >= 0) & (array < math.inf)):
+        raise ValueError(f"{name} must be finite and not negative, got {values!r}")
+    return array
 
 
 def periodic_average(values: ArrayLike, beta: float) -> Float64Array:
@@ -150,9 +168,17 @@ def periodic_average(values: ArrayLike, beta: float) -> Float64Array:
     [0.6667, 0.3333]
     """
     check_decay_rate("beta", beta)
-    period = np.asarray(values, dtype=np.float64)
+    return _periodic_average(_period("values", values), beta)
+
+
+def _period(name: str, values: ArrayLike) -> Float64Array:
+    period = as_float64(name, values)
     if period.ndim != 1 or period.size == 0:
-        raise ValueError(f"values must have shape (n,) with n > 0, got {period.shape}")
+        raise ValueError(f"{name} must have shape (n,) with n > 0, got {period.shape}")
+    return period
+
+
+def _periodic_average(period: Float64Array, beta: float) -> Float64Array:
     n = period.size
     average = 0.0
     for value in period.tolist():
@@ -187,8 +213,8 @@ def periodic_drift(
     Raises
     ------
     ValueError
-        A decay rate is outside [0, 1), or ``gradients`` is empty or has not one
-        dimension.
+        A decay rate is outside [0, 1), or ``gradients`` is empty, has not one
+        dimension, or is 0 throughout, or ``beta2`` is 0 and so is a gradient.
 
     Examples
     --------
@@ -197,8 +223,15 @@ def periodic_drift(
     >>> round(periodic_drift([3.0, -1.0, -1.0], beta1=0.0, beta2=0.1), 3)
     0.227
     """
-    g = np.asarray(gradients, dtype=np.float64)
-    m, v = periodic_average(g, beta1), periodic_average(g**2, beta2)
+    check_decay_rates(beta1, beta2)
+    g = _period("gradients", gradients)
+    if not g.any():
+        raise ValueError(f"gradients must not all be 0, got {gradients!r}")
+    if beta2 == 0 and not g.all():
+        raise ValueError(
+            f"beta2 must be positive where a gradient is 0, got {gradients!r}"
+        )
+    m, v = _periodic_average(g, beta1), _periodic_average(g**2, beta2)
     return -float(np.mean(m / np.sqrt(v)))
 
 
@@ -230,13 +263,15 @@ def critical_beta2(gradients: ArrayLike, beta1: float = 0.9) -> float:
     0.4723
     """
     check_decay_rate("beta1", beta1)
-    g = np.asarray(gradients, dtype=np.float64)
+    g = _period("gradients", gradients)
     mean = float(g.mean())
     if mean == 0:
         raise ValueError("the mean of the gradients is 0: there is no right direction")
 
     def right(exponent: float) -> bool:
-        return periodic_drift(g, beta1, 1 - 10**exponent) * mean < 0
+        # At beta2 = 0 a gradient of 0 would be divided by 0.
+        beta2 = max(1 - 10**exponent, np.finfo(np.float64).tiny)
+        return periodic_drift(g, beta1, beta2) * mean < 0
 
     # Down from beta2 close to 1 until the direction is wrong for the first time.
     exponents = np.linspace(-9, 0, 181).tolist()
@@ -277,4 +312,6 @@ def critical_excess(windows: float) -> float:
     (1.297, 29.5)
     """
     check_not_negative("windows", windows)
+    if windows / 2 > 709:  # too large for a float
+        return math.inf
     return math.expm1(windows / 2) / (windows / 2) if windows > 0 else 1.0

@@ -8,9 +8,11 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from adam_tutorial._arguments import (
+    as_count,
     as_vector,
-    check_at_least,
     check_decay_rate,
+    check_finite,
+    check_not_negative,
     check_positive,
 )
 
@@ -40,7 +42,7 @@ def adamw_shrink_factor(lr: ArrayLike, weight_decay: float) -> float:
     Raises
     ------
     ValueError
-        ``lr`` does not have one dimension.
+        ``lr`` does not have one dimension, or ``weight_decay`` is not finite.
 
     References
     ----------
@@ -51,6 +53,7 @@ def adamw_shrink_factor(lr: ArrayLike, weight_decay: float) -> float:
     >>> adamw_shrink_factor([0.5, 0.5], 1.0)
     0.25
     """
+    check_finite("weight_decay", weight_decay)
     return float(np.prod(1 - as_vector("lr", lr) * weight_decay))
 
 
@@ -114,13 +117,17 @@ def noise_equilibrium_rms(lr: float, weight_decay: float, beta1: float = 0.9) ->
     check_positive("lr", lr)
     check_positive("weight_decay", weight_decay)
     check_decay_rate("beta1", beta1)
+    _check_product(lr, weight_decay)
+    kept = 1 - lr * weight_decay
+    momentum = (1 - beta1) / (1 + beta1) * (1 + kept * beta1) / (1 - kept * beta1)
+    return lr * math.sqrt(momentum / (1 - kept**2))
+
+
+def _check_product(lr: float, weight_decay: float) -> None:
     if lr * weight_decay >= 2:
         raise ValueError(
             f"lr * weight_decay must be less than 2, got {lr * weight_decay!r}"
         )
-    kept = 1 - lr * weight_decay
-    momentum = (1 - beta1) / (1 + beta1) * (1 + kept * beta1) / (1 - kept * beta1)
-    return lr * math.sqrt(momentum / (1 - kept**2))
 
 
 def rms_after(steps: int, lr: float, weight_decay: float, start: float = 0.0) -> float:
@@ -138,7 +145,8 @@ def rms_after(steps: int, lr: float, weight_decay: float, start: float = 0.0) ->
     Raises
     ------
     ValueError
-        ``steps`` is negative, or ``lr`` or ``weight_decay`` is not positive.
+        An argument is negative or not finite, ``lr`` or ``weight_decay`` is 0, or their
+        product is 2 or more, with which the weights grow without bound.
 
     Examples
     --------
@@ -147,7 +155,9 @@ def rms_after(steps: int, lr: float, weight_decay: float, start: float = 0.0) ->
     >>> [round(rms_after(t, 1e-3, 1e-2), 3) for t in (10_000, 100_000, 1_000_000)]
     [0.095, 0.208, 0.224]
     """
-    check_at_least("steps", steps, 0)
-    left = (1 - lr * weight_decay) ** (2 * steps)
+    steps = as_count("steps", steps)
+    check_not_negative("start", start)
     settled = equilibrium_rms(lr, weight_decay)
+    _check_product(lr, weight_decay)
+    left = (1 - lr * weight_decay) ** (2 * steps)
     return math.sqrt(left * start**2 + (1 - left) * settled**2)

@@ -10,10 +10,10 @@ from __future__ import annotations
 import cmath
 import math
 
-import numpy as np
 from numpy.typing import ArrayLike
 
 from adam_tutorial._arguments import (
+    as_numbers,
     check_decay_rate,
     check_in,
     check_positive,
@@ -39,7 +39,7 @@ __all__ = [
 
 
 def _curvatures(curvatures: ArrayLike) -> list[float]:
-    values = np.asarray(curvatures, dtype=np.float64).ravel().tolist()
+    values = as_numbers("curvatures", curvatures).ravel().tolist()
     if not values or not all(0 < value < math.inf for value in values):
         raise ValueError(f"curvatures must be positive and finite, got {curvatures!r}")
     return [float(value) for value in values]
@@ -326,7 +326,17 @@ def adagrad_length(t: int) -> float:
     18.59
     """
     check_step(t)
-    return math.fsum(1 / math.sqrt(i) for i in range(1, t + 1))
+    first = min(t, 1000)
+    length = math.fsum(1 / math.sqrt(i) for i in range(1, first + 1))
+    if t == first:
+        return length
+
+    def antiderivative(x: float) -> float:
+        # The formula of Euler and Maclaurin; what it leaves out is below rounding here.
+        root = math.sqrt(x)
+        return 2 * root + 1 / (2 * root) - 1 / (24 * root**3)
+
+    return length + antiderivative(t) - antiderivative(first)
 
 
 def rmsprop_step(t: int, beta: float = 0.99) -> float:

@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from adam_tutorial._arguments import (
+    as_float64,
     check_between,
     check_decay_rate,
     check_not_negative,
@@ -96,6 +97,7 @@ def cosine_factor(t: int, total: int) -> float:
     >>> cosine_factor(1, 100), round(cosine_factor(51, 100), 12)
     (1.0, 0.5)
     """
+    check_step(total, "total")
     check_between("t", t, 1, total)
     return (1 + math.cos(math.pi * (t - 1) / total)) / 2
 
@@ -129,6 +131,7 @@ def wsd_factor(t: int, total: int, decay: int) -> float:
     >>> [wsd_factor(t, total=10, decay=4) for t in (1, 7, 8, 10)]
     [1.0, 1.0, 0.75, 0.25]
     """
+    check_step(total, "total")
     check_between("t", t, 1, total)
     check_between("decay", decay, 1, total)
     return min(1.0, (total - t + 1) / decay)
@@ -170,12 +173,12 @@ def expected_best(losses: ArrayLike, trials: int) -> float:
     >>> expected_best([1.0, 2.0, 3.0], trials=2)  # 1, 1 or 2
     1.3333333333333333
     """
-    ordered = np.sort(np.asarray(losses, dtype=np.float64))
-    if ordered.ndim != 1 or len(ordered) == 0 or np.isnan(ordered).any():
+    values = as_float64("losses", losses)
+    if values.ndim != 1 or len(values) == 0 or np.isnan(values).any():
         raise ValueError(
             f"losses must be a list of numbers without NaN, got {losses!r}"
         )
-    count = len(ordered)
+    ordered, count = np.sort(values), len(values)
     check_between("trials", trials, 1, count)
     choices = math.comb(count, trials)
     # The largest are never the lowest of a choice. They may be infinite, and 0 * inf is

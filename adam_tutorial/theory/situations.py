@@ -11,6 +11,7 @@ from adam_tutorial._arguments import (
     check_decay_rates,
     check_finite,
     check_positive,
+    check_step,
 )
 from adam_tutorial.theory.averages import bias_correction, memory
 
@@ -53,6 +54,7 @@ def jump_step(k: int, ratio: float, beta1: float = 0.9, beta2: float = 0.999) ->
     """
     check_decay_rates(beta1, beta2)
     check_positive("ratio", ratio)
+    check_step(k, "k")
     m = 1 + (ratio - 1) * bias_correction(beta1, k)
     v = 1 + (ratio**2 - 1) * bias_correction(beta2, k)
     return m / math.sqrt(v)

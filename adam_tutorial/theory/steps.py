@@ -13,6 +13,7 @@ from adam_tutorial._arguments import (
     check_decay_rate,
     check_decay_rates,
     check_in,
+    check_not_negative,
     check_positive,
     check_step,
 )
@@ -70,8 +71,9 @@ def step_supremum(
     Returns
     -------
     float
-        The supremum over all sequences of gradients, with eps = 0. It is 1 at t = 1,
-        and the limit is infinite if ``beta1**2 >= beta2``.
+        The supremum over all sequences of gradients, with eps = 0. It is 1 at t = 1.
+        The limit is infinite if ``beta1**2 >= beta2``, and so is what would be too
+        large for a float.
 
     Raises
     ------
@@ -102,16 +104,25 @@ def step_supremum(
         if beta1**2 >= beta2:
             return math.inf
         return (1 - beta1) * math.sqrt(beta2 / ((1 - beta2) * (beta2 - beta1**2)))
-    check_step(t)
-    # The sum of ratio**k for k < t, also where the ratio is 1 or more.
-    ratio = beta1**2 / beta2
-    terms = math.fsum(ratio**k for k in range(t))
     return (
         (1 - beta1)
         / math.sqrt(1 - beta2)
         * step_size_factor(t, beta1, beta2)
-        * math.sqrt(terms)
+        * _root_of_geometric_sum(beta1 / math.sqrt(beta2), t)
     )
+
+
+def _root_of_geometric_sum(root: float, t: int) -> float:
+    """Return the square root of the sum of ``root**(2 * k)`` over k < t."""
+    if root in (0, 1):
+        return math.sqrt(t) if root else 1.0
+    # (r**t - 1) / (r - 1) with r = root**2, without cancellation near r = 1.
+    exponent, less_one = 2 * t * math.log(root), (root - 1) * (root + 1)
+    if exponent > 1400:  # too large for a float
+        return math.inf
+    if exponent > 700:  # only the root is not
+        return math.exp(exponent / 2) / math.sqrt(less_one)
+    return math.sqrt(math.expm1(exponent) / less_one)
 
 
 def step_supremum_gradients(
@@ -203,25 +214,30 @@ def lazy_update(k: int, beta1: float = 0.9, beta2: float = 0.999) -> float:
     Returns
     -------
     float
-        In learning rates; it is 1 for k = 0.
+        In learning rates; it is 1 for k = 0, and infinite if it is too large for a
+        float, as it can be for ``beta1 > sqrt(beta2)``.
 
     Raises
     ------
     ValueError
-        A decay rate is outside (0, 1) or ``k`` is negative.
+        A decay rate is outside [0, 1), ``beta2`` is 0, or ``k`` is negative or
+        infinite.
     """
     check_decay_rates(beta1, beta2)
-    check_at_least("k", k, 0)
+    check_not_negative("k", k)
     if beta2 == 0:
         raise ValueError(
             "beta2 must be positive: v would be 0 after the first zero gradient"
         )
-    m_hat = beta1**k * (1 - beta1) / bias_correction(beta1, k + 1)
-    # The root first: beta2**k alone would underflow for large k.
-    root = math.sqrt(beta2) ** k * math.sqrt(
-        (1 - beta2) / bias_correction(beta2, k + 1)
+    # One power of the quotient: for large k, each of the two would underflow.
+    try:
+        decayed = (beta1 / math.sqrt(beta2)) ** k
+    except OverflowError:
+        return math.inf
+    corrections = math.sqrt(bias_correction(beta2, k + 1)) / bias_correction(
+        beta1, k + 1
     )
-    return m_hat / root
+    return decayed * (1 - beta1) / math.sqrt(1 - beta2) * corrections
 
 
 def lazy_travel(beta1: float = 0.9, beta2: float = 0.999) -> float:
@@ -292,6 +308,7 @@ def white_noise_rms(beta1: float = 0.9) -> float:
     >>> round(white_noise_rms(), 4)
     0.2294
     """
+    check_decay_rate("beta1", beta1)
     return 1 / math.sqrt(memory(beta1))
 
 
@@ -314,6 +331,7 @@ def stability_limit(beta1: float = 0.9) -> float:
     >>> round(stability_limit(0.9), 9)
     38.0
     """
+    check_decay_rate("beta1", beta1)
     return 2 * memory(beta1)
 
 
@@ -331,7 +349,8 @@ def sde_scaling(
     Raises
     ------
     ValueError
-        ``kappa`` is not positive, or a decay rate would fall below 0.
+        ``kappa`` is not positive, ``lr`` or ``eps`` is negative, or a decay rate would
+        fall below 0.
 
     References
     ----------
@@ -339,6 +358,8 @@ def sde_scaling(
     Algorithms".
     """
     check_positive("kappa", kappa)
+    check_not_negative("lr", lr)
+    check_not_negative("eps", eps)
     rates = []
     for name, beta in (("beta1", beta1), ("beta2", beta2)):
         check_decay_rate(name, beta)
@@ -388,6 +409,7 @@ def radam_rectification(t: int, beta2: float = 0.999) -> float:
     ----------
     Liu et al. (2020), algorithm 2.
     """
+    check_step(t)
     rho_inf, rho = radam_rho(None, beta2), radam_rho(t, beta2)
     if rho <= 4:
         raise ValueError(
@@ -404,7 +426,8 @@ def nadam_momentum(t: int, beta1: float = 0.9, momentum_decay: float = 4e-3) -> 
     Raises
     ------
     ValueError
-        ``beta1`` is outside [0, 1) or ``t`` is less than 1.
+        ``beta1`` is outside [0, 1), ``t`` is less than 1, or ``momentum_decay`` is
+        negative.
 
     References
     ----------
@@ -412,4 +435,5 @@ def nadam_momentum(t: int, beta1: float = 0.9, momentum_decay: float = 4e-3) -> 
     """
     check_decay_rate("beta1", beta1)
     check_step(t)
+    check_at_least("momentum_decay", momentum_decay, 0)
     return float(beta1 * (1 - 0.5 * 0.96 ** (t * momentum_decay)))

@@ -522,7 +522,7 @@ def test_one_squared_gradient_over_v_is_at_most_one_plus_the_growth_of_log_v(
 
 def test_arguments_out_of_range_are_refused_by_name() -> None:
     cases: list[tuple[Callable[[], object], str]] = [
-        (lambda: theory.jump_step(0, 2.0), "t must be"),
+        (lambda: theory.jump_step(0, 2.0), "k must be"),
         (lambda: theory.jump_step(1, 0.0), "ratio"),
         (lambda: theory.jump_step(1, 2.0, beta1=1.0), "beta1"),
         (lambda: theory.spike_step(math.inf), "ratio"),

@@ -89,3 +89,22 @@ def test_lag_refuses_steps_and_rates_out_of_range() -> None:
     for beta2 in (0.0, 1.0):
         with pytest.raises(ValueError, match=r"beta2 must be in \(0, 1\), got"):
             largest_eps_hat_lag(1e-8, 1.0, beta2)
+
+
+@pytest.mark.parametrize("beta2", [0.0, 0.9, 0.999])
+@pytest.mark.parametrize("steps", [0, 1, 7, 1000, 40_000])
+def test_lag_is_the_sum_of_its_steps(steps: int, beta2: float) -> None:
+    eps, eps_hat, size = 1e-3, 2e-3, 0.5
+    exact = math.fsum(
+        size / (size + eps) - size / (size + eps_at(eps_hat, t, beta2))
+        for t in range(1, steps + 1)
+    )
+    lag = eps_hat_lag(eps, size, steps, beta2, eps_hat=eps_hat)
+    assert lag == pytest.approx(exact, rel=1e-11, abs=1e-15)
+
+
+def test_lag_of_a_billion_steps_is_known_where_the_bias_is_gone() -> None:
+    early, late = (eps_hat_lag(1e-7, 1e-5, steps) for steps in (10**5, 10**9))
+    assert late == pytest.approx(early, rel=1e-12)
+    with pytest.raises(ValueError, match="steps must be at most 10000000 for a beta2"):
+        eps_hat_lag(1e-7, 1e-5, 10**9, beta2=1 - 1e-9)

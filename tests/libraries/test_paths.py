@@ -14,6 +14,7 @@ import torch
 
 from adam_tutorial import reference
 from adam_tutorial.libraries import eps_at, eps_hat_at, find, follow, gap
+from adam_tutorial.libraries.paths import Followed
 
 # Each test that needs Keras runs its own program: a process can choose one backend.
 KERAS = """
@@ -65,7 +66,7 @@ def adam_path(steps: int, **settings: Any) -> Any:
         ("optax", "optax.adam"),
     ],
 )
-def test_followed_path_is_that_of_the_reference(library: str, name: str) -> None:
+def test_followed_path_is_that_of_the_reference(library: Followed, name: str) -> None:
     pytest.importorskip(library)
     rate = "learning_rate" if library == "optax" else "lr"
     for make in (name, find(name)):
@@ -184,7 +185,14 @@ def test_unknown_library_is_refused() -> None:
     with pytest.raises(
         ValueError, match=r"library must be one of \['adam_tutorial', .*'jax'"
     ):
-        follow("jax", "optax.adam", {}, slope, START, 1)
+        follow(
+            "jax",  # type: ignore[arg-type]
+            "optax.adam",
+            {},
+            slope,
+            START,
+            1,
+        )
 
 
 def test_negative_number_of_steps_is_refused() -> None:
@@ -199,7 +207,7 @@ def test_eps_of_each_step_is_refused_for_optax() -> None:
 
 def test_name_must_be_full_and_exist() -> None:
     with pytest.raises(
-        ValueError, match=r"full one such as 'torch\.optim\.Adam', got 'Adam'"
+        ValueError, match=r"full one such as 'torch\.optim\.Adam', .*, got 'Adam'"
     ):
         find("Adam")
     with pytest.raises(ValueError, match=r"torch\.optim has no 'Adan'"):

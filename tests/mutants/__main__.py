@@ -162,7 +162,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
         started = time.monotonic()
         print(f"trying {given.count} mutants of {name}", flush=True)
         outcomes = outcomes_of(
-            name, count=given.count, seed=given.seed, jobs=given.jobs
+            name,
+            count=given.count,
+            seed=given.seed,
+            jobs=given.jobs,
+            tests=given.tests,
         )
         print()
         counts[name] = counted(outcomes)

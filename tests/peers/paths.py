@@ -15,6 +15,7 @@ import pytest
 
 from adam_tutorial import libraries
 from adam_tutorial._types import Float64Array
+from adam_tutorial.libraries.paths import Followed
 
 # Before the first import of Keras, which must not read settings from the home folder or
 # write them there.
@@ -36,7 +37,7 @@ def find(name: str) -> Callable[..., Any]:
 
 
 def follow(
-    library: str,
+    library: Followed,
     make: Callable[..., Any],
     settings: Mapping[str, Any],
     gradient: Gradient,

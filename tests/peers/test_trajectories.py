@@ -20,7 +20,7 @@ from hypothesis import strategies as st
 from adam_tutorial import reference
 from adam_tutorial._types import Float64Array
 from adam_tutorial.libraries import translate
-from adam_tutorial.libraries.table import TABLE
+from adam_tutorial.libraries.table import TABLE, Library
 from adam_tutorial.reference.rule import takes_theta
 from adam_tutorial.theory import bias_correction, radam_rectification
 from tests.optimizers import ADAM, CASES, Case
@@ -99,7 +99,7 @@ def spelt(settings_: dict[str, Any], **more: Any) -> dict[str, Any]:
 
 
 def peer_path(
-    library: str,
+    library: Library,
     optimizer: str,
     settings_: dict[str, Any],
     given_: tuple[Gradient, Float64Array],
@@ -133,7 +133,7 @@ each_same_formula = pytest.mark.parametrize(
 @few
 @given(rates, st.sampled_from([0.0, 0.1]), problems)
 def test_peer_with_the_same_formula_takes_the_same_thousand_steps(
-    library: str, case: Case, rates: dict[str, Any], decay: float, given_: Any
+    library: Library, case: Case, rates: dict[str, Any], decay: float, given_: Any
 ) -> None:
     optimizer = str(case.key)
     chosen = case.only(**rates)
@@ -156,7 +156,7 @@ def test_peer_with_the_same_formula_takes_the_same_thousand_steps(
 @each_same_formula
 @pytest.mark.usefixtures("float64")
 def test_peer_with_the_same_formula_takes_the_same_path_through_rosenbrocks_valley(
-    library: str, case: Case
+    library: Library, case: Case
 ) -> None:
     # Each gradient depends on all steps before. The rates are gentle: with others the
     # path is chaotic, and multiplies the last digit until nothing is left to compare.
@@ -357,7 +357,8 @@ def test_amsgrad_of_the_paper_is_in_optax_without_bias_correction(
 def test_nadam_of_optax_has_a_constant_momentum_and_that_of_keras_warms_up_sooner(
     rates: dict[str, Any], given_: Any
 ) -> None:
-    for library, decay in (("optax", 1e9), ("keras", 1.0)):
+    cases: list[tuple[Library, float]] = [("optax", 1e9), ("keras", 1.0)]
+    for library, decay in cases:
         theirs, differences = peer_path(library, "nadam", rates, given_)
         assert "momentum_decay=0.004 has no counterpart" in differences[-1]
         exact = numpy_path("nadam", given_, **spelt(rates), momentum_decay=decay)
@@ -368,7 +369,7 @@ def test_nadam_of_optax_has_a_constant_momentum_and_that_of_keras_warms_up_soone
 @pytest.mark.parametrize("library", ["optax", "keras"])
 @pytest.mark.parametrize("optimizer", ["nadam", "nadamw", "adamaxw"])
 def test_what_a_peer_has_of_nadam_and_adamax_can_be_had_from_ours(
-    library: str, optimizer: str
+    library: Library, optimizer: str
 ) -> None:
     given_ = problem("wild", 2)
     convention = TABLE[library][optimizer]
@@ -398,7 +399,8 @@ def test_what_a_peer_has_of_nadam_and_adamax_can_be_had_from_ours(
         )
         return
     torch.set_default_dtype(torch.float64)
-    for target in ("torch", "adam_tutorial"):
+    targets: tuple[Library, ...] = ("torch", "adam_tutorial")
+    for target in targets:
         moved = translate(in_peer, source=library, target=target, optimizer=optimizer)
         assert moved.differences == ()
         ours = FOLLOW[target](find(moved.name), moved.arguments, *given_, STEPS)

@@ -30,6 +30,7 @@ DEFAULTS: dict[str, dict[str, Any]] = {
     },
     "adamax": {"lr": 2e-3, "beta1": 0.9, "beta2": 0.999, "eps": 1e-8},
     "temporal_average": {"beta2": 0.999},
+    "lion": {"lr": 1e-4, "beta1": 0.9, "beta2": 0.99, "weight_decay": 0.0},
     "amsgrad": {
         "lr": 1e-3,
         "beta1": 0.9,
@@ -69,7 +70,6 @@ DEFAULTS: dict[str, dict[str, Any]] = {
         "d": 1.0,
         "weight_decay": 0.0,
     },
-    "lion": {"lr": 1e-4, "beta1": 0.9, "beta2": 0.99, "weight_decay": 0.0},
 }
 
 

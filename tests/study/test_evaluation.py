@@ -64,6 +64,8 @@ def test_evaluation_of_nothing_is_refused() -> None:
     inputs, labels = examples()
     with pytest.raises(ValueError, match="examples must not be empty"):
         evaluate(new_model(), (inputs[:0], labels[:0]))
+    with pytest.raises(ValueError, match="batch_size must be at least 1, got 0"):
+        evaluate(nn.Linear(2, 2), (torch.ones(1, 2), torch.zeros(1)), batch_size=0)
 
 
 def test_evaluation_leaves_a_frozen_part_of_a_training_model_frozen() -> None:

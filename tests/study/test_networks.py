@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import math
 import re
+from typing import Any
 
 import numpy as np
 import pytest
@@ -420,3 +421,33 @@ def test_bad_numbers_of_steps_and_sizes_of_batches_are_refused_at_once() -> None
             ValueError, match=f"batch_size must be between 1 and 11, got {size}"
         ):
             train(parameters, gradient_descent, x, y, steps=1, batch_size=size)
+
+
+@pytest.mark.parametrize(
+    ("y", "message"),
+    [
+        ([0, -1], "classes from 0 to 2, got -1 to 0"),
+        ([0, 3], "classes from 0 to 2, got 0 to 3"),
+        ([0], r"2 integers, one for each row of x, got int64 of shape \(1,\)"),
+        ([[0], [1]], r"2 integers, .* of shape \(2, 1\)"),
+        ([0.0, 1.0], "2 integers, .* got float64"),
+        (None, "2 integers, .* got object"),
+    ],
+)
+def test_labels_that_numpy_would_misread_are_refused(y: Any, message: str) -> None:
+    labels, x = np.array(y), np.ones((2, 4))
+    parameters = initialise([4, 3], np.random.default_rng(0))
+    for call in (
+        lambda: cross_entropy(np.ones((2, 3)), labels),
+        lambda: loss_and_gradient(parameters, x, labels),
+        lambda: hessian_vector_product(parameters, parameters, x, labels),
+        lambda: accuracy(parameters, x, labels),
+    ):
+        with pytest.raises(ValueError, match=f"^y must be {message}"):
+            call()
+
+
+@pytest.mark.parametrize("count", [0, 1, 3])
+def test_parameters_come_in_pairs(count: int) -> None:
+    with pytest.raises(ValueError, match=rf"\[W1, b1, .*a list of {count} arrays"):
+        logits(count * [np.ones((4, 4))], np.ones((2, 4)))

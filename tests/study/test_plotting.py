@@ -303,6 +303,8 @@ def test_confusion_matrix_without_mistakes_is_drawn() -> None:
 def test_image_without_a_title_is_refused_rather_than_left_out() -> None:
     with pytest.raises(ValueError, match="there are 3 images but 2 titles"):
         image_grid(np.zeros((3, 4, 4)), ["a", "b"])
+    with pytest.raises(ValueError, match="columns must be at least 1, got 0"):
+        image_grid(np.zeros((1, 2, 2)), ["a"], columns=0)
 
 
 def test_title_over_panels_looks_like_the_title_of_a_panel() -> None:

@@ -108,3 +108,12 @@ def test_excess_begins_at_one_and_grows() -> None:
         ValueError, match=r"windows must be finite and not negative, got -1.0"
     ):
         theory.critical_excess(-1.0)
+
+
+def test_a_gradient_of_zero_needs_a_memory() -> None:
+    with pytest.raises(ValueError, match="beta2 must be positive where a gradient"):
+        theory.periodic_drift([1.0, 0.0], 0.0, 0.0)
+    with pytest.raises(ValueError, match="gradients must not all be 0"):
+        theory.periodic_drift([0.0, 0.0])
+    # All others have one sign: every step is down.
+    assert theory.critical_beta2([0.0, 1.0], beta1=0.0) == 0

@@ -98,3 +98,54 @@ def test_noise_has_no_floor_at_the_limit_of_the_step() -> None:
 def test_equal_curvatures_are_solved_in_one_step() -> None:
     assert theory.best_descent(2.0, 2.0) == (0.5, 0.0)
     assert theory.best_heavy_ball(4.0, 4.0) == (0.25, 0.0, 0.0)
+
+
+def test_long_runs_have_closed_forms_that_equal_their_sums() -> None:
+    # Euler and Maclaurin's formula takes over after 1,000 terms.
+    for t in (999, 1000, 1001, 30_000):
+        exact = math.fsum(1 / math.sqrt(i) for i in range(1, t + 1))
+        assert theory.adagrad_length(t) == pytest.approx(exact, rel=1e-15)
+    # 2 sqrt(t) + zeta(1/2) + 1 / (2 sqrt(t)), with zeta(1/2) = -1.4603545088...
+    far = 2 * 1e6 - 1.4603545088095868 + 5e-7
+    assert theory.adagrad_length(10**12) == pytest.approx(far, rel=1e-15)
+
+
+@pytest.mark.parametrize(
+    ("beta1", "beta2"),
+    [(0.9, 0.999), (0.9, 0.81), (0.95, 0.9), (0.9, 0.8100000001), (0.0, 0.9)],
+)
+@pytest.mark.parametrize("t", [1, 2, 30, 1000])
+def test_step_supremum_is_the_root_of_its_sum(
+    t: int, beta1: float, beta2: float
+) -> None:
+    terms = math.fsum((beta1**2 / beta2) ** k for k in range(t))
+    summed = (
+        (1 - beta1)
+        / math.sqrt(1 - beta2)
+        * theory.step_size_factor(t, beta1, beta2)
+        * math.sqrt(terms)
+    )
+    assert theory.step_supremum(t, beta1, beta2) == pytest.approx(summed, rel=1e-12)
+
+
+def test_step_supremum_far_out_is_the_limit_or_too_large_for_a_float() -> None:
+    assert theory.step_supremum(10**9) == pytest.approx(theory.step_supremum())
+    # ratio**t = 1e400 is too large for a float, its root is not.
+    ratio, t = 10**0.4, 1000
+    beta2 = 0.25 / ratio
+    expected = 0.5 / math.sqrt(1 - beta2) * 1e200 / math.sqrt(ratio - 1)
+    expected *= theory.step_size_factor(t, 0.5, beta2)
+    assert theory.step_supremum(t, 0.5, beta2) == pytest.approx(expected, rel=1e-10)
+    assert theory.step_supremum(10**9, 0.99, 0.9) == math.inf
+
+
+def test_zero_gradients_without_end_leave_no_step_or_an_infinite_one() -> None:
+    assert theory.lazy_update(10**9) == 0
+    assert theory.lazy_update(10**9, 0.99, 0.5) == math.inf
+    assert theory.lazy_update(5, 0.0) == 0
+    assert theory.lazy_update(0, 0.0) == 1
+
+
+def test_excess_is_infinite_where_it_is_too_large_for_a_float() -> None:
+    assert theory.critical_excess(1e6) == math.inf
+    assert 1e300 < theory.critical_excess(1410) < math.inf

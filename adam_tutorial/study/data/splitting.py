@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -11,7 +13,7 @@ __all__ = ["split"]
 
 
 def split(
-    labels: NDArray[np.int64], sizes: dict[str, int], *, seed: int = 0
+    labels: NDArray[np.int64], sizes: Mapping[str, int], *, seed: int = 0
 ) -> dict[str, NDArray[np.int64]]:
     """Split examples into named parts with equal shares of each class, and shuffle.
 
@@ -33,7 +35,13 @@ def split(
     ------
     ValueError
         A size is negative, or the sizes add up to more than ``n``.
+    TypeError
+        ``sizes`` does not name the parts.
     """
+    if not isinstance(sizes, Mapping):
+        raise TypeError(
+            f"sizes must be a mapping such as {{'train': 100}}, got {sizes!r}"
+        )
     for name, size in sizes.items():
         check_at_least(f"sizes[{name!r}]", size, 0)
     if sum(sizes.values()) > len(labels):

@@ -110,6 +110,11 @@ def test_negative_size_is_refused_by_name() -> None:
         split(np.zeros(5, dtype=np.int64), {"train": 3, "test": -1})
 
 
+def test_sizes_without_names_are_refused() -> None:
+    with pytest.raises(TypeError, match=r"sizes must be a mapping .*, got 0\.8"):
+        split(np.zeros(5, dtype=np.int64), 0.8)  # type: ignore[arg-type]
+
+
 def test_sizes_that_add_up_to_more_than_there_is_are_refused() -> None:
     with pytest.raises(
         ValueError, match="sizes must add up to at most 5 examples, got 6"
