@@ -10,7 +10,6 @@ that could be wrong, and carries that word.
 from __future__ import annotations
 
 import ast
-import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
@@ -35,13 +34,6 @@ class MarkedTest:
     line: int
     name: str
     source: str
-
-    @property
-    def anchor(self) -> str:
-        """The identifier of the test on the page that lists them."""
-        return "test-" + re.sub(
-            r"[^a-z0-9]+", "-", f"{self.path}-{self.name}".lower()
-        ).strip("-")
 
     @property
     def sentence(self) -> str:

@@ -19,6 +19,11 @@ def test_the_public_names_are_those_of_the_whole_package() -> None:
     assert complaints(names) == []
 
 
+def test_hidden_modules_are_not_public() -> None:
+    hidden = [name for name in public_names() if name.startswith("adam_tutorial._")]
+    assert hidden == ["adam_tutorial.__version__"]
+
+
 def test_a_missing_name_is_named() -> None:
     names = set(public_names()) - {"adam_tutorial.optim.Lion"}
     assert complaints(names) == [

@@ -40,11 +40,14 @@ def test_a_is_b() -> None:
 """
 
 
-def build(folder: Path, page: str, test: str) -> tuple[str, str]:
-    """Build a book of one page, return it and the warnings."""
+def build(
+    folder: Path, page: str, test: str, more: dict[str, str] | None = None
+) -> tuple[str, str]:
+    """Build a book of a page, and more pages by name; return it and the warnings."""
     (folder / "tests").mkdir()
     (folder / "conf.py").write_text("")
-    (folder / "page.md").write_text(page)
+    for name, text in {"page": page, **(more or {})}.items():
+        (folder / f"{name}.md").write_text(text)
     (folder / "tests/test_it.py").write_text(test)
     warnings = io.StringIO()
     # Otherwise the second build of a process warns of what the first one registered.
@@ -106,6 +109,45 @@ class TestTheTie:
     ) -> None:
         _, warnings = build(tmp_path, page, test)
         assert message in warnings
+
+
+@pytest.mark.filterwarnings(
+    "ignore::DeprecationWarning", "ignore::PendingDeprecationWarning"
+)
+def test_the_list_has_the_order_of_the_pages_and_of_the_numbers(
+    tmp_path: Path,
+) -> None:
+    labels = ["first", *(f"a{n}" for n in range(1, 12)), "z"]
+    root = """
+# Root
+
+$$ a = b $$ (first)
+
+$$ c $$ (def-second)
+
+```{equation-index}
+```
+
+```{toctree}
+:numbered:
+zebra
+ape
+```
+"""
+    ape = "# Ape\n\n" + "\n\n".join(f"$$ {n} $$ (a{n})" for n in range(1, 12))
+    marks = ", ".join(f'"{label}"' for label in labels)
+    page, warnings = build(
+        tmp_path,
+        root,
+        TEST.replace('"first"', marks),
+        {"ape": ape, "zebra": "# Zebra\n\n$$ z $$ (z)\n"},
+    )
+    assert warnings == ""
+    shown = re.findall(r'id="equation-test-([\w-]+)"', page)
+    # Zebra comes before Ape in the table of contents, and a10 after a9.
+    assert shown == ["first", "z", *labels[1:-1]]
+    numbers = re.findall(r">Equation \(([\w.]+)\)<", page)
+    assert numbers == ["1", "1.1", *(f"2.{n}" for n in range(1, 12))]
 
 
 def test_a_chapter_has_the_number_that_sphinx_counted() -> None:

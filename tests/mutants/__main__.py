@@ -75,7 +75,12 @@ def outcomes_of(
     """Try a sample of one area, on the tests below some folders."""
     area = AREAS[name]
     known = coverage_of(area, jobs, tests)
-    possible = [m for m in mutants_in(ROOT, area) if known.runs_in_a_test(m.path)]
+    possible = [
+        mutant
+        for mutant in mutants_in(ROOT, area)
+        if known.runs_in_a_test(mutant.path)
+        and (not area.only_run or known.runs(mutant))
+    ]
     argued = equivalents(EQUIVALENT)
     chosen = sample(possible, count, seed)
     waiting = [mutant for mutant in chosen if change(mutant) not in argued]
@@ -103,6 +108,7 @@ def coverage_of(area: Area, jobs: int, tests: Sequence[str]) -> CoverageMap:
         sources=suite.sources,
         tests=[file for file in suite.files(ROOT) if file.startswith(tuple(tests))],
         options=suite.options,
+        of_signatures=suite.of_signatures,
         jobs=jobs,
     )
 

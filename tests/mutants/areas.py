@@ -23,6 +23,8 @@ class Suite:
         Folders of it that test something else.
     options : tuple of str
         More for pytest.
+    of_signatures : tuple of str
+        Files of tests that read signatures and defaults, and so run no line.
     """
 
     name: str
@@ -30,6 +32,7 @@ class Suite:
     tests: str = "tests"
     without: tuple[str, ...] = ()
     options: tuple[str, ...] = ()
+    of_signatures: tuple[str, ...] = ()
 
     def files(self, root: Path) -> list[str]:
         """Return the files with tests, from the root of the repository.
@@ -57,10 +60,15 @@ class Suite:
 
 @dataclass(frozen=True)
 class Area:
-    """Folders whose code is changed, and the tests that are tried."""
+    """Folders whose code is changed, and the tests that are tried.
+
+    ``only_run`` leaves out what no test runs in this process: the build's tools are
+    mostly tested as commands, and on the finished site.
+    """
 
     sources: tuple[str, ...]
     suite: Suite
+    only_run: bool = False
 
 
 PRODUCT = ("optim", "reference", "theory", "checking", "libraries")
@@ -68,8 +76,9 @@ OF_PRODUCT = Suite(
     "product",
     tuple(f"adam_tutorial/{name}" for name in PRODUCT),
     without=("tests/book", "tests/study", "tests/mutants"),
+    of_signatures=("tests/reference/test_defaults.py", "tests/libraries/test_table.py"),
 )
 TOOLS = ("book/_ext", "book/_tools")
 OF_BOOK = Suite("book", TOOLS, tests="tests/book", options=("-m", "not browser"))
 AREAS = {name: Area((f"adam_tutorial/{name}",), OF_PRODUCT) for name in PRODUCT}
-AREAS["book"] = Area(TOOLS, OF_BOOK)
+AREAS["book"] = Area(TOOLS, OF_BOOK, only_run=True)

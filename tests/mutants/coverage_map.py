@@ -36,11 +36,14 @@ class CoverageMap:
         From a file and a line of it to the tests that run it.
     at_import : dict
         From a file to the lines that run when it is imported: all tests depend on them.
+    of_signatures : tuple of str
+        Files of tests that read signatures and defaults, and so run no line.
     """
 
     seconds: dict[str, float] = field(default_factory=dict)
     lines: dict[str, dict[int, set[str]]] = field(default_factory=dict)
     at_import: dict[str, set[int]] = field(default_factory=dict)
+    of_signatures: tuple[str, ...] = ()
 
     def tests_of(self, mutant: Mutant) -> list[list[str]]:
         """Return the tests that may notice a mutant, the likely ones first.
@@ -59,6 +62,7 @@ class CoverageMap:
             folder = mutant.path.rpartition("/")[0]
             files = [path for path in self.lines if path.rpartition("/")[0] == folder]
             tiers.append(set().union(*map(self._of_file, files)))
+        tiers.append({t for t in self.seconds if t.startswith(self.of_signatures)})
         seen: set[str] = set()
         result = []
         for tier in tiers:
@@ -75,7 +79,12 @@ class CoverageMap:
                 for path, lines in self.lines.items()
             },
             self.at_import,
+            self.of_signatures,
         )
+
+    def runs(self, mutant: Mutant) -> bool:
+        """Return whether a test runs the statement of a mutant."""
+        return bool(self._between(mutant.path, mutant.first, mutant.last))
 
     def runs_in_a_test(self, path: str) -> bool:
         """Return whether a test runs a line of the file, beside importing it."""
@@ -98,6 +107,7 @@ def measure(
     sources: Sequence[str],
     tests: Iterable[str],
     options: Sequence[str] = (),
+    of_signatures: Sequence[str] = (),
     jobs: int = 2,
 ) -> CoverageMap:
     """Return which of the tests run which lines of the sources.
@@ -114,6 +124,8 @@ def measure(
         Files with tests, from the root.
     options : sequence of str
         For pytest.
+    of_signatures : sequence of str
+        See :class:`CoverageMap`.
     jobs : int
         How many processes to use.
     """
@@ -136,7 +148,9 @@ def measure(
             before = kept["at_import"].get(path, ())
             kept["at_import"][path] = sorted({*lines, *before})
         store.write_text(json.dumps(kept), encoding="utf-8")
-    return _merged([known[test] for test in tests], kept["at_import"])
+    merged = _merged([known[test] for test in tests], kept["at_import"])
+    merged.of_signatures = tuple(of_signatures)
+    return merged
 
 
 def _python(root: Path, folders: Iterable[str]) -> list[Path]:

@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 
 from tests.mutants.__main__ import ROOT, counted, table
+from tests.mutants.coverage_map import CoverageMap
 from tests.mutants.operators import mutants_of
 from tests.mutants.trial import Outcome
 
@@ -200,3 +201,22 @@ def test_table_counts_the_results_and_leaves_equivalents_out_of_the_share() -> N
     head, row = table({"optim": counts}).splitlines()
     assert head.split()[-2:] == ["equivalent", "noticed"]
     assert row.split() == ["optim", "10", "6", "1", "1", "2", "88", "%"]
+
+
+def test_default_is_also_tried_on_the_tests_that_only_read_signatures() -> None:
+    code = "def double(x, by=2):\n    return x * by\n"
+    default, product = sorted(
+        (m for m in mutants_of(code, "thing.py") if m.line in (1, 2)),
+        key=lambda mutant: mutant.line,
+    )[:: len(mutants_of(code, "thing.py")) - 1]
+    body, signature = "tests/test_thing.py::test", "tests/test_defaults.py::test"
+    known = CoverageMap(
+        {body: 0.1, signature: 0.1},
+        {"thing.py": {2: {body}}},
+        {"thing.py": {1}},
+        ("tests/test_defaults.py",),
+    )
+    assert known.tests_of(default) == [[body], [signature]]
+    assert known.tests_of(product) == [[body]]
+    assert not known.runs(default)
+    assert known.runs(product)
