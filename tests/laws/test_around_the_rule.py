@@ -199,5 +199,5 @@ def test_p35_complex_parameter_is_two_real_ones(
 
 
 def test_p35_the_reference_refuses_complex_gradients() -> None:
-    with pytest.raises(TypeError, match="values must be real, got complex128"):
+    with pytest.raises(TypeError, match="gradient must be real, got complex128"):
         reference.adam(None, np.array([1 + 1j]))
