@@ -67,7 +67,7 @@ PRODUCT = ("optim", "reference", "theory", "checking", "libraries")
 OF_PRODUCT = Suite(
     "product",
     tuple(f"adam_tutorial/{name}" for name in PRODUCT),
-    without=("tests/book", "tests/study", "tests/mutants"),
+    without=("tests/book", "tests/study", "tests/mutants", "tests/clients"),
 )
 TOOLS = ("book/_ext", "book/_tools")
 OF_BOOK = Suite("book", TOOLS, tests="tests/book", options=("-m", "not browser"))
