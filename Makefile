@@ -1,6 +1,6 @@
 # Each target makes what it needs. `make help` lists them.
 .DEFAULT_GOAL := help
-.PHONY: help book test unit lab serve lint notebooks stills experiments mutants clean
+.PHONY: help book test unit lab serve lint notebooks stills experiments mutants clients clean
 
 BIN := .venv/bin
 CHAPTERS := $(sort $(wildcard book/*/*.ipynb))
@@ -41,7 +41,7 @@ test: lint unit ## check everything: code, chapters, site
 
 unit: .venv/ready ## test the optimizers and what belongs to them
 	@echo "testing the optimizers"
-	@$(TEST) $(MEASURED) tests adam_tutorial $(addprefix --ignore=,$(APART) tests/book)
+	@$(TEST) $(MEASURED) tests adam_tutorial $(addprefix --ignore=,$(APART) tests/book tests/clients)
 	@$(BIN)/coverage report --omit 'adam_tutorial/study/*'
 
 lab: .venv/lab-ready ## open JupyterLab on the chapters; CHAPTER=weight_decay opens one
@@ -73,6 +73,10 @@ experiments: .venv/ready ## repeat the long runs (two hours or so) and store the
 
 mutants: .venv/ready ## list small changes of the code that no test notices; MODULE=theory: one area
 	@$(BIN)/python -m tests.mutants $(MODULE)
+
+clients: .venv/ready ## train with other libraries' programs; installs them
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[clients]'
+	@$(BIN)/python -m pytest -q tests/clients
 
 clean: ## remove the environment and everything that was built
 	@rm -rf .venv _build .mypy_cache .ruff_cache .pytest_cache .hypothesis .coverage *.egg-info

@@ -75,7 +75,7 @@ PRODUCT = ("optim", "reference", "theory", "checking", "libraries")
 OF_PRODUCT = Suite(
     "product",
     tuple(f"adam_tutorial/{name}" for name in PRODUCT),
-    without=("tests/book", "tests/study", "tests/mutants"),
+    without=("tests/book", "tests/study", "tests/mutants", "tests/clients"),
     of_signatures=("tests/reference/test_defaults.py", "tests/libraries/test_table.py"),
 )
 TOOLS = ("book/_ext", "book/_tools")
