@@ -19,15 +19,10 @@ them, and ``checker`` reports.
 from adam_tutorial.checking.behaviour import Behaviour
 from adam_tutorial.checking.checker import check_optimizer
 from adam_tutorial.checking.mistakes import DECAYS, MISTAKES, Mistake
-from adam_tutorial.checking.programs import (
-    RuleProgram,
-    TorchProgram,
-    from_rule,
-    from_torch,
-    plain_adam,
-)
+from adam_tutorial.checking.programs import RuleProgram, from_rule, plain_adam
 from adam_tutorial.checking.report import Difference, Finding, Report
 from adam_tutorial.checking.simulation import imitate
+from adam_tutorial.checking.torch_programs import TorchProgram, from_torch
 
 __all__ = [
     "DECAYS",

@@ -19,4 +19,8 @@ def test_report_is_readable() -> None:
         "  seen:  the divisor is sqrt(v_hat + eps)",
         "  right: sqrt(v_hat) + eps",
         "  topic: epsilon",
+        "looked at: up to 40 steps; tensors of the shapes (4), (3, 2), (4, 3, 2, 2),",
+        "         (5000), (136, 130); 1 and 2 programs",
+        "not looked at: later steps; low precision in training; several parameters in",
+        "         one program",
     ]

@@ -6,11 +6,18 @@ import pytest
 
 from adam_tutorial.checking import DECAYS, check_optimizer, plain_adam
 from adam_tutorial.study.notebook import edited
-from tests.checking.lines import COUNT, DECAY, M_HAT, V_HAT, Change, names
+from tests.checking.lines import COUNT, DECAY, FRACTION, M_HAT, V_HAT, Change, names
 
 DECAYING: dict[str, tuple[Change, ...]] = {
     "lr * decay": (),
     "decay": ((DECAY, "theta = theta - weight_decay * theta"),),
+    "after": (
+        (DECAY, "pass"),
+        (
+            f"return theta - lr * {FRACTION}",
+            f"return (1 - lr * weight_decay) * (theta - lr * {FRACTION})",
+        ),
+    ),
     "penalty": (
         (DECAY, "pass"),
         (COUNT, f"{COUNT}; gradient = gradient + weight_decay * theta"),
@@ -38,6 +45,7 @@ def test_what_the_decay_does_is_reported(does: str) -> None:
     [
         ("penalty", "AdamW", "L2 penalty instead of weight decay"),
         ("divided", "Adam", "weight decay inside the division"),
+        ("after", "AdamW", "weight decay after the step"),
         ("grows", "Adam", "weight decay with the wrong sign"),
         ("", "Adam", "weight decay without effect"),
     ],
@@ -62,7 +70,10 @@ def test_decay_that_is_none_of_the_known_ones_is_a_mistake() -> None:
     )
     (finding,) = check_optimizer(program).findings
     assert finding.name == "weight decay of no known kind"
-    assert finding.seen == "it is none of the known kinds"
+    assert finding.seen == (
+        "it is none of the known kinds: with lr=0.1 and weight_decay=0.3 a step takes"
+        " 0.3 of the sign of theta away, in proportion to weight_decay"
+    )
 
 
 def test_decay_is_reported_beside_another_mistake() -> None:

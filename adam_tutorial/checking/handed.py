@@ -1,0 +1,82 @@
+"""What people hand in, as a program: a function, a rule, an optimizer, its class."""
+
+from __future__ import annotations
+
+import functools
+import inspect
+import sys
+from collections.abc import Callable
+from typing import Any, Protocol
+
+from adam_tutorial.checking.programs import FunctionProgram, Step, from_rule
+from adam_tutorial.checking.torch_programs import TorchProgram, from_torch, of_instance
+
+__all__ = ["Program", "as_program"]
+
+# What the first two arguments of a step are usually called.
+PARAMETERS = frozenset({"params", "parameters", "theta", "w"})
+GRADIENTS = frozenset({"g", "grad", "grads", "gradient", "gradients", "dw"})
+
+
+class Program(Protocol):
+    """Makes steps, and says which settings it takes."""
+
+    takes: set[str]
+
+    def __call__(self, **settings: float) -> Step:
+        """Return a new step."""
+
+
+def as_program(handed: Any) -> Program:
+    """Return what was handed in as a program.
+
+    Raises
+    ------
+    TypeError
+        It is nothing that makes steps.
+    """
+    if hasattr(handed, "takes"):
+        adapted: Program = handed
+        return adapted
+    torch = sys.modules.get("torch")  # what needs it has loaded it
+    if torch and isinstance(handed, torch.optim.Optimizer):
+        return of_instance(handed)
+    if not callable(handed):
+        raise TypeError(
+            "make must be a function, a rule of reference, an optimizer of PyTorch or"
+            f" its class, got {_described(handed)}"
+        )
+    made = handed.func if isinstance(handed, functools.partial) else handed
+    if torch and inspect.isclass(made) and issubclass(made, torch.optim.Optimizer):
+        return from_torch(handed)
+    names = _names(handed)
+    if names[:1] == ["state"] and len(names) > 1:
+        return from_rule(handed)
+    if names[:1] in (["theta"], ["params"]) and names[1:2] in (
+        ["g"],
+        ["gradient"],
+        ["grad"],
+        ["grads"],
+    ):
+        raise TypeError(
+            "make must return a step; it looks like the step itself. Hand in"
+            " a function of lr, beta1, beta2 and eps that returns it"
+        )
+    if torch and names and names[0] in PARAMETERS:
+        return TorchProgram(handed, {})
+    return FunctionProgram(handed)
+
+
+def _names(handed: Callable[..., Any]) -> list[str]:
+    try:
+        return list(inspect.signature(handed).parameters)
+    except (TypeError, ValueError):  # a builtin that does not say what it takes
+        raise TypeError(
+            f"make must be a function whose arguments can be read, got"
+            f" {_described(handed)}"
+        ) from None
+
+
+def _described(handed: Any) -> str:
+    text = repr(handed)
+    return text if len(text) < 60 else f"a {type(handed).__name__}"
