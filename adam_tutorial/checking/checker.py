@@ -9,7 +9,7 @@ import numpy as np
 
 from adam_tutorial.checking.decay import check_decay
 from adam_tutorial.checking.explanation import Explanation
-from adam_tutorial.checking.failures import broken, cause, standstill
+from adam_tutorial.checking.failures import broken, cause, ends_in_nan, standstill
 from adam_tutorial.checking.handed import as_program
 from adam_tutorial.checking.identification import (
     RULE_NAMES,
@@ -167,8 +167,9 @@ def _report(probe: Probe, first: Trace, rule: str) -> Report:
     remarks: list[Finding] = []
     if explanation is None:
         start = next(iter(right_programs(rule).values()))
+        ends = next(filter(None, map(ends_in_nan, traces[:2])), None)
         difference, finding, measured = describe(probe, traces, start)
-        findings.append(finding)
+        findings.append(ends or finding)
         remarks += measured
     else:
         findings += explanation.findings

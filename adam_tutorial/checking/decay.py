@@ -6,6 +6,7 @@ from dataclasses import replace
 
 import numpy as np
 
+from adam_tutorial._types import Float64Array
 from adam_tutorial.checking.behaviour import Behaviours
 from adam_tutorial.checking.explanation import Explanation, consistent
 from adam_tutorial.checking.identification import leaves
@@ -74,7 +75,12 @@ def _measured(probe: Probe) -> str:
     settings = DECAYING_MATRIX.settings
     if taken is None:
         return unknown
-    for what, unit in (("of theta", theta), ("of the sign of theta", np.sign(theta))):
+    without = replace(DECAYING_MATRIX, settings=settings | {"weight_decay": 0.0})
+    for what, unit in (
+        ("of theta", theta),
+        ("of the sign of theta", np.sign(theta)),
+        ("of theta after the step", theta + probe.watch(without).moves),
+    ):
         shares = taken / unit
         if not np.allclose(shares, shares[0, 0, 0], rtol=1e-4):
             continue
@@ -84,12 +90,11 @@ def _measured(probe: Probe) -> str:
             if more is None:
                 return unknown
             powers.append(float(np.log2(np.abs(more / taken).mean())))
+        halves = np.round(np.multiply(powers, 2)) / 2
         like = " * ".join(
             name if power == 1 else f"{name}**{power:g}"
-            for name, power in zip(
-                ("lr", "weight_decay"), np.round(powers, 2).tolist(), strict=True
-            )
-            if power
+            for name, power in zip(("lr", "weight_decay"), halves, strict=True)
+            if power and np.allclose(halves, powers, atol=1e-3)
         )
         return (
             f"{unknown}: with lr={settings['lr']:g} and"
@@ -97,13 +102,11 @@ def _measured(probe: Probe) -> str:
             f" {float(shares[0, 0, 0]):.4g} {what} away"
             + (f", in proportion to {like}" if like else "")
         )
-    first = taken[0].ravel().round(4)
-    return (
-        f"{unknown}: the first step takes {first} away from {theta[0].ravel().round(4)}"
-    )
+    first, given = (values[0].ravel().round(4) for values in (taken, theta))
+    return f"{unknown}: the first step takes {first} away from theta = {given}"
 
 
-def _taken(probe: Probe, changed: dict[str, float]) -> np.ndarray | None:
+def _taken(probe: Probe, changed: dict[str, float]) -> Float64Array | None:
     """Return what the decay takes away at each step."""
     settings = DECAYING_MATRIX.settings | changed
     runs = [

@@ -40,7 +40,9 @@ def effects_on_gradients(probe: Probe, start: Start) -> Iterator[Effect]:
     norm = float(np.linalg.norm(used))
 
     def scaled_to(g: Array, size: float, limit: float) -> Array:
-        return np.asarray(g * min(size / np.linalg.norm(g), limit) if g.any() else g)
+        return np.asarray(
+            g * min(size / float(np.linalg.norm(g)), limit) if g.any() else g
+        )
 
     changes: tuple[tuple[str, str, Change], ...] = (
         (
@@ -64,6 +66,11 @@ def effects_on_gradients(probe: Probe, start: Start) -> Iterator[Effect]:
             "gradient normalized",
             f"a tensor's gradient is scaled to the norm {norm:.4g}",
             lambda g, _: scaled_to(g, norm, np.inf),
+        ),
+        (
+            "sign of the gradient",
+            f"only the sign of the gradient is used, times {largest:.4g}",
+            lambda g, _: np.asarray(largest * np.sign(g)),
         ),
         (
             "gradient scaled",

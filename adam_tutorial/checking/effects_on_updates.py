@@ -10,7 +10,7 @@ from adam_tutorial._types import Array, Float64Array
 from adam_tutorial.checking.effect import Change, Effect, Start, changed, effect
 from adam_tutorial.checking.probes import Trace
 
-__all__ = ["effects_on_updates"]
+__all__ = ["effect_of_the_clock", "effects_on_updates"]
 
 Moves = Sequence[Float64Array]
 
@@ -45,54 +45,66 @@ def _constants(
     theta, lr = traces[0].inputs.thetas[0, 0], traces[0].inputs.settings["lr"]
     ratio = float(seen[0][0, 0] / right[0][0, 0])
     yield effect(
-        changed(start, lambda _: lambda move, *__: ratio * move),
+        changed(start, lambda _: lambda move, *__: np.asarray(ratio * move)),
         "every step scaled",
         f"each step is {ratio:.6g} times as long as it should be",
     )
-    added = float((seen[0] - right[0])[0, 0])
+    added, always = float((seen[0] - right[0])[0, 0]), float(seen[0][0, 0])
     share = -added / theta
-    for per_lr in (True, False):
+
+    def plus(unit: float) -> Change:
+        return lambda move, *_: np.asarray(move + added * unit)
+
+    def shrinking(unit: float) -> Change:
+        return lambda move, theta, _: np.asarray(move - share * unit * theta)
+
+    def constant(unit: float) -> Change:
+        return lambda move, *_: np.full_like(move, always * unit)
+
+    for times, per_lr in (("lr * ", True), ("", False)):
         unit = 1 / lr if per_lr else 1.0
-        times = "lr * " if per_lr else ""
-        yield effect(
-            changed(
-                start,
-                lambda its, per_lr=per_lr, unit=unit: (
-                    lambda move, *_: (
-                        move + added * (unit * its["lr"] if per_lr else 1.0)
-                    )
-                ),
+        for does, name, said in (
+            (
+                plus,
+                "constant added",
+                f"{times}{added * unit:.6g} is added to each entry at every step",
             ),
-            "constant added",
-            f"{times}{added * unit:.6g} is added to each entry at every step",
-        )
-        yield effect(
-            changed(
-                start,
-                lambda its, per_lr=per_lr, unit=unit: (
-                    lambda move, theta, _: (
-                        move - share * (unit * its["lr"] if per_lr else 1.0) * theta
-                    )
-                ),
+            (
+                shrinking,
+                "weight decay that nobody asked for",
+                f"a step takes {times}{share * unit:.6g} of theta away, without a"
+                " weight decay",
             ),
-            "weight decay that nobody asked for",
-            f"a step takes {times}{share * unit:.6g} of theta away, without a weight"
-            " decay",
-        )
-    always = float(seen[0][0, 0])
-    yield effect(
-        changed(start, lambda _: lambda move, *__: np.full_like(move, always)),
-        "steps independent of the gradient",
-        f"every entry moves by {always:.6g} at every step, whatever the gradient",
-    )
-    factors = seen[1][:, 0] / right[1][:, 0]
+            (
+                constant,
+                "steps independent of the gradient",
+                f"every entry moves by {times}{always * unit:.6g} at every step,"
+                " whatever the gradient",
+            ),
+        ):
+            yield effect(changed(start, _in_units(does, lr, per_lr)), name, said)
+
+
+def _in_units(
+    does: Callable[[float], Change], lr: float, per_lr: bool
+) -> Callable[[dict[str, float]], Change]:
+    """Return a change whose number grows with the learning rate, or does not."""
+    return lambda settings: does(settings["lr"] / lr if per_lr else 1.0)
+
+
+def effect_of_the_clock(
+    traces: Sequence[Trace], right: Moves, start: Start
+) -> Iterator[Effect]:
+    """Yield a factor for each step, the same in all runs.
+
+    It has as many numbers as there are steps, so anything simpler is to be tried first.
+    The arguments are those of ``effects_on_updates``.
+    """
+    factors = traces[1].moves[:, 0] / right[1][:, 0]
     shown = ", ".join(f"{factor:.4g}" for factor in factors[:5])
     last = len(factors)
     yield effect(
-        changed(
-            start,
-            lambda _: lambda move, __, t: factors[min(t, last) - 1] * move,
-        ),
+        changed(start, lambda _: lambda move, __, t: factors[min(t, last) - 1] * move),
         "factor that changes with t",
         f"steps are scaled by a factor that depends only on t: {shown}, ...",
     )
@@ -104,14 +116,13 @@ def _clipped_entries(
     """Yield limits of what an entry may move, or be."""
     lr = traces[1].inputs.settings["lr"]
     longest = float(np.max(np.abs(seen[1])))
+
+    def clipping(unit: float) -> Change:
+        return lambda move, *_: np.clip(move, -longest * unit, longest * unit)
+
     for per_lr, said in ((True, f"{longest / lr:.4g} * lr"), (False, f"{longest:.4g}")):
-
-        def clipping(settings: dict[str, float], per_lr: bool = per_lr) -> Change:
-            most = longest * (settings["lr"] / lr if per_lr else 1.0)
-            return lambda move, *_: np.clip(move, -most, most)
-
         yield effect(
-            changed(start, clipping),
+            changed(start, _in_units(clipping, lr, per_lr)),
             "update clipped",
             f"no entry moves farther than {said}: the update is clipped, entry by"
             " entry",
@@ -135,7 +146,7 @@ def _clipped_entries(
 
     def projected(move: Array, theta: Array, _: int) -> Array:
         after = theta + move
-        return np.asarray(after * min(1.0, norm / np.linalg.norm(after)) - theta)
+        return np.asarray(after * min(1.0, norm / float(np.linalg.norm(after))) - theta)
 
     yield effect(
         changed(start, lambda _: projected),
@@ -151,13 +162,11 @@ def _clipped_norms(
     lr, entries = traces[1].inputs.settings["lr"], seen[1][0].size
     longest = max(float(np.linalg.norm(move)) for move in seen[1])
 
-    def scaled(rms: bool, per_lr: bool, always: bool) -> Callable[..., Change]:
-        def change(settings: dict[str, float]) -> Change:
-            unit = settings["lr"] / lr if per_lr else 1.0
-
+    def scaled(rms: bool, always: bool) -> Callable[[float], Change]:
+        def change(unit: float) -> Change:
             def does(move: Array, *_: object) -> Array:
                 size = np.sqrt(move.size / entries) if rms else 1.0
-                factor = longest * unit * size / np.linalg.norm(move)
+                factor = float(longest * unit * size / np.linalg.norm(move))
                 return np.asarray(move * (factor if always else min(1.0, factor)))
 
             return does
@@ -169,13 +178,13 @@ def _clipped_norms(
         for per_lr in (True, False):
             size = f"{limit / lr:.4g} * lr" if per_lr else f"{limit:.4g}"
             yield effect(
-                changed(start, scaled(rms, per_lr, always=False)),
+                changed(start, _in_units(scaled(rms, always=False), lr, per_lr)),
                 "update clipped",
                 f"the {of} of a tensor's update is at most {size}: longer updates are"
                 " scaled down",
             )
             yield effect(
-                changed(start, scaled(rms, per_lr, always=True)),
+                changed(start, _in_units(scaled(rms, always=True), lr, per_lr)),
                 "update normalized",
                 f"the {of} of a tensor's update is always {size}",
             )
@@ -192,8 +201,8 @@ def _trust_ratios(
     def trusted(most: float, times: float) -> Callable[..., Change]:
         def change(settings: dict[str, float]) -> Change:
             def does(move: Array, theta: Array, _: int) -> Array:
-                length = np.linalg.norm(move) / settings["lr"]
-                factor = times * np.linalg.norm(theta) / length if length else 1.0
+                length = float(np.linalg.norm(move)) / settings["lr"]
+                factor = float(times * np.linalg.norm(theta)) / length if length else 1
                 return np.asarray(move * min(factor, most))
 
             return does

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import numpy as np
 
+from adam_tutorial._types import Float64Array
 from adam_tutorial.checking.probes import Failure, Trace
 from adam_tutorial.checking.report import Finding
 
-__all__ = ["broken", "cause", "standstill"]
+__all__ = ["broken", "cause", "ends_in_nan", "standstill"]
+
+FINITE = "a step gives finite numbers where gradient and theta are finite"
 
 
 def broken(trace: Trace) -> Finding | None:
@@ -16,14 +19,29 @@ def broken(trace: Trace) -> Finding | None:
     if failure and (len(moves) < len(trace.inputs.gradients) or _no_number(trace)):
         return cause(failure, trace.inputs.settings)
     if _no_number(trace):
-        what = "NaN" if np.isnan(moves).all() else "infinite or NaN"
         return Finding(
             "not a number",
-            f"theta is {what} after every step, for ordinary gradients",
-            "a step gives finite numbers where gradient and theta are finite",
+            f"theta is {_called(moves)} after every step, for ordinary gradients",
+            FINITE,
             "update",
         )
     return None
+
+
+def ends_in_nan(trace: Trace) -> Finding | None:
+    """Return from which step on a program gives no numbers, if so."""
+    finite = np.flatnonzero(np.isfinite(trace.moves).any(axis=1))
+    k = int(finite[-1]) + 2 if len(finite) else 1
+    if k > len(trace.moves):
+        return None
+    if trace.failure is not None:
+        return cause(trace.failure, trace.inputs.settings)
+    return Finding(
+        "not a number",
+        f"from step {k} on theta is {_called(trace.moves[k - 1 :])}",
+        FINITE,
+        "update",
+    )
 
 
 def standstill(trace: Trace) -> Finding | None:
@@ -36,6 +54,10 @@ def standstill(trace: Trace) -> Finding | None:
         "return theta after the step, theta - lr * m_hat / (sqrt(v_hat) + eps)",
         "update",
     )
+
+
+def _called(moves: Float64Array) -> str:
+    return "NaN" if np.isnan(moves).all() else "infinite or NaN"
 
 
 def _no_number(trace: Trace) -> bool:
@@ -56,7 +78,8 @@ def cause(failure: Failure, settings: dict[str, float]) -> Finding:
     return {
         "nothing": Finding(
             "returns nothing",
-            f"step {k} returned None and left theta as it was: a return is missing",
+            f"step {k} returned None and left theta as it was: a return is missing"
+            + (" there" if k > 1 else ""),
             "return theta after the step, or write into theta",
             "update",
         ),

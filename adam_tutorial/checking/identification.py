@@ -11,9 +11,12 @@ import numpy as np
 from adam_tutorial.checking.effect import Effect, Start, moves_of
 from adam_tutorial.checking.effects_on_gradients import effects_on_gradients
 from adam_tutorial.checking.effects_on_parameters import effects_on_parameters
-from adam_tutorial.checking.effects_on_updates import effects_on_updates
+from adam_tutorial.checking.effects_on_updates import (
+    effect_of_the_clock,
+    effects_on_updates,
+)
 from adam_tutorial.checking.explanation import RIGHT, Explanation, explain
-from adam_tutorial.checking.inputs import LARGE
+from adam_tutorial.checking.inputs import FALLING, LARGE
 from adam_tutorial.checking.probes import Probe, Trace, agree
 from adam_tutorial.checking.report import Finding
 from adam_tutorial.checking.rules import RULES
@@ -69,7 +72,7 @@ def _another_rule(traces: Sequence[Trace], rule: str) -> Explanation | None:
         if known.name != rule and all(leaves(known.start, trace) for trace in traces):
             finding = Finding(
                 f"another rule: {known.name}",
-                f"each step is one of {known.name} ({known.form})",
+                f"each step is that of {known.name} ({known.form})",
                 f"{rule}, unless {known.name} is meant",
                 "algorithm-1",
                 "difference",
@@ -84,10 +87,13 @@ def _with_an_effect(
 ) -> Explanation | None:
     """Return a right program with something added.
 
-    The number that was read off two traces must fit the others and a large tensor.
+    The number that was read off two traces must fit the others, the gradients of the
+    longer one backwards, and a large tensor.
     """
-    large = probe.watch(LARGE)
-    every = [*traces, large] if large.failure is None else traces
+    if not all(np.isfinite(trace.moves).all() for trace in traces[:2]):
+        return None
+    more = [probe.watch(inputs) for inputs in (FALLING, LARGE)]
+    every = [*traces, *(trace for trace in more if trace.failure is None)]
     for name, start in right_programs(rule).items():
         for effect in _effects(probe, traces[:2], start):
             if all(leaves(effect.start, trace) for trace in every):
@@ -103,5 +109,6 @@ def _effects(probe: Probe, traces: Sequence[Trace], start: Start) -> list[Effect
                 effects_on_updates(traces, right, start),
                 effects_on_gradients(probe, start),
                 effects_on_parameters(traces, right, start),
+                effect_of_the_clock(traces, right, start),
             )
         )

@@ -12,6 +12,7 @@ from adam_tutorial._types import Float64Array
 __all__ = [
     "DECAYING",
     "DECAYING_MATRIX",
+    "FALLING",
     "FOUR_D",
     "IN_FLOAT16",
     "LARGE",
@@ -40,13 +41,13 @@ class Inputs:
 
 
 def _inputs(
+    settings: dict[str, float],
     seed: int,
     scale: Any,
     steps: int,
     shape: tuple[int, ...] = (4,),
     *,
     signed: bool = False,
-    **settings: float,
 ) -> Inputs:
     """Return random inputs; parameters are positive unless ``signed``."""
     generator = np.random.default_rng(seed)
@@ -57,41 +58,40 @@ def _inputs(
 
 # Unusual decay rates expose a program that ignores them.
 SETTINGS = {"lr": 0.1, "beta1": 0.8, "beta2": 0.95}
+ORDINARY, WITH_EPS = SETTINGS | {"eps": 1e-8}, SETTINGS | {"eps": 1e-3}
 # The first gradient is large, so that a maximum shows.
 FIRST_IS_LARGE = np.array([8.0] + 9 * [1.0])[:, None]
-NUMBERS = _inputs(1, FIRST_IS_LARGE * [1.0, 10.0, 0.1, 1.0], 10, **SETTINGS, eps=1e-8)
+NUMBERS = _inputs(ORDINARY, 1, FIRST_IS_LARGE * [1.0, 10.0, 0.1, 1.0], 10)
 # Gradients that grow make steps longer than a learning rate, and more steps and other
 # settings refute what fitted the first ten by chance.
 RISING = _inputs(
+    {"lr": 0.05, "beta1": 0.7, "beta2": 0.9, "eps": 1e-8},
     5,
     0.05 * 1.2 ** np.arange(40.0)[:, None] * [1.0, 3.0, 0.3, 1.0],
     40,
     signed=True,
-    lr=0.05,
-    beta1=0.7,
-    beta2=0.9,
-    eps=1e-8,
 )
 RISING.gradients[:, :2] = np.abs(RISING.gradients[:, :2])
+# What was read off RISING, a threshold or a factor for each step, must fit here too.
+FALLING = Inputs(RISING.settings, RISING.gradients[::-1], RISING.thetas[::-1])
 # Gradients as small as eps show where eps stands.
-SMALL = _inputs(2, 0.05, 6, **SETTINGS, eps=0.05)
+SMALL = _inputs(SETTINGS | {"eps": 0.05}, 2, 0.05, 6)
 WHERE_NOT_ZERO = np.array(
     [[1, 0, 1, 0], [0, 0, 1, 0], [0, 0, 0, 0], [1, 0, 1, 0], [0, 0, 0, 1], [0, 0, 1, 0]]
 )
 # A gradient of 1e-8 distinguishes a hard-coded eps of 1e-8 from none.
-ZEROS = _inputs(3, WHERE_NOT_ZERO * [1.0, 1.0, 1e-8, 1.0], 6, **SETTINGS, eps=1e-3)
+ZEROS = _inputs(WITH_EPS, 3, WHERE_NOT_ZERO * [1.0, 1.0, 1e-8, 1.0], 6)
 
 # A program may treat matrices or kernels of a convolution in a way of their own, and
 # large tensors too: 8-bit optimizers keep those below 4,096 entries in full precision,
 # and factored ones those with a side below 128.
-MATRIX = _inputs(6, 1.0, 5, (3, 2), **SETTINGS, eps=1e-8)
-FOUR_D = _inputs(7, 1.0, 5, (4, 3, 2, 2), **SETTINGS, eps=1e-8)
-LARGE = _inputs(8, 1.0, 4, (5000,), **SETTINGS, eps=1e-8)
-LARGE_MATRIX = _inputs(9, 1.0, 4, (136, 130), **SETTINGS, eps=1e-8)
+MATRIX = _inputs(ORDINARY, 6, 1.0, 5, (3, 2))
+FOUR_D = _inputs(ORDINARY, 7, 1.0, 5, (4, 3, 2, 2))
+LARGE = _inputs(ORDINARY, 8, 1.0, 4, (5000,))
+LARGE_MATRIX = _inputs(ORDINARY, 9, 1.0, 4, (136, 130))
 
-DECAYING = _inputs(4, 1.0, 4, **SETTINGS, eps=1e-3, weight_decay=0.3)
-DECAYING_MATRIX = _inputs(
-    10, 1.0, 4, (3, 2), signed=True, **SETTINGS, eps=1e-3, weight_decay=0.3
-)
+DECAYS = WITH_EPS | {"weight_decay": 0.3}
+DECAYING = _inputs(DECAYS, 4, 1.0, 4)
+DECAYING_MATRIX = _inputs(DECAYS, 10, 1.0, 4, (3, 2), signed=True)
 # For beta2 = 0.999, (1 - beta2) * g**2 is rounded to zero for gradients below 5.5e-3.
 IN_FLOAT16 = {"zero": 0.0, "small": 2e-3, "large": 1.0}

@@ -115,7 +115,7 @@ class Probe:
         group with its settings, and otherwise to programs made one after the other.
         """
         moves = [np.full(inputs.gradients.shape, np.nan) for inputs in several]
-        thetas = [np.empty(inputs.shape) for inputs in several]
+        thetas: list[Array] = [np.empty(inputs.shape) for inputs in several]
         failure = None
         k = -1
         try:
@@ -156,6 +156,10 @@ class Probe:
             return self._after(step, theta, gradient)
         except ArithmeticError:
             return np.full(theta.shape, np.nan)
+        except Stopped as stop:
+            if stop.kind != "nothing":
+                raise
+            return theta.copy()
 
     def fails_in_float16(self) -> tuple[str, ...]:
         """Return which gradients do harm in float16, of "zero", "small" and "large"."""

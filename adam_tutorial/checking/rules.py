@@ -190,7 +190,9 @@ def decaying(start: Start, kind: str) -> Start:
             assert after is not None
             share = {"lr * decay": lr, "decay": 1.0, "grows": -lr}.get(kind, 0.0)
             after = after - share * weight_decay * theta
-            return after * (1 - lr * weight_decay) if kind == "after" else after
+            if kind == "after":
+                after = after * (1 - lr * weight_decay)
+            return np.asarray(after)
 
         return decayed
 

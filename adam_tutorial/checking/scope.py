@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 
-from adam_tutorial._types import Float64Array
+from adam_tutorial._types import Array, Float64Array
 from adam_tutorial.checking.effect import moves_of
 from adam_tutorial.checking.explanation import Explanation
 from adam_tutorial.checking.inputs import (
@@ -20,7 +21,9 @@ from adam_tutorial.checking.inputs import (
     Inputs,
 )
 from adam_tutorial.checking.probes import Probe, Trace, agree, equal
+from adam_tutorial.checking.programs import Step
 from adam_tutorial.checking.report import Finding
+from adam_tutorial.theory import bias_correction
 
 __all__ = ["SHARED", "Shapes", "check_beside_another", "check_groups", "check_shapes"]
 
@@ -86,6 +89,8 @@ def check_shapes(probe: Probe, explanation: Explanation | None) -> Shapes:
         if wrong.any() and not shapes.findings:
             k = int(np.flatnonzero(wrong)[0])
             seen = _seen(trace.moves[k], right[k], k + 1, inputs)
+            if trace.moves[k].ndim == 2:
+                seen += _of_matrices(probe, trace)
             shapes.findings.append(_otherwise(called, seen))
     return shapes
 
@@ -122,21 +127,51 @@ def _seen(moved: Float64Array, right: Float64Array, k: int, inputs: Inputs) -> s
     )
     if not np.isfinite(moved).all():
         return f"of shape {inputs.shape}: step {k} is not a number"
-    if moved.ndim == 2 and _orthogonal(moved) and not _orthogonal(right):
-        return f"{said}; all singular values of the step are nearly equal, as in Muon"
     if off < 0.1:
         return f"{said}, as where the state is rounded"
-    if k == 1 and np.allclose(moved, moved.flat[0]):
-        return f"{said}; all entries move by the same"
     factor = moved / right
     if np.allclose(factor, factor.flat[0], rtol=1e-4):
         return f"{said}; the whole step is scaled by {float(factor.flat[0]):.4g}"
     return said
 
 
-def _orthogonal(move: Float64Array) -> bool:
-    singular = np.linalg.svd(move, compute_uv=False)
-    return bool(singular.min() > 0.5 * singular.max())
+def _of_matrices(probe: Probe, trace: Trace) -> str:
+    """Return what is known to be done to matrices only."""
+    if agree(moves_of(_factored, trace), trace.moves).all():
+        return (
+            "; the second moment is the product of averages over rows and columns, as"
+            " in Adafactor"
+        )
+    large = probe.watch(LARGE_MATRIX)
+    if large.failure is None and np.isfinite(large.moves).all():
+        last = large.moves[-1]
+        singular = np.linalg.svd(last, compute_uv=False)
+        # Of a random matrix of this shape the smallest is a hundredth of the largest.
+        if singular.min() > 0.3 * singular.max():
+            return "; all singular values of a step are nearly equal, as in Muon"
+        for name, axis in (("row", 1), ("column", 0)):
+            if np.allclose(last, last.mean(axis=axis, keepdims=True)):
+                return f"; all entries of a {name} move alike"
+    return ""
+
+
+def _factored(*, lr: float, beta1: float, beta2: float, eps: float) -> Step:
+    """Adam with a second moment that is stored by rows and columns."""
+    t = 0
+    m: Any = 0.0
+    square: Any = 0.0
+
+    def step(theta: Array, g: Array) -> Array:
+        nonlocal t, m, square
+        t, m = t + 1, beta1 * m + (1 - beta1) * g
+        # Averages over rows and columns of the average are averages of theirs.
+        square = beta2 * square + (1 - beta2) * g**2
+        rows, columns = (square.mean(axis=axis, keepdims=True) for axis in (-1, -2))
+        v = rows * columns / square.mean(axis=(-1, -2), keepdims=True)
+        root = np.sqrt(v / bias_correction(beta2, t))
+        return np.asarray(theta - lr * m / bias_correction(beta1, t) / (root + eps))
+
+    return step
 
 
 def check_beside_another(probe: Probe, first: Trace) -> Finding | None:

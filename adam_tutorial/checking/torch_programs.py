@@ -96,8 +96,9 @@ class TorchProgram:
             **self._arguments(settings[0]),
             **copy.deepcopy(self.fixed),
         )
-        if callable(getattr(optimizer, "train", None)):  # schedule-free ones have it
-            optimizer.train()
+        train = getattr(optimizer, "train", None)
+        if callable(train):  # schedule-free ones have it
+            train()
             self.trains = True
         return optimizer
 

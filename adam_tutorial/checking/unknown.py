@@ -31,6 +31,8 @@ def describe(
     given = ", ".join(
         f"{name}={value:g}" for name, value in difference.settings.items()
     )
+    alike = np.array_equal(difference.moved.round(4), difference.right.round(4))
+    digits = 8 if alike else 4
     remarks = (
         Finding("what was measured", fact, "", "algorithm-1", "difference")
         for fact in _facts(probe, traces, start)
@@ -38,7 +40,8 @@ def describe(
     finding = Finding(
         UNKNOWN,
         f"{where}at step {len(difference.gradients)} it moves by"
-        f" {difference.moved.round(4)} instead of {difference.right.round(4)}; the"
+        f" {difference.moved.round(digits)} instead of"
+        f" {difference.right.round(digits)}; the"
         f" gradient is {difference.gradients[-1].round(4)}, with {given}",
         "m and v as averages, corrected for their start at zero; then theta - lr *"
         " m_hat / (sqrt(v_hat) + eps)",
@@ -73,6 +76,16 @@ def _facts(probe: Probe, traces: Sequence[Trace], start: Start) -> Iterator[str]
             f"from step {wrong[0] + 1} on, all entries of a step are scaled by one"
             f" number: {shown}, ..."
         )
+    not_moving = first.moves == 0
+    if len(wrong) and np.array_equal(not_moving, ~agree(right, first.moves)):
+        along = np.array_equal(not_moving, right * inputs.gradients > 0)
+        yield "where it parts, theta does not move" + (
+            ": in the entries where the right step goes along the gradient"
+            if along
+            else ""
+        )
+    if equal(first, probe.watch(replace(inputs, gradients=-3 * inputs.gradients))):
+        yield "steps do not depend on the gradient"
     if not equal(first, probe.watch(_other_thetas(inputs, slice(None)))):
         yield (
             "steps depend on the theta of earlier steps"
@@ -95,6 +108,8 @@ def _sizes(traces: Sequence[Trace], start: Start) -> Iterator[str]:
     """Yield how far the moves are off, if they are nearly right."""
     off = 0.0
     for trace in traces:
+        if not np.isfinite(trace.moves).all():
+            return
         right = moves_of(start, trace)
         scale = np.abs(right).max(axis=1, keepdims=True)
         if not np.isfinite(right).all() or not scale.all():
