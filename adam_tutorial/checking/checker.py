@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from adam_tutorial.checking.decay import check_decay
-from adam_tutorial.checking.explanation import Explanation
+from adam_tutorial.checking.explanation import RIGHT, Explanation
 from adam_tutorial.checking.failures import broken, cause, ends_in_nan, standstill
 from adam_tutorial.checking.handed import as_program
 from adam_tutorial.checking.identification import (
@@ -16,7 +16,7 @@ from adam_tutorial.checking.identification import (
     identify,
     right_programs,
 )
-from adam_tutorial.checking.inputs import NUMBERS, RISING, SMALL, ZEROS
+from adam_tutorial.checking.inputs import NUMBERS, RISING, SMALL, USUAL, ZEROS
 from adam_tutorial.checking.probes import Probe, Trace, equal
 from adam_tutorial.checking.programs import SETTINGS
 from adam_tutorial.checking.report import UNKNOWN, Finding, Report
@@ -59,9 +59,13 @@ RANDOM = Finding(
 )
 TRAINS = Finding(
     "training mode",
-    "its method train() was called before the first step, as it has one",
+    "it has a method train(), which was called before the first step, as in training",
     "call train() before training and eval() before evaluating",
     "settings",
+)
+ALGORITHM = (
+    "m and v as averages, corrected for their start at zero; then theta - lr * m_hat /"
+    " (sqrt(v_hat) + eps)"
 )
 FLOAT16 = {
     "zero": "a gradient of zero gives 0/0, because 1e-8 is rounded to zero",
@@ -166,9 +170,11 @@ def _report(probe: Probe, first: Trace, rule: str) -> Report:
     difference = None
     remarks: list[Finding] = []
     if explanation is None:
-        start = next(iter(right_programs(rule).values()))
+        name, start = next(iter(right_programs(rule).items()))
         ends = next(filter(None, map(ends_in_nan, traces[:2])), None)
-        difference, finding, measured = describe(probe, traces, start)
+        difference, finding, measured = describe(
+            probe, traces, start, ALGORITHM if rule in RIGHT else f"the steps of {name}"
+        )
         findings.append(ends or finding)
         remarks += measured
     else:
@@ -223,7 +229,10 @@ def _remarks(probe: Probe) -> tuple[Finding, ...]:
         remarks.append(CHANGES_THETA)
     missing = [name for name in SETTINGS if name not in probe.program.takes]
     if missing:
-        seen = f"it takes no {' and no '.join(missing)}: its own stay in force"
+        seen = (
+            f"it takes no {' and no '.join(missing)}; it was compared at"
+            f" {', '.join(f'{name}={USUAL[name]:g}' for name in missing)}"
+        )
         right = "Adam has lr, beta1, beta2 and eps"
         remarks.append(Finding("settings that it lacks", seen, right, "settings"))
     if getattr(probe.program, "trains", False):
@@ -250,7 +259,7 @@ def _looked_at(probe: Probe, shapes: Shapes | None = None) -> tuple[str, str]:
     looked = f"up to 40 steps; tensors of the shapes {tried}; " + (
         "1 to 3 parameters, 1 and 2 groups" if several else "1 and 2 programs"
     )
-    refused = [*shapes.refused, "later steps", "low precision in training"]
+    refused = [*shapes.refused, "later steps", "training in low precision"]
     if not several:
         refused.append("several parameters in one program")
     return looked, "; ".join(refused)

@@ -68,17 +68,22 @@ def leaves(start: Start, trace: Trace) -> bool:
 
 
 def _another_rule(traces: Sequence[Trace], rule: str) -> Explanation | None:
-    for known in RULES:
-        if known.name != rule and all(leaves(known.start, trace) for trace in traces):
+    others = {
+        f"{its.name} ({its.form})": its.start for its in RULES if its.name != rule
+    }
+    if rule not in RIGHT:
+        others = right_programs("Adam") | right_programs("AMSGrad") | others
+    for name, start in others.items():
+        if all(leaves(start, trace) for trace in traces):
+            short = name.partition(" (")[0]
             finding = Finding(
-                f"another rule: {known.name}",
-                f"each step is that of {known.name} ({known.form})",
-                f"{rule}, unless {known.name} is meant",
+                f"another rule: {short}",
+                f"each step is that of {name}",
+                f"the steps of {rule}, unless {short} is meant",
                 "algorithm-1",
                 "difference",
             )
-            name = f"{known.name} ({known.form})"
-            return Explanation(name, known.start, (finding,))
+            return Explanation(name, start, (finding,))
     return None
 
 

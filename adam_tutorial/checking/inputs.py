@@ -21,6 +21,7 @@ __all__ = [
     "NUMBERS",
     "RISING",
     "SMALL",
+    "USUAL",
     "ZEROS",
     "Inputs",
 ]
@@ -56,6 +57,7 @@ def _inputs(
     return Inputs(settings, gradients, generator.uniform(low, high, (steps, *shape)))
 
 
+USUAL = {"lr": 1e-3, "beta1": 0.9, "beta2": 0.999, "eps": 1e-8}
 # Unusual decay rates expose a program that ignores them.
 SETTINGS = {"lr": 0.1, "beta1": 0.8, "beta2": 0.95}
 ORDINARY, WITH_EPS = SETTINGS | {"eps": 1e-8}, SETTINGS | {"eps": 1e-3}
@@ -65,7 +67,7 @@ NUMBERS = _inputs(ORDINARY, 1, FIRST_IS_LARGE * [1.0, 10.0, 0.1, 1.0], 10)
 # Gradients that grow make steps longer than a learning rate, and more steps and other
 # settings refute what fitted the first ten by chance.
 RISING = _inputs(
-    {"lr": 0.05, "beta1": 0.7, "beta2": 0.9, "eps": 1e-8},
+    {"lr": 0.05, "beta1": 0.7, "beta2": 0.9, "eps": 1e-4},
     5,
     0.05 * 1.2 ** np.arange(40.0)[:, None] * [1.0, 3.0, 0.3, 1.0],
     40,
@@ -87,8 +89,8 @@ ZEROS = _inputs(WITH_EPS, 3, WHERE_NOT_ZERO * [1.0, 1.0, 1e-8, 1.0], 6)
 # and factored ones those with a side below 128.
 MATRIX = _inputs(ORDINARY, 6, 1.0, 5, (3, 2))
 FOUR_D = _inputs(ORDINARY, 7, 1.0, 5, (4, 3, 2, 2))
-LARGE = _inputs(ORDINARY, 8, 1.0, 4, (5000,))
-LARGE_MATRIX = _inputs(ORDINARY, 9, 1.0, 4, (136, 130))
+LARGE = _inputs(ORDINARY, 8, 1.0, 3, (5000,))
+LARGE_MATRIX = _inputs(ORDINARY, 9, 1.0, 2, (136, 130))
 
 DECAYS = WITH_EPS | {"weight_decay": 0.3}
 DECAYING = _inputs(DECAYS, 4, 1.0, 4)

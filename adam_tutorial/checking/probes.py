@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 import numpy as np
@@ -11,7 +11,7 @@ import numpy as np
 from adam_tutorial._types import Array, Float64Array
 from adam_tutorial.checking.behaviour import Mask
 from adam_tutorial.checking.handed import Program
-from adam_tutorial.checking.inputs import IN_FLOAT16, Inputs
+from adam_tutorial.checking.inputs import IN_FLOAT16, USUAL, Inputs
 from adam_tutorial.checking.programs import Step
 
 __all__ = ["Failure", "Probe", "Trace", "agree", "equal"]
@@ -62,6 +62,10 @@ class Probe:
     def __init__(self, program: Program) -> None:
         self.program = program
         self.no_decay = {"weight_decay": 0.0} if self.decays else {}
+        # A program that does not take a setting is compared with the usual one.
+        self.usual = {
+            name: value for name, value in USUAL.items() if name not in program.takes
+        }
         self.gradient_was_changed = False
         self.theta_was_changed = False
 
@@ -72,6 +76,7 @@ class Probe:
 
     def watch(self, inputs: Inputs, *, reuse_gradient: bool = False) -> Trace:
         """Return how a new program moves."""
+        inputs = replace(inputs, settings=inputs.settings | self.usual)
         try:
             step = self._new(inputs.settings)
         except Exception as error:
@@ -114,6 +119,9 @@ class Probe:
         They belong to one optimizer where the program has a method ``several``, each
         group with its settings, and otherwise to programs made one after the other.
         """
+        several = [
+            replace(inputs, settings=inputs.settings | self.usual) for inputs in several
+        ]
         moves = [np.full(inputs.gradients.shape, np.nan) for inputs in several]
         thetas: list[Array] = [np.empty(inputs.shape) for inputs in several]
         failure = None
@@ -139,7 +147,7 @@ class Probe:
     def _together(
         self, settings: list[dict[str, float]]
     ) -> Callable[[list[Array], list[Array]], list[Array]]:
-        every = [{**self.no_decay, **its} for its in settings]
+        every = [self._taken(its) for its in settings]
         if hasattr(self.program, "several"):
             step: Any = self.program.several(every)
             return lambda thetas, gradients: [
@@ -163,9 +171,8 @@ class Probe:
 
     def fails_in_float16(self) -> tuple[str, ...]:
         """Return which gradients do harm in float16, of "zero", "small" and "large"."""
-        settings = {"lr": 1e-3, "beta1": 0.9, "beta2": 0.999, "eps": 1e-8}
         try:
-            step = self._new(settings)
+            step = self._new(USUAL)
             gradient = np.array(list(IN_FLOAT16.values()), np.float16)
             after = self._after(step, np.ones(gradient.shape, np.float16), gradient)
         except Exception:  # its own error says that it does not take float16
@@ -177,7 +184,11 @@ class Probe:
         )
 
     def _new(self, settings: dict[str, float]) -> Step:
-        return self.program(**{**self.no_decay, **settings})
+        return self.program(**self._taken(settings))
+
+    def _taken(self, settings: dict[str, float]) -> dict[str, float]:
+        given = self.no_decay | settings
+        return {name: given[name] for name in given if name not in self.usual}
 
     def _after(self, step: Step, theta: Array, gradient: Array) -> Array:
         before = theta.copy()

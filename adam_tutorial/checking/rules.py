@@ -166,8 +166,8 @@ RULES: tuple[KnownRule, ...] = (
         )
         for kind, nesterov in (("momentum", False), ("Nesterov's momentum", True))
         for said, its in (
-            ("beta1", _with(reference.momentum, nesterov=nesterov)),
             ("0.9", _with(reference.momentum, nesterov=nesterov, beta=0.9)),
+            ("beta1", _with(reference.momentum, nesterov=nesterov)),
         )
     ),
     KnownRule(

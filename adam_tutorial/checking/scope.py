@@ -42,12 +42,6 @@ GLOBAL = Finding(
     "update",
     "difference",
 )
-OF_FIRST_GROUP = Finding(
-    "settings of the first group",
-    "the second group is stepped with the settings of the first",
-    "each group has its own lr, betas and eps",
-    "settings",
-)
 
 SHAPES = {
     "matrices": MATRIX,
@@ -211,12 +205,32 @@ def check_groups(probe: Probe) -> Iterator[Finding]:
             "settings",
         )
         return
-    if _same(together[2], alone[2]):
-        if not all(map(_same, together, alone)):
-            yield SHARED
-        return
-    as_first = probe.watch(replace(RISING, settings=NUMBERS.settings))
-    yield OF_FIRST_GROUP if _same(together[2], as_first) else SHARED
+    for number, (moved, its) in enumerate(zip(together, alone, strict=True), 1):
+        if not _same(moved, its):
+            yield _of_first_group(probe, moved) or Finding(
+                "parameters not stepped as alone",
+                f"in an optimizer of three parameters in two groups, number {number}"
+                " moves otherwise than in one of its own",
+                "each parameter has its own state, each group its settings",
+                "state",
+                "difference",
+            )
+            return
+
+
+def _of_first_group(probe: Probe, moved: Trace) -> Finding | None:
+    """Return which settings of the first group the second is stepped with, if any."""
+    its, first = moved.inputs.settings, NUMBERS.settings
+    for names in (("lr",), ("eps",), ("beta1", "beta2"), tuple(first)):
+        taken = its | {name: first[name] for name in names}
+        if taken != its and _same(moved, probe.watch(replace(RISING, settings=taken))):
+            return Finding(
+                "settings of the first group",
+                f"the second group is stepped with {', '.join(names)} of the first",
+                "each group has its own lr, betas and eps",
+                "settings",
+            )
+    return None
 
 
 def _same(short: Trace, long: Trace) -> bool:

@@ -32,9 +32,9 @@ class TorchProgram:
             setting: name
             for setting, names in NAMES.items()
             for name in names
-            if _is_number(parameters, name) and name not in self.fixed
+            if _is_number(parameters, name)
         }
-        self.pair = "betas" in parameters and "betas" not in self.fixed
+        self.pair = "betas" in parameters
         default = getattr(parameters.get("betas"), "default", None)
         # Some optimizers have three or more rates; the others keep their defaults.
         self.more_betas = tuple(default)[2:] if isinstance(default, tuple) else ()
@@ -91,11 +91,8 @@ class TorchProgram:
             else:
                 groups.append({"params": [parameter], **arguments})
         one = len(groups) == 1
-        optimizer = self.make(
-            groups[0]["params"] if one else groups,
-            **self._arguments(settings[0]),
-            **copy.deepcopy(self.fixed),
-        )
+        given = self._arguments(settings[0]) | copy.deepcopy(self.fixed)
+        optimizer = self.make(groups[0]["params"] if one else groups, **given)
         train = getattr(optimizer, "train", None)
         if callable(train):  # schedule-free ones have it
             train()

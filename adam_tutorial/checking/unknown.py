@@ -17,11 +17,11 @@ __all__ = ["describe"]
 
 
 def describe(
-    probe: Probe, traces: Sequence[Trace], start: Start
+    probe: Probe, traces: Sequence[Trace], start: Start, right: str
 ) -> tuple[Difference, Finding, tuple[Finding, ...]]:
     """Return the first wrong step, and remarks on what was measured about all of them.
 
-    ``start`` makes right programs.
+    ``start`` makes right programs; ``right`` says what these compute.
     """
     difference = next(
         found for trace in traces if (found := _difference(trace, start)) is not None
@@ -43,8 +43,7 @@ def describe(
         f" {difference.moved.round(digits)} instead of"
         f" {difference.right.round(digits)}; the"
         f" gradient is {difference.gradients[-1].round(4)}, with {given}",
-        "m and v as averages, corrected for their start at zero; then theta - lr *"
-        " m_hat / (sqrt(v_hat) + eps)",
+        right,
         "algorithm-1",
         "difference",
     )
@@ -76,6 +75,11 @@ def _facts(probe: Probe, traces: Sequence[Trace], start: Start) -> Iterator[str]
             f"from step {wrong[0] + 1} on, all entries of a step are scaled by one"
             f" number: {shown}, ..."
         )
+    if len(wrong):
+        parts = ~agree(right[wrong[0]], first.moves[wrong[0]])
+        if not parts.all():
+            entries = ", ".join(str(k + 1) for k in np.flatnonzero(parts))
+            yield f"at step {wrong[0] + 1} only these of 4 entries part: {entries}"
     not_moving = first.moves == 0
     if len(wrong) and np.array_equal(not_moving, ~agree(right, first.moves)):
         along = np.array_equal(not_moving, right * inputs.gradients > 0)

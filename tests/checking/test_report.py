@@ -21,6 +21,6 @@ def test_report_is_readable() -> None:
         "  topic: epsilon",
         "looked at: up to 40 steps; tensors of the shapes (4), (3, 2), (4, 3, 2, 2),",
         "         (5000), (136, 130); 1 and 2 programs",
-        "not looked at: later steps; low precision in training; several parameters in",
+        "not looked at: later steps; training in low precision; several parameters in",
         "         one program",
     ]
