@@ -8,8 +8,8 @@ import numpy as np
 
 from adam_tutorial._types import Float64Array
 from adam_tutorial.checking.behaviour import Behaviours
+from adam_tutorial.checking.effect import leaves
 from adam_tutorial.checking.explanation import Explanation, consistent
-from adam_tutorial.checking.identification import leaves
 from adam_tutorial.checking.inputs import DECAYING, DECAYING_MATRIX, Inputs
 from adam_tutorial.checking.mistakes import DECAY_MISTAKES, DECAYS
 from adam_tutorial.checking.probes import Probe, Trace

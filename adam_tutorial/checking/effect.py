@@ -2,17 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 import numpy as np
 
 from adam_tutorial._types import Array, Float64Array
-from adam_tutorial.checking.probes import Trace
+from adam_tutorial.checking.probes import Trace, agree
 from adam_tutorial.checking.programs import Step
 from adam_tutorial.checking.report import Finding
 
-__all__ = ["Change", "Effect", "Start", "after", "changed", "effect", "moves_of"]
+__all__ = [
+    "Change",
+    "Effect",
+    "Start",
+    "after",
+    "changed",
+    "effect",
+    "leaves",
+    "moves_of",
+]
 
 Start = Callable[..., Step]
 # Takes the move of the right program, theta, and the number of the step.
@@ -57,10 +66,19 @@ def after(step: Step, theta: Array, gradient: Array) -> Array:
 
 def moves_of(start: Start, trace: Trace) -> Float64Array:
     """Return how far a program moves at the steps of a trace."""
-    step = start(**trace.inputs.settings)
-    moves = np.full(trace.moves.shape, np.nan)
-    with np.errstate(all="ignore"):
-        for k, moved in enumerate(moves):
-            theta, gradient = trace.inputs.thetas[k], trace.inputs.gradients[k]
-            moved[...] = after(step, theta, gradient) - theta
-    return moves
+    return np.array(list(_moves(start, trace))).reshape(trace.moves.shape)
+
+
+def leaves(start: Start, trace: Trace) -> bool:
+    """Return whether a program takes the steps of a trace; the first wrong one ends."""
+    moves = zip(_moves(start, trace), trace.moves, strict=True)
+    return all(agree(move, seen).all() for move, seen in moves)
+
+
+def _moves(start: Start, trace: Trace) -> Iterator[Float64Array]:
+    step, inputs = start(**trace.inputs.settings), trace.inputs
+    for theta, gradient, _ in zip(
+        inputs.thetas, inputs.gradients, trace.moves, strict=False
+    ):
+        with np.errstate(all="ignore"):
+            yield after(step, theta.copy(), gradient.copy()) - theta

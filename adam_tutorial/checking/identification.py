@@ -8,7 +8,7 @@ from itertools import chain
 
 import numpy as np
 
-from adam_tutorial.checking.effect import Effect, Start, moves_of
+from adam_tutorial.checking.effect import Effect, Start, leaves, moves_of
 from adam_tutorial.checking.effects_on_gradients import effects_on_gradients
 from adam_tutorial.checking.effects_on_parameters import effects_on_parameters
 from adam_tutorial.checking.effects_on_updates import (
@@ -17,12 +17,12 @@ from adam_tutorial.checking.effects_on_updates import (
 )
 from adam_tutorial.checking.explanation import RIGHT, Explanation, explain
 from adam_tutorial.checking.inputs import FALLING, LARGE
-from adam_tutorial.checking.probes import Probe, Trace, agree
+from adam_tutorial.checking.probes import Probe, Trace
 from adam_tutorial.checking.report import Finding
 from adam_tutorial.checking.rules import RULES
 from adam_tutorial.checking.simulation import imitate
 
-__all__ = ["RULE_NAMES", "identify", "leaves", "right_programs"]
+__all__ = ["RULE_NAMES", "identify", "right_programs"]
 
 RULE_NAMES = (*RIGHT, *dict.fromkeys(rule.name for rule in RULES))
 
@@ -60,11 +60,6 @@ def identify(probe: Probe, traces: Sequence[Trace], rule: str) -> Explanation | 
     if found is None and len(traces) > 1:
         found = _with_an_effect(probe, traces, rule)
     return found
-
-
-def leaves(start: Start, trace: Trace) -> bool:
-    """Return whether a program takes the steps of a trace."""
-    return bool(agree(moves_of(start, trace), trace.moves).all())
 
 
 def _another_rule(traces: Sequence[Trace], rule: str) -> Explanation | None:
