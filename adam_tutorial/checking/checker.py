@@ -9,7 +9,7 @@ import numpy as np
 
 from adam_tutorial.checking.decay import check_decay
 from adam_tutorial.checking.explanation import RIGHT, Explanation
-from adam_tutorial.checking.failures import broken, cause, ends_in_nan, standstill
+from adam_tutorial.checking.failures import broken, cause, no_numbers, standstill
 from adam_tutorial.checking.handed import as_program
 from adam_tutorial.checking.identification import (
     RULE_NAMES,
@@ -171,7 +171,7 @@ def _report(probe: Probe, first: Trace, rule: str) -> Report:
     remarks: list[Finding] = []
     if explanation is None:
         name, start = next(iter(right_programs(rule).items()))
-        ends = next(filter(None, map(ends_in_nan, traces[:2])), None)
+        ends = next(filter(None, map(no_numbers, traces[:2])), None)
         difference, finding, measured = describe(
             probe, traces, start, ALGORITHM if rule in RIGHT else f"the steps of {name}"
         )
@@ -253,7 +253,7 @@ def _float16(reasons: Sequence[str]) -> Finding:
 def _looked_at(probe: Probe, shapes: Shapes | None = None) -> tuple[str, str]:
     """Return what was looked at, and what was not."""
     if shapes is None:
-        return "one vector of 4 entries, 10 steps", "everything else"
+        return "10 steps of a vector of 4 entries", "everything else"
     tried = ", ".join(str(shape).replace(",)", ")") for shape in shapes.tried)
     several = hasattr(probe.program, "several")
     looked = f"up to 40 steps; tensors of the shapes {tried}; " + (

@@ -101,12 +101,14 @@ def effect_of_the_clock(
     The arguments are those of ``effects_on_updates``.
     """
     factors = traces[1].moves[:, 0] / right[1][:, 0]
-    shown = ", ".join(f"{factor:.4g}" for factor in factors[:5])
     last = len(factors)
+    first = int(np.argmax(np.abs(factors - 1) > 1e-5))
+    shown = ", ".join(f"{factor:.4g}" for factor in factors[first:][:5])
     yield effect(
         changed(start, lambda _: lambda move, __, t: factors[min(t, last) - 1] * move),
         "factor that changes with t",
-        f"steps are scaled by a factor that depends only on t: {shown}, ...",
+        "steps are scaled by a factor that depends only on t, from step"
+        f" {first + 1} on: {shown}, ...",
     )
 
 

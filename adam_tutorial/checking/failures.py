@@ -8,7 +8,7 @@ from adam_tutorial._types import Float64Array
 from adam_tutorial.checking.probes import Failure, Trace
 from adam_tutorial.checking.report import Finding
 
-__all__ = ["broken", "cause", "ends_in_nan", "standstill"]
+__all__ = ["broken", "cause", "no_numbers", "standstill"]
 
 FINITE = "a step gives finite numbers where gradient and theta are finite"
 
@@ -28,14 +28,14 @@ def broken(trace: Trace) -> Finding | None:
     return None
 
 
-def ends_in_nan(trace: Trace) -> Finding | None:
-    """Return from which step on a program gives no numbers, if so."""
+def no_numbers(trace: Trace) -> Finding | None:
+    """Return at which step a program raises, or from which on it gives no numbers."""
+    if trace.failure is not None:
+        return cause(trace.failure, trace.inputs.settings)
     finite = np.flatnonzero(np.isfinite(trace.moves).any(axis=1))
     k = int(finite[-1]) + 2 if len(finite) else 1
     if k > len(trace.moves):
         return None
-    if trace.failure is not None:
-        return cause(trace.failure, trace.inputs.settings)
     return Finding(
         "not a number",
         f"from step {k} on theta is {_called(trace.moves[k - 1 :])}",

@@ -13,9 +13,11 @@ from adam_tutorial.checking.torch_programs import TorchProgram, from_torch, of_i
 
 __all__ = ["Program", "as_program"]
 
-# What the first two arguments of a step are usually called.
-PARAMETERS = frozenset({"params", "parameters", "theta", "w"})
+# What the first arguments of a step, and of an optimizer of PyTorch, are called.
+PARAMETERS = frozenset({"params", "parameters", "theta", "w", "weights", "x"})
 GRADIENTS = frozenset({"g", "grad", "grads", "gradient", "gradients", "dw"})
+# Their optimizers call their settings differently, and have no step of an array.
+OTHERS = frozenset({"jax", "keras", "optax", "tensorflow"})
 
 
 class Program(Protocol):
@@ -41,6 +43,11 @@ def as_program(handed: Any) -> Program:
     torch = sys.modules.get("torch")  # what needs it has loaded it
     if torch and isinstance(handed, torch.optim.Optimizer):
         return of_instance(handed)
+    if {_library(handed), _library(type(handed))} & OTHERS:
+        raise TypeError(
+            f"make must be a function of lr, beta1, beta2 and eps that returns a step;"
+            f" wrap {_described(handed)} in one"
+        )
     if not callable(handed):
         raise TypeError(
             "make must be a function, a rule of reference, an optimizer of PyTorch or"
@@ -52,19 +59,18 @@ def as_program(handed: Any) -> Program:
     names = _names(handed)
     if names[:1] == ["state"] and len(names) > 1:
         return from_rule(handed)
-    if names[:1] in (["theta"], ["params"]) and names[1:2] in (
-        ["g"],
-        ["gradient"],
-        ["grad"],
-        ["grads"],
-    ):
+    if len(names) > 1 and names[0] in PARAMETERS and names[1] in GRADIENTS:
         raise TypeError(
-            "make must return a step; it looks like the step itself. Hand in"
-            " a function of lr, beta1, beta2 and eps that returns it"
+            "make must return a step; it looks like the step itself. Hand in a function"
+            " of lr, beta1, beta2 and eps that returns it"
         )
-    if torch and names and names[0] in PARAMETERS:
+    if torch and names and names[0] in ("params", "parameters"):
         return TorchProgram(handed, {})
     return FunctionProgram(handed)
+
+
+def _library(thing: Any) -> str:
+    return str(getattr(thing, "__module__", "")).partition(".")[0]
 
 
 def _names(handed: Callable[..., Any]) -> list[str]:
@@ -78,5 +84,8 @@ def _names(handed: Callable[..., Any]) -> list[str]:
 
 
 def _described(handed: Any) -> str:
+    name = getattr(handed, "__qualname__", None)
+    if name is not None:
+        return f"{handed.__module__}.{name}"
     text = repr(handed)
-    return text if len(text) < 60 else f"a {type(handed).__name__}"
+    return text if len(text) < 60 else f"an object of class {type(handed).__name__}"

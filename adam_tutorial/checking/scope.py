@@ -73,7 +73,7 @@ def check_shapes(probe: Probe, explanation: Explanation | None) -> Shapes:
             if explanation.findings:  # which may be why
                 shapes.refused.append(f"{called} and other shapes {said}")
                 break
-            shapes.refused.append(f"{called} {said}")
+            shapes.refused.append(called if shapes.refused else f"{called} {said}")
             if not shapes.findings:
                 shapes.findings.append(_refuses(called, trace))
             continue
@@ -122,7 +122,7 @@ def _seen(moved: Float64Array, right: Float64Array, k: int, inputs: Inputs) -> s
     if not np.isfinite(moved).all():
         return f"of shape {inputs.shape}: step {k} is not a number"
     if off < 0.1:
-        return f"{said}, as where the state is rounded"
+        return f"{said}, as where numbers are rounded"
     factor = moved / right
     if np.allclose(factor, factor.flat[0], rtol=1e-4):
         return f"{said}; the whole step is scaled by {float(factor.flat[0]):.4g}"

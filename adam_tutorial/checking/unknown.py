@@ -64,7 +64,10 @@ def _facts(probe: Probe, traces: Sequence[Trace], start: Start) -> Iterator[str]
     """Yield what distinguishes the steps, each measured."""
     first, right = traces[0], moves_of(start, traces[0])
     inputs = first.inputs
-    yield from _sizes(traces, start)
+    nearly = list(_sizes(traces, start))
+    yield from nearly
+    if nearly:
+        return
     if not np.isfinite(right).all() or not np.isfinite(first.moves).all():
         return
     factors = first.moves / right
@@ -72,7 +75,7 @@ def _facts(probe: Probe, traces: Sequence[Trace], start: Start) -> Iterator[str]
     if len(wrong) and np.allclose(factors, factors[:, :1], rtol=1e-4):
         shown = ", ".join(f"{factor:.3g}" for factor in factors[wrong[0] :, 0][:4])
         yield (
-            f"from step {wrong[0] + 1} on, all entries of a step are scaled by one"
+            f"from step {wrong[0] + 1} to 10, all entries of a step are scaled by one"
             f" number: {shown}, ..."
         )
     if len(wrong):
@@ -80,6 +83,10 @@ def _facts(probe: Probe, traces: Sequence[Trace], start: Start) -> Iterator[str]
         if not parts.all():
             entries = ", ".join(str(k + 1) for k in np.flatnonzero(parts))
             yield f"at step {wrong[0] + 1} only these of 4 entries part: {entries}"
+    still = np.flatnonzero(~first.moves.any(axis=1)) + 1
+    if len(still):
+        steps = "step" if len(still) == 1 else "steps"
+        yield f"theta does not move at {steps} {', '.join(map(str, still))}"
     not_moving = first.moves == 0
     if len(wrong) and np.array_equal(not_moving, ~agree(right, first.moves)):
         along = np.array_equal(not_moving, right * inputs.gradients > 0)
@@ -121,7 +128,7 @@ def _sizes(traces: Sequence[Trace], start: Start) -> Iterator[str]:
         off = max(off, float((np.abs(trace.moves - right) / scale).max()))
     if off < 0.03:
         yield (
-            f"all steps are right to within {100 * off:.2g} %, as where the state is"
+            f"all steps are right to within {100 * off:.2g} %, as where numbers are"
             " rounded"
         )
 

@@ -295,6 +295,7 @@ def test_entries_that_do_not_move_are_described() -> None:
     cautious = on_update(lambda u, x, g, *_: x + u * (u * g < 0))
     assert measured(cautious) == [
         "at step 2 only these of 4 entries part: 3, 4",
+        "theta does not move at step 4",
         "where it parts, theta does not move: in the entries where the right step goes"
         " along the gradient",
     ]

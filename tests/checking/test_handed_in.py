@@ -163,6 +163,13 @@ def test_optimizer_that_needs_something_else_is_reported_in_its_words(
     assert f"step 1 raises {error}" in finding.seen
 
 
+@pytest.mark.parametrize("name", ["adam", "lion"])
+def test_function_of_optax_is_not_taken_as_it_is(name: str) -> None:
+    optax = pytest.importorskip("optax")
+    with pytest.raises(TypeError, match=f"that returns a step; wrap .*{name} in one"):
+        check_optimizer(getattr(optax, name))
+
+
 def a_step(theta: Any, gradient: Any) -> Any:
     return theta - gradient
 
@@ -173,7 +180,7 @@ def a_step(theta: Any, gradient: Any) -> Any:
         (None, "make must be a function, .*, got None"),
         ("Adam", "make must be a function, .*, got 'Adam'"),
         (3, "make must be a function, .*, got 3"),
-        ([torch.nn.Parameter(torch.ones(10_000))], "got a list"),
+        ([torch.nn.Parameter(torch.ones(10_000))], "got an object of class list"),
         (a_step, "it looks like the step itself"),
         (torch.nn.Linear, "it has no lr, beta1, beta2, eps"),
         (int, "make must"),
