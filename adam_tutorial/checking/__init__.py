@@ -5,7 +5,7 @@ agrees with Algorithm 1
 remark: weight decay: a step takes lr * weight_decay of theta away
          (decoupled, as in PyTorch)
 looked at: up to 40 steps; tensors of the shapes (4), (3, 2), (4, 3, 2, 2),
-         (5000), (136, 130); 1 and 2 programs
+         (5000), (136, 130); two programs side by side
 not looked at: later steps; training in low precision; several parameters in
          one program
 

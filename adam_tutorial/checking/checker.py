@@ -67,6 +67,7 @@ ALGORITHM = (
     "m and v as averages, corrected for their start at zero; then theta - lr * m_hat /"
     " (sqrt(v_hat) + eps)"
 )
+VECTOR = "a vector of 4 entries"
 FLOAT16 = {
     "zero": "a gradient of zero gives 0/0, because 1e-8 is rounded to zero",
     "small": (
@@ -253,11 +254,12 @@ def _float16(reasons: Sequence[str]) -> Finding:
 def _looked_at(probe: Probe, shapes: Shapes | None = None) -> tuple[str, str]:
     """Return what was looked at, and what was not."""
     if shapes is None:
-        return "10 steps of a vector of 4 entries", "everything else"
-    tried = ", ".join(str(shape).replace(",)", ")") for shape in shapes.tried)
+        return f"10 steps of {VECTOR}", "everything else"
+    names = ", ".join(str(shape).replace(",)", ")") for shape in shapes.tried)
+    tried = f"tensors of the shapes {names}" if len(shapes.tried) > 1 else VECTOR
     several = hasattr(probe.program, "several")
-    looked = f"up to 40 steps; tensors of the shapes {tried}; " + (
-        "1 to 3 parameters, 1 and 2 groups" if several else "1 and 2 programs"
+    looked = f"up to 40 steps; {tried}; " + (
+        "1 to 3 parameters, 1 and 2 groups" if several else "two programs side by side"
     )
     refused = [*shapes.refused, "later steps", "training in low precision"]
     if not several:

@@ -113,7 +113,7 @@ def test_report_says_what_was_looked_at() -> None:
     of_function = check_optimizer(plain_adam)
     assert of_function.looked_at == (
         "up to 40 steps; tensors of the shapes (4), (3, 2), (4, 3, 2, 2), (5000),"
-        " (136, 130); 1 and 2 programs"
+        " (136, 130); two programs side by side"
     )
     assert of_function.not_looked_at.endswith("several parameters in one program")
     of_class = check_optimizer(torch.optim.Adam)
