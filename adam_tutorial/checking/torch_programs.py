@@ -182,7 +182,7 @@ def of_instance(optimizer: torch.optim.Optimizer) -> TorchProgram:
     make = type(optimizer)
     free = {"lr", "betas", "eps", "weight_decay"}
     fixed = {
-        name: copy.deepcopy(value)
+        name: value
         for name, value in optimizer.defaults.items()
         if name in _parameters(make) and name not in free
     }

@@ -77,6 +77,24 @@ def test_optimizer_and_its_parameters_stay_as_they_were() -> None:
     assert str(optimizer.state_dict()) == str(before[2])
 
 
+class Remembers(T.Adam):
+    """Writes into an argument of its own."""
+
+    def __init__(self, params: Any, lr: float = 1e-3, seen: Any = ()) -> None:
+        super().__init__(params, lr=lr)
+        self.defaults["seen"] = seen
+
+    def step(self, closure: Any = None) -> Any:
+        self.defaults["seen"].append(1)
+        return super().step(closure)
+
+
+def test_arguments_of_an_optimizer_stay_as_they_were() -> None:
+    optimizer = Remembers([torch.nn.Parameter(torch.ones(2))], seen=[])
+    assert check_optimizer(optimizer).ok
+    assert optimizer.defaults["seen"] == []
+
+
 def test_other_arguments_of_an_optimizer_count() -> None:
     weight = torch.nn.Parameter(torch.ones(2))
     for make in (T.Adam, optim.Adam):
