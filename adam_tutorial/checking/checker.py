@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -154,12 +155,18 @@ def check_optimizer(make: Any, *, rule: str = "Adam") -> Report:
 
 def _report(probe: Probe, first: Trace, rule: str) -> Report:
     """Return the report on a program whose steps repeat."""
-    traces = [first, *(probe.watch(inputs) for inputs in (RISING, SMALL, ZEROS))]
-    findings: list[Finding] = []
-    for trace in traces[1:]:
-        if trace.failure is not None and len(trace.moves) < len(trace.inputs.gradients):
-            findings = [cause(trace.failure, trace.inputs.settings)]
-    traces = [trace for trace in traces if len(trace.moves)]
+    traces, findings = [first], list[Finding]()
+    for inputs, where in (
+        (RISING, ""),
+        (SMALL, "where gradients are as small as eps, "),
+        (ZEROS, "where some gradients are zero, "),
+    ):
+        trace = probe.watch(inputs)
+        if trace.failure is not None and len(trace.moves) < len(inputs.gradients):
+            found = cause(trace.failure, inputs.settings)
+            findings = [replace(found, seen=f"{where}{found.seen}")]
+        if len(trace.moves):
+            traces.append(trace)
     beside = check_beside_another(probe, first)
     if beside is not None:
         findings.append(beside)

@@ -196,7 +196,7 @@ class Probe:
             result = step(theta, gradient)
         changed = not np.array_equal(theta, before, equal_nan=True)
         self.theta_was_changed |= changed
-        if result is None and not changed and gradient.any():
+        if result is None and not changed:
             raise Stopped("nothing", "None")
         after = _as_array(theta if result is None else result)
         if after.shape != theta.shape:

@@ -90,6 +90,30 @@ def test_failure_is_a_sentence_of_the_report(make: Make, name: str, seen: str) -
     assert not report.ok
 
 
+def skips_zeros(value: Any) -> Make:
+    """Return Adam that does something else where all gradients are zero."""
+
+    def make(lr: float, beta1: float, beta2: float, eps: float) -> Any:
+        adam = plain_adam(lr, beta1, beta2, eps)
+        return lambda theta, g: adam(theta, g) if g.any() else value(theta, g)
+
+    return make
+
+
+@pytest.mark.parametrize(
+    ("value", "name", "seen"),
+    [
+        (lambda *_: None, "returns nothing", "step 3 returned None"),
+        (fails, "raises an error", "step 3 raises KeyError"),
+    ],
+)
+def test_failure_for_zero_gradients_says_so(value: Any, name: str, seen: str) -> None:
+    report = check_optimizer(skips_zeros(value))
+    (finding,) = report.findings
+    assert finding.name == name
+    assert finding.seen.startswith(f"where some gradients are zero, {seen}")
+
+
 def test_what_a_failing_program_does_before_is_compared_all_the_same() -> None:
     report = check_optimizer(after(24, fails))
     assert report.verdict == "1 mistake; otherwise it agrees with Algorithm 1"
