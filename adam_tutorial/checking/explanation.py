@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from functools import partial
+from functools import lru_cache, partial
 from itertools import combinations
 from typing import Any
 
@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from adam_tutorial.checking.behaviour import Behaviour, Behaviours, Mask
-from adam_tutorial.checking.mistakes import MISTAKES, NO_MAXIMUM
+from adam_tutorial.checking.mistakes import MISTAKES, NO_MAXIMUM, Mistake
 from adam_tutorial.checking.probes import Trace, agree
 from adam_tutorial.checking.programs import Step
 from adam_tutorial.checking.report import Finding
@@ -74,18 +74,12 @@ def explain(
     traces: Sequence[Trace], rule: str, mistakes_at_once: Iterable[int]
 ) -> Explanation | None:
     """Return the fewest mistakes that explain the traces; None if none do."""
-    mistakes = [m for m in MISTAKES if rule != "AMSGrad" or "maximum" not in m.name]
-    if rule == "AMSGrad":
-        mistakes.append(NO_MAXIMUM)
-    forms = [(m, seen, change) for m in mistakes for seen, change in m.forms.items()]
-    findings = [Finding(m.name, seen, m.right, m.topic) for m, seen, _ in forms]
-    changes = [change for _, _, change in forms]
+    findings = [Finding(m.name, seen, m.right, m.topic) for m, seen, _ in _forms(rule)]
     for number in mistakes_at_once:
         # Forms of one mistake that explain equally well are one explanation: the first.
         found: dict[frozenset[str], Explanation] = {}
-        chosen = _combinations(changes, number)
-        for name, right in RIGHT[rule].items():
-            behaviours = Behaviours.changed(right, changes, chosen)
+        chosen, wrong = _wrong_programs(rule, number)
+        for name, behaviours in wrong.items():
             for index in consistent(behaviours, traces):
                 its = tuple(findings[place] for place in chosen[index])
                 does = behaviours[index]
@@ -98,6 +92,25 @@ def explain(
         if found:
             return _undecided(found.values())
     return None
+
+
+def _forms(rule: str) -> list[tuple[Mistake, str, Mapping[str, Any]]]:
+    """Return every form of every mistake, its description and what it changes."""
+    mistakes = [m for m in MISTAKES if rule != "AMSGrad" or "maximum" not in m.name]
+    if rule == "AMSGrad":
+        mistakes.append(NO_MAXIMUM)
+    return [(m, seen, change) for m in mistakes for seen, change in m.forms.items()]
+
+
+@lru_cache  # more than ten thousand, and the same for every program
+def _wrong_programs(rule: str, number: int) -> tuple[Indices, dict[str, Behaviours]]:
+    """Return all choices of so many forms, and each right program changed by them."""
+    changes = [change for _, _, change in _forms(rule)]
+    chosen = _combinations(changes, number)
+    return chosen, {
+        name: Behaviours.changed(right, changes, chosen)
+        for name, right in RIGHT[rule].items()
+    }
 
 
 def consistent(behaviours: Behaviours, traces: Sequence[Trace]) -> Indices:
