@@ -36,8 +36,8 @@ SHARED = Finding(
 )
 GLOBAL = Finding(
     "norm of all parameters",
-    "the gradients of one parameter change the steps of another, but only by their"
-    " norm, as in clipping by the global norm",
+    "the gradients of one parameter change the steps of another, but their signs and"
+    " their order do not: by a norm of all, as in clipping by the global norm",
     "the step of each parameter depends on its own gradients",
     "update",
     "difference",
@@ -182,9 +182,10 @@ def check_beside_another(probe: Probe, first: Trace) -> Finding | None:
         changed = replace(NUMBERS, gradients=gradients)
         return probe.watch_together([changed, NUMBERS])[1]
 
-    # Permuted, and with other signs: only the norm is the same.
+    # A norm does not see signs and order, but it does see other sizes. A counter that
+    # is shared sees neither.
     same_norm = with_other(-np.roll(other.gradients, 1, axis=1))
-    if equal(moved, same_norm) and not equal(moved, with_other(10 * other.gradients)):
+    if equal(moved, same_norm) and not equal(moved, with_other(other.gradients**3)):
         return GLOBAL
     return SHARED
 

@@ -156,6 +156,19 @@ class ClipsAll(Base):
         return g * min(1.0, 1.0 / float(norm or 1))
 
 
+class ClipsAllUpdates(Base):
+    @torch.no_grad()
+    def step(self, closure: Any = None) -> None:  # type: ignore[override]
+        every = [p for group in self.param_groups for p in group["params"]]
+        before = [p.clone() for p in every]
+        super().step(closure)
+        norm = torch.sqrt(
+            sum(((p - was) ** 2).sum() for p, was in zip(every, before, strict=True))
+        )
+        for p, was in zip(every, before, strict=True):
+            p.copy_(was + (p - was) * min(1.0, 0.1 / float(norm)))
+
+
 class OfTheFirst(Base):
     which: tuple[str, ...] = ()
 
@@ -192,6 +205,13 @@ def test_clipping_by_the_norm_of_all_gradients_is_no_shared_state() -> None:
     assert names(check_optimizer(ClipsAll)) == [
         "norm of all parameters",
         "gradient clipped",
+    ]
+
+
+def test_clipping_by_the_norm_of_all_updates_is_no_shared_state() -> None:
+    assert names(check_optimizer(ClipsAllUpdates)) == [
+        "norm of all parameters",
+        "update clipped",
     ]
 
 
