@@ -48,7 +48,7 @@ class Behaviour:
         What survives from step to step; ``"t"``: m and v start again, t keeps counting.
     returns : {"theta", "update"}
         What a step returns.
-    decay : {"", "lr * decay", "decay", "penalty", "divided", "grows"}
+    decay : {"", "lr * decay", "decay", "after", "penalty", "divided", "grows"}
         What the weight decay does; see :data:`adam_tutorial.checking.DECAYS`.
     lr, beta1, beta2, eps_value : float, optional
         A number used instead of the setting.

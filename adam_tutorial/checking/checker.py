@@ -4,35 +4,34 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 
-from adam_tutorial.checking.behaviour import Behaviour, Behaviours
-from adam_tutorial.checking.explanation import RIGHT, Explanation, consistent, explain
-from adam_tutorial.checking.mistakes import DECAY_MISTAKES, DECAYS
-from adam_tutorial.checking.probes import (
-    DECAYING,
-    NUMBERS,
-    SMALL,
-    ZEROS,
-    Probe,
-    Trace,
-    agree,
-    equal,
+from adam_tutorial.checking.decay import check_decay
+from adam_tutorial.checking.explanation import RIGHT, Explanation
+from adam_tutorial.checking.failures import broken, cause, no_numbers, standstill
+from adam_tutorial.checking.handed import as_program
+from adam_tutorial.checking.identification import (
+    RULE_NAMES,
+    identify,
+    right_programs,
 )
-from adam_tutorial.checking.programs import Make, takes_weight_decay
-from adam_tutorial.checking.report import UNKNOWN, Difference, Finding, Report
-from adam_tutorial.checking.simulation import imitate
+from adam_tutorial.checking.inputs import NUMBERS, RISING, SMALL, USUAL, ZEROS
+from adam_tutorial.checking.probes import Probe, Trace, equal
+from adam_tutorial.checking.programs import SETTINGS
+from adam_tutorial.checking.report import UNKNOWN, Finding, Report
+from adam_tutorial.checking.scope import (
+    SHARED,
+    Shapes,
+    check_beside_another,
+    check_groups,
+    check_shapes,
+)
+from adam_tutorial.checking.unknown import describe
 
 __all__ = ["check_optimizer"]
 
-SHARED = Finding(
-    "state shared",
-    "what happens to one parameter changes the steps of another",
-    "each parameter has its own t, m and v (or one t that counts steps, not"
-    " parameters)",
-    "state",
-)
 CHANGES_GRADIENT = Finding(
     "gradient changed in place",
     "after the step, the array with the gradient holds other numbers",
@@ -52,6 +51,24 @@ CHANGES_THETA = Finding(
     "either way is right",
     "arrays",
 )
+RANDOM = Finding(
+    "steps that do not repeat",
+    "new programs with the same settings and gradients take other steps each time, and"
+    " the difference does not die away: they are random, or state outlives a program",
+    "the same gradients give the same steps",
+    "state",
+)
+TRAINS = Finding(
+    "training mode",
+    "it has a method train(), which was called before the first step, as in training",
+    "call train() before training and eval() before evaluating",
+    "settings",
+)
+ALGORITHM = (
+    "m and v as averages, corrected for their start at zero; then theta - lr * m_hat /"
+    " (sqrt(v_hat) + eps)"
+)
+VECTOR = "a vector of 4 entries"
 FLOAT16 = {
     "zero": "a gradient of zero gives 0/0, because 1e-8 is rounded to zero",
     "small": (
@@ -61,41 +78,46 @@ FLOAT16 = {
 }
 
 
-def check_optimizer(make: Make, *, rule: str = "Adam") -> Report:
+def check_optimizer(make: Any, *, rule: str = "Adam") -> Report:
     """Watch a program of Adam and name the mistakes it makes.
 
     Parameters
     ----------
-    make : function
+    make : function, class or optimizer
         ``make(lr=..., beta1=..., beta2=..., eps=...)`` returns ``step``, and
         ``step(theta, gradient)`` returns the parameters after one step, or changes
-        ``theta`` in place and returns None. Arrays have one dimension and are float64.
-        If ``make`` has a parameter ``weight_decay``, the decay is checked too.
-        :func:`~adam_tutorial.checking.from_torch` and
-        :func:`~adam_tutorial.checking.from_rule` make such a function from other
-        kinds of program.
-    rule : {"Adam", "AdamW", "AMSGrad"}
-        What the program is meant to be. For ``"AdamW"`` an L2 penalty is a mistake;
-        otherwise what ``weight_decay`` does is a remark.
+        ``theta`` in place and returns None; or it returns an object with such a method
+        ``step`` or ``update``. Arrays are float64, of any shape. If ``make`` has a
+        parameter ``weight_decay``, the decay is checked too.
+        A class of PyTorch optimizers is taken as by
+        :func:`~adam_tutorial.checking.from_torch`, a rule of ``reference`` as by
+        :func:`~adam_tutorial.checking.from_rule`. Of an optimizer, only its class and
+        its defaults are used; it is not changed.
+    rule : str
+        What the program is meant to be: ``"Adam"``, ``"AdamW"``, ``"AMSGrad"``, or
+        another that the checker knows, such as ``"RAdam"``. For ``"AdamW"`` an L2
+        penalty is a mistake; otherwise what ``weight_decay`` does is a remark.
 
     Returns
     -------
     Report
-        ``str(report)`` is for reading, ``report.ok`` for tests.
+        ``str(report)`` is for reading, ``report.ok`` for tests. A step that returns
+        nothing, no number, or raises an error is a finding.
 
     Raises
     ------
     ValueError
-        ``rule`` is unknown, ``step`` changes the shape of ``theta``, or ``"AdamW"`` is
-        asked for and ``make`` has no ``weight_decay``.
+        ``rule`` is unknown, or ``"AdamW"`` is asked for and ``make`` has no
+        ``weight_decay``.
     TypeError
-        ``make`` does not take the four settings by name.
+        ``make`` is nothing that makes steps, or does not take the four settings by
+        name.
 
     Notes
     -----
     A program may compute in float32: steps are compared to five digits. A mistake that
-    changes less is not seen, and neither is one that shows only after the tenth step.
-    At most three mistakes at once are tried.
+    changes less is not seen, and neither is one that shows only after the fortieth
+    step. At most three mistakes at once are tried.
 
     Examples
     --------
@@ -105,61 +127,125 @@ def check_optimizer(make: Make, *, rule: str = "Adam") -> Report:
     ...         return plain_adam(lr, beta1, beta2, eps)(theta, gradient)
     ...
     ...     return step
-    >>> print(check_optimizer(forgetful))
-    1 mistake; otherwise it agrees with Algorithm 1
-    mistake: state forgotten between calls
-      seen:  every step is a first step
-      right: t, m and v live longer than one call
-      topic: state
+    >>> report = check_optimizer(forgetful)
+    >>> report.verdict
+    '1 mistake; otherwise it agrees with Algorithm 1'
+    >>> report.findings[0].name, report.findings[0].seen
+    ('state forgotten between calls', 'every step is a first step')
     """
-    if rule not in RIGHT:
-        raise ValueError(f"rule must be one of {sorted(RIGHT)}, got {rule!r}")
-    decays = takes_weight_decay(make)
-    if rule == "AdamW" and not decays:
+    if rule not in RULE_NAMES:
+        raise ValueError(f"rule must be one of {sorted(RULE_NAMES)}, got {rule!r}")
+    probe = Probe(as_program(make))
+    if rule == "AdamW" and not probe.decays:
         raise ValueError(
             "make must have a parameter weight_decay to be checked as AdamW"
         )
-    probe = Probe(make, decays)
     first = probe.watch(NUMBERS)
+    stopped = broken(first) or standstill(first)
+    if stopped is not None:
+        verdict = f"does not agree with {_short(rule)}: {stopped.name}"
+        return Report(verdict, (stopped,), _remarks(probe), None, *_looked_at(probe))
     again = probe.watch(NUMBERS)
     # A state that outlives its program spoils what is watched later: only the first
     # trace counts.
-    leaks = not equal(first, again)
-    traces = [first] if leaks else [first, probe.watch(SMALL), probe.watch(ZEROS)]
-    shared = leaks or not equal(first, probe.watch_beside_another(NUMBERS))
-    keeps_gradient = not leaks and not equal(
-        first, probe.watch(NUMBERS, reuse_gradient=True)
-    )
+    if not equal(first, again):
+        return _leaking(probe, first, again, rule)
+    return _report(probe, first, rule)
 
-    explanation = explain(traces, rule)
-    findings: list[Finding] = []
-    remarks: list[Finding] = []
-    difference = None
-    if shared:
-        findings.append(SHARED)
-    if keeps_gradient:
+
+def _report(probe: Probe, first: Trace, rule: str) -> Report:
+    """Return the report on a program whose steps repeat."""
+    traces, findings = [first], list[Finding]()
+    for inputs, where in (
+        (RISING, ""),
+        (SMALL, "where gradients are as small as eps, "),
+        (ZEROS, "where some gradients are zero, "),
+    ):
+        trace = probe.watch(inputs)
+        if trace.failure is not None and len(trace.moves) < len(inputs.gradients):
+            found = cause(trace.failure, inputs.settings)
+            findings = [replace(found, seen=f"{where}{found.seen}")]
+        if len(trace.moves):
+            traces.append(trace)
+    beside = check_beside_another(probe, first)
+    if beside is not None:
+        findings.append(beside)
+    elif hasattr(probe.program, "several"):
+        findings += check_groups(probe)
+    if not equal(first, probe.watch(NUMBERS, reuse_gradient=True)):
         findings.append(KEEPS_GRADIENT)
-    if explanation is not None:
+    explanation = identify(probe, traces, rule)
+    difference = None
+    remarks: list[Finding] = []
+    if explanation is None:
+        name, start = next(iter(right_programs(rule).items()))
+        ends = next(filter(None, map(no_numbers, traces[:2])), None)
+        difference, finding, measured = describe(
+            probe, traces, start, ALGORITHM if rule in RIGHT else f"the steps of {name}"
+        )
+        findings.append(ends or finding)
+        remarks += measured
+    else:
         findings += explanation.findings
-    elif not leaks:
-        difference, finding = _unknown(traces, rule)
-        findings.append(finding)
-    if decays and explanation is not None and not leaks:
-        decay = _check_decay(probe, explanation.behaviour, rule)
+    shapes = check_shapes(probe, explanation)
+    findings += shapes.findings
+    if probe.decays and explanation is not None:
+        decay = check_decay(probe, explanation, rule)
         if decay is not None:
             kind, finding = decay
             (findings if kind == "mistake" else remarks).append(finding)
     if probe.gradient_was_changed:
         findings.append(CHANGES_GRADIENT)
-    if probe.theta_was_changed:
-        remarks.append(CHANGES_THETA)
-    if not leaks and np.isfinite(traces[-1].moves).all():
-        fails = probe.fails_in_float16()
-        reasons = [FLOAT16[name] for name in fails if name in FLOAT16]
+    remarks += _remarks(probe)
+    if np.isfinite(traces[-1].moves).all():
+        reasons = [FLOAT16[its] for its in probe.fails_in_float16() if its in FLOAT16]
         if reasons:
             remarks.append(_float16(reasons))
+    return Report(
+        _verdict(findings, explanation, rule),
+        tuple(findings),
+        tuple(remarks),
+        difference,
+        *_looked_at(probe, shapes),
+    )
+
+
+def _leaking(probe: Probe, first: Trace, again: Trace, rule: str) -> Report:
+    """Return the report on a program that takes other steps the second time."""
+    explanation = identify(probe, [first], rule)
+    runs = [again, *(probe.watch(NUMBERS) for _ in range(6))]
+    apart = [
+        float(np.abs(a.moves - b.moves).max())
+        for a, b in ((first, again), (runs[-2], runs[-1]))
+        if a.moves.shape == b.moves.shape
+    ]
+    # What a state has kept fades, as gradients repeat; chance does not.
+    random = explanation is None and len(apart) == 2 and apart[1] > apart[0] / 3
+    findings = [RANDOM if random else SHARED]
+    if explanation is not None:
+        findings += explanation.findings
+    if probe.gradient_was_changed:
+        findings.append(CHANGES_GRADIENT)
     verdict = _verdict(findings, explanation, rule)
-    return Report(verdict, tuple(findings), tuple(remarks), difference)
+    return Report(verdict, tuple(findings), _remarks(probe), None, *_looked_at(probe))
+
+
+def _remarks(probe: Probe) -> tuple[Finding, ...]:
+    """Return what a program takes and does that is not a matter of right or wrong."""
+    remarks = []
+    if probe.theta_was_changed:
+        remarks.append(CHANGES_THETA)
+    missing = [name for name in SETTINGS if name not in probe.program.takes]
+    if missing:
+        seen = (
+            f"it takes no {' and no '.join(missing)}; it was compared at"
+            f" {', '.join(f'{name}={USUAL[name]:g}' for name in missing)}"
+        )
+        right = "Adam has lr, beta1, beta2 and eps"
+        remarks.append(Finding("settings that it lacks", seen, right, "settings"))
+    if getattr(probe.program, "trains", False):
+        remarks.append(TRAINS)
+    return tuple(remarks)
 
 
 def _float16(reasons: Sequence[str]) -> Finding:
@@ -172,59 +258,24 @@ def _float16(reasons: Sequence[str]) -> Finding:
     )
 
 
-def _unknown(traces: Sequence[Trace], rule: str) -> tuple[Difference, Finding]:
-    """Return the first wrong step of a program whose steps nothing explains."""
-    difference = next(
-        found for trace in traces if (found := _difference(trace, rule)) is not None
+def _looked_at(probe: Probe, shapes: Shapes | None = None) -> tuple[str, str]:
+    """Return what was looked at, and what was not."""
+    if shapes is None:
+        return f"10 steps of {VECTOR}", "everything else"
+    names = ", ".join(str(shape).replace(",)", ")") for shape in shapes.tried)
+    tried = f"tensors of the shapes {names}" if len(shapes.tried) > 1 else VECTOR
+    several = hasattr(probe.program, "several")
+    looked = f"up to 40 steps; {tried}; " + (
+        "1 to 3 parameters, 1 and 2 groups" if several else "two programs side by side"
     )
-    ordinary = difference.settings == traces[0].inputs.settings
-    where = "" if ordinary else "only where gradients are zero or as small as eps: "
-    given = ", ".join(
-        f"{name}={value:g}" for name, value in difference.settings.items()
-    )
-    return difference, Finding(
-        UNKNOWN,
-        f"{where}at step {len(difference.gradients)} it moves by"
-        f" {difference.moved.round(4)} instead of {difference.right.round(4)}; the"
-        f" gradient is {difference.gradients[-1].round(4)}, with {given}",
-        "m and v as averages, corrected for their start at zero; then theta - lr *"
-        " m_hat / (sqrt(v_hat) + eps)",
-        "algorithm-1",
-    )
+    refused = [*shapes.refused, "later steps", "training in low precision"]
+    if not several:
+        refused.append("several parameters in one program")
+    return looked, "; ".join(refused)
 
 
-def _difference(trace: Trace, rule: str) -> Difference | None:
-    """Return the first step that is not that of the rule."""
-    inputs = trace.inputs
-    step = imitate(next(iter(RIGHT[rule].values())), **inputs.settings)
-    for k, moved in enumerate(trace.moves):
-        right = step(inputs.thetas[k], inputs.gradients[k]) - inputs.thetas[k]
-        if not agree(right, moved).all():
-            given = inputs.gradients[: k + 1], inputs.thetas[: k + 1]
-            return Difference(dict(inputs.settings), *given, moved, right)
-    return None
-
-
-def _check_decay(
-    probe: Probe, behaviour: Behaviour, rule: str
-) -> tuple[str, Finding] | None:
-    """Return "mistake" or "remark", and what the weight decay does."""
-    kinds = list(DECAYS)
-    behaviours = Behaviours.of([replace(behaviour, decay=kind) for kind in kinds])
-    does = [kinds[k] for k in consistent(behaviours, [probe.watch(DECAYING)])]
-    if len(does) > 1:  # other mistakes hide it
-        return None
-    right = "decoupled: theta - lr * weight_decay * theta, beside the step of Adam"
-    if not does:
-        name, seen = "weight decay of no known kind", "it is none of the known kinds"
-        return "mistake", Finding(name, seen, right, "weight-decay")
-    (kind,) = does
-    allowed = {"lr * decay", "decay"} | ({"penalty"} if rule != "AdamW" else set())
-    if kind in allowed:
-        name = "weight decay"
-        return "remark", Finding(name, DECAYS[kind], right, "weight-decay")
-    name = DECAY_MISTAKES[kind]
-    return "mistake", Finding(name, DECAYS[kind], right, "weight-decay")
+def _short(rule: str) -> str:
+    return "Algorithm 1" if rule in ("Adam", "AdamW") else rule
 
 
 def _verdict(
@@ -233,11 +284,21 @@ def _verdict(
     if not findings and explanation is not None:
         return f"agrees with {explanation.name}"
     known = [finding for finding in findings if finding.name != UNKNOWN]
-    count = "1 mistake" if len(known) == 1 else f"{len(known)} mistakes"
+    other = [its for its in known if its.name.startswith("another rule")]
+    known = [its for its in known if its not in other]
+    counts = [
+        f"{number} {kind}{'' if number == 1 else 's'}"
+        for kind in ("mistake", "difference")
+        if (number := sum(finding.kind == kind for finding in known))
+    ]
+    count = " and ".join(counts)
+    if other:
+        assert explanation is not None
+        this = f"this is {explanation.name}, not {rule}"
+        return f"{this}; {count}" if count else this
     if explanation is not None:
         return f"{count}; otherwise it agrees with {explanation.name}"
-    name = "AMSGrad" if rule == "AMSGrad" else "Algorithm 1"
-    unlike = f"does not agree with {name}"
+    unlike = f"does not agree with {_short(rule)}"
     if len(known) == len(findings):  # what a leaking state hides is not looked for
         return f"{count}; it {unlike}"
     unlike += "; no known mistake explains it"

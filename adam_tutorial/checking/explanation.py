@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import lru_cache, partial
 from itertools import combinations
 from typing import Any
 
@@ -11,16 +12,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from adam_tutorial.checking.behaviour import Behaviour, Behaviours, Mask
-from adam_tutorial.checking.mistakes import MISTAKES, NO_MAXIMUM
+from adam_tutorial.checking.mistakes import MISTAKES, NO_MAXIMUM, Mistake
 from adam_tutorial.checking.probes import Trace, agree
+from adam_tutorial.checking.programs import Step
 from adam_tutorial.checking.report import Finding
-from adam_tutorial.checking.simulation import Simulation
+from adam_tutorial.checking.simulation import Simulation, imitate
 
 __all__ = ["RIGHT", "Explanation", "consistent", "explain"]
 
 Indices = NDArray[np.intp]
-
-MOST_MISTAKES = 3
 
 # What a correct program of each rule may compute, and what that is called.
 RIGHT: dict[str, dict[str, Behaviour]] = {
@@ -51,38 +51,66 @@ RIGHT["AdamW"] = {
 
 @dataclass(frozen=True)
 class Explanation:
-    """What a program is apart from its mistakes, what it computes, and the mistakes."""
+    """What a program is apart from its mistakes, and what those are.
+
+    Parameters
+    ----------
+    name : str
+        Of the right program.
+    start : function
+        Makes programs that take the same steps.
+    findings : tuple of Finding
+    behaviour : Behaviour, optional
+        Of the program, if it is a form of Algorithm 1.
+    """
 
     name: str
-    behaviour: Behaviour
-    findings: tuple[Finding, ...]
+    start: Callable[..., Step]
+    findings: tuple[Finding, ...] = ()
+    behaviour: Behaviour | None = None
 
 
-def explain(traces: Sequence[Trace], rule: str) -> Explanation | None:
-    """Return the fewest mistakes that explain the traces; None if three do not."""
-    mistakes = [m for m in MISTAKES if rule != "AMSGrad" or "maximum" not in m.name]
-    if rule == "AMSGrad":
-        mistakes.append(NO_MAXIMUM)
-    forms = [(m, seen, change) for m in mistakes for seen, change in m.forms.items()]
-    findings = [Finding(m.name, seen, m.right, m.topic) for m, seen, _ in forms]
-    changes = [change for _, _, change in forms]
-    for number in range(MOST_MISTAKES + 1):
+def explain(
+    traces: Sequence[Trace], rule: str, mistakes_at_once: Iterable[int]
+) -> Explanation | None:
+    """Return the fewest mistakes that explain the traces; None if none do."""
+    findings = [Finding(m.name, seen, m.right, m.topic) for m, seen, _ in _forms(rule)]
+    for number in mistakes_at_once:
         # Forms of one mistake that explain equally well are one explanation: the first.
         found: dict[frozenset[str], Explanation] = {}
-        chosen = _combinations(changes, number)
-        for name, right in RIGHT[rule].items():
-            behaviours = Behaviours.changed(right, changes, chosen)
+        chosen, wrong = _wrong_programs(rule, number)
+        for name, behaviours in wrong.items():
             for index in consistent(behaviours, traces):
                 its = tuple(findings[place] for place in chosen[index])
+                does = behaviours[index]
                 found.setdefault(
                     frozenset(finding.name for finding in its),
-                    Explanation(name, behaviours[index], its),
+                    Explanation(name, partial(imitate, does), its, does),
                 )
         if len(found) == 1:
             return next(iter(found.values()))
         if found:
             return _undecided(found.values())
     return None
+
+
+def _forms(rule: str) -> list[tuple[Mistake, str, Mapping[str, Any]]]:
+    """Return every form of every mistake, its description and what it changes."""
+    mistakes = [m for m in MISTAKES if rule != "AMSGrad" or "maximum" not in m.name]
+    if rule == "AMSGrad":
+        mistakes.append(NO_MAXIMUM)
+    return [(m, seen, change) for m in mistakes for seen, change in m.forms.items()]
+
+
+@lru_cache  # more than ten thousand, and the same for every program
+def _wrong_programs(rule: str, number: int) -> tuple[Indices, dict[str, Behaviours]]:
+    """Return all choices of so many forms, and each right program changed by them."""
+    changes = [change for _, _, change in _forms(rule)]
+    chosen = _combinations(changes, number)
+    return chosen, {
+        name: Behaviours.changed(right, changes, chosen)
+        for name, right in RIGHT[rule].items()
+    }
 
 
 def consistent(behaviours: Behaviours, traces: Sequence[Trace]) -> Indices:
@@ -105,8 +133,9 @@ def _leave(behaviours: Behaviours, trace: Trace) -> Mask:
     for theta, gradient, move in zip(
         trace.inputs.thetas, trace.inputs.gradients, trace.moves, strict=False
     ):
-        simulated = simulation.step(theta, gradient) - theta[:, None]
-        which &= agree(simulated, move[:, None]).all(axis=0)
+        simulated = simulation.step(theta, gradient) - theta[..., None]
+        alike = agree(simulated, move[..., None])
+        which &= alike.reshape(-1, len(behaviours)).all(axis=0)
     return which
 
 

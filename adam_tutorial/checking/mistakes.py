@@ -247,6 +247,10 @@ DECAYS: dict[str, str] = {
         "a step takes weight_decay of theta away, not times lr (decoupled, as in the"
         " paper)"
     ),
+    "after": (
+        "a step takes lr * weight_decay of theta away after it has moved, not of the"
+        " theta that it was given"
+    ),
     "penalty": (
         "weight_decay * theta is added to the gradient (L2 penalty, as in"
         " torch.optim.Adam)"
@@ -261,6 +265,7 @@ DECAYS: dict[str, str] = {
 # What the mistake is called where a decay is one.
 DECAY_MISTAKES: dict[str, str] = {
     "penalty": "L2 penalty instead of weight decay",
+    "after": "weight decay after the step",
     "divided": "weight decay inside the division",
     "grows": "weight decay with the wrong sign",
     "": "weight decay without effect",

@@ -1,105 +1,91 @@
-"""What a program is given, and what is observed."""
+"""Run a program, and observe how it moves and what it does to its arrays."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
-from typing import Any
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from typing import Any, Literal
 
 import numpy as np
 
 from adam_tutorial._types import Array, Float64Array
 from adam_tutorial.checking.behaviour import Mask
-from adam_tutorial.checking.programs import Make, Step
+from adam_tutorial.checking.handed import Program
+from adam_tutorial.checking.inputs import IN_FLOAT16, USUAL, Inputs
+from adam_tutorial.checking.programs import Step
 
-__all__ = [
-    "DECAYING",
-    "NUMBERS",
-    "SMALL",
-    "ZEROS",
-    "Inputs",
-    "Probe",
-    "Trace",
-    "agree",
-    "equal",
-]
+__all__ = ["Failure", "Probe", "Trace", "agree", "equal"]
 
 
 @dataclass(frozen=True)
-class Inputs:
-    """Settings, and a row of gradients and of parameters for each step."""
+class Failure:
+    """Why a step gave no parameters.
 
-    settings: dict[str, float]
-    gradients: Float64Array
-    thetas: Float64Array
+    Parameters
+    ----------
+    step : int
+        Its number, from 1; 0 if no program could be made.
+    kind : {"raises", "nothing", "shape", "type"}
+    said : str
+        The error, or what was returned.
+    """
+
+    step: int
+    kind: Literal["raises", "nothing", "shape", "type"]
+    said: str
 
 
 @dataclass(frozen=True)
 class Trace:
-    """How far a program moved at each step.
+    """How far a program moved at each step, and why it gave no parameters, if so.
 
-    ``raised`` if it ended with an arithmetic error.
+    A step that ended with an arithmetic error is not a number, and the next one is
+    tried; after any other failure there are no more steps.
     """
 
     inputs: Inputs
     moves: Float64Array
-    raised: bool
+    failure: Failure | None = None
 
 
-def _inputs(seed: int, scale: Any, steps: int, **settings: float) -> Inputs:
-    generator = np.random.default_rng(seed)
-    gradients = scale * generator.standard_normal((steps, 4))
-    return Inputs(settings, gradients, generator.uniform(0.5, 1.5, (steps, 4)))
+class Stopped(Exception):
+    """A step gave no parameters."""
 
-
-# Unusual decay rates expose a program that ignores them. The first gradient is large,
-# so that a maximum shows.
-FIRST_IS_LARGE = np.array([8.0] + 9 * [1.0])[:, None]
-NUMBERS = _inputs(
-    1,
-    FIRST_IS_LARGE * [1.0, 10.0, 0.1, 1.0],
-    10,
-    lr=0.1,
-    beta1=0.8,
-    beta2=0.95,
-    eps=1e-8,
-)
-# Gradients as small as eps show where eps stands.
-SMALL = _inputs(2, 0.05, 6, lr=0.1, beta1=0.8, beta2=0.95, eps=0.05)
-WHERE_NOT_ZERO = np.array(
-    [[1, 0, 1, 0], [0, 0, 1, 0], [0, 0, 0, 0], [1, 0, 1, 0], [0, 0, 0, 1], [0, 0, 1, 0]]
-)
-# A gradient of 1e-8 distinguishes a hard-coded eps of 1e-8 from none.
-ZEROS = _inputs(
-    3,
-    WHERE_NOT_ZERO * [1.0, 1.0, 1e-8, 1.0],
-    6,
-    lr=0.1,
-    beta1=0.8,
-    beta2=0.95,
-    eps=1e-3,
-)
-DECAYING = _inputs(4, 1.0, 4, lr=0.1, beta1=0.8, beta2=0.95, eps=1e-3, weight_decay=0.3)
-# For beta2 = 0.999, (1 - beta2) * g**2 is rounded to zero for gradients below 5.5e-3.
-IN_FLOAT16 = {"zero": 0.0, "small": 2e-3, "large": 1.0}
+    def __init__(self, kind: Literal["nothing", "shape", "type"], said: str) -> None:
+        super().__init__(said)
+        self.kind, self.said = kind, said
 
 
 class Probe:
     """Run a program on inputs, and notice what it does to the arrays it is given."""
 
-    def __init__(self, make: Make, decays: bool) -> None:
-        self.make = make
-        self.no_decay = {"weight_decay": 0.0} if decays else {}
+    def __init__(self, program: Program) -> None:
+        self.program = program
+        self.no_decay = {"weight_decay": 0.0} if self.decays else {}
+        # A program that does not take a setting is compared with the usual one.
+        self.usual = {
+            name: value for name, value in USUAL.items() if name not in program.takes
+        }
         self.gradient_was_changed = False
         self.theta_was_changed = False
 
+    @property
+    def decays(self) -> bool:
+        """Whether the program has a weight decay."""
+        return "weight_decay" in self.program.takes
+
     def watch(self, inputs: Inputs, *, reuse_gradient: bool = False) -> Trace:
         """Return how a new program moves."""
-        step = self.make(**{**self.no_decay, **inputs.settings})
+        inputs = replace(inputs, settings=inputs.settings | self.usual)
+        try:
+            step = self._new(inputs.settings)
+        except Exception as error:
+            return Trace(inputs, inputs.gradients[:0], _raised(0, error))
         # One array for all steps: a program may recognise a parameter by its array.
-        theta = np.empty(inputs.thetas.shape[1])
+        theta = np.empty(inputs.shape)
         given: list[Float64Array] = []
         moves = np.full(inputs.gradients.shape, np.nan)
+        failure, nothing, in_place = None, None, False
         for k, (g, place) in enumerate(
             zip(inputs.gradients, inputs.thetas, strict=True)
         ):
@@ -110,58 +96,99 @@ class Probe:
                 given.append(g.copy())
             try:
                 moves[k] = self._after(step, theta, given[-1]) - place
-            except ArithmeticError:
-                return Trace(inputs, moves[: k + 1], raised=True)
+            except ArithmeticError as error:
+                failure = failure or _raised(k + 1, error)
+            except Stopped as stop:
+                found = Failure(k + 1, stop.kind, stop.said)
+                if stop.kind != "nothing":
+                    return Trace(inputs, moves[:k], found)
+                nothing, moves[k] = nothing or found, 0.0
+            except Exception as error:
+                return Trace(inputs, moves[:k], _raised(k + 1, error))
+            in_place |= not np.array_equal(theta, place)
             if not reuse_gradient:
                 for before, now in zip(inputs.gradients, given, strict=False):
                     self.gradient_was_changed |= not np.array_equal(before, now)
-        return Trace(inputs, moves, raised=False)
+        if nothing and not in_place:  # otherwise it only did not move
+            return Trace(inputs, moves[: nothing.step - 1], nothing)
+        return Trace(inputs, moves, failure)
 
-    def watch_beside_another(self, inputs: Inputs) -> Trace:
-        """Return how a program moves while another one takes turns with it."""
-        settings = {**self.no_decay, **inputs.settings}
-        several = getattr(self.make, "several", None)
-        several_step = several(**settings) if several else self._in_turn(settings)
-        pair = [np.empty(inputs.thetas.shape[1]) for _ in range(2)]
-        moves = np.full(inputs.gradients.shape, np.nan)
-        # The watched one comes second, when the other has already left its traces.
-        others = inputs.gradients[::-1]
-        for k, place in enumerate(inputs.thetas):
-            for theta in pair:
-                theta[...] = place
-            gradients = [others[k].copy(), inputs.gradients[k].copy()]
-            try:
-                moves[k] = several_step(pair, gradients)[1] - place
-            except ArithmeticError:
-                return Trace(inputs, moves[: k + 1], raised=True)
-        return Trace(inputs, moves, raised=False)
+    def watch_together(self, several: Sequence[Inputs]) -> list[Trace]:
+        """Return how parameters move side by side.
 
-    def _in_turn(self, settings: dict[str, float]) -> Callable[..., list[Array]]:
-        """Return a step of two programs that were made one after the other."""
-        steps = [self.make(**settings), self.make(**settings)]
+        They belong to one optimizer where the program has a method ``several``, each
+        group with its settings, and otherwise to programs made one after the other.
+        """
+        several = [
+            replace(inputs, settings=inputs.settings | self.usual) for inputs in several
+        ]
+        moves = [np.full(inputs.gradients.shape, np.nan) for inputs in several]
+        thetas: list[Array] = [np.empty(inputs.shape) for inputs in several]
+        failure = None
+        k = -1
+        try:
+            step = self._together([inputs.settings for inputs in several])
+            for k in range(min(len(inputs.gradients) for inputs in several)):
+                for theta, inputs in zip(thetas, several, strict=True):
+                    theta[...] = inputs.thetas[k]
+                after = step(thetas, [inputs.gradients[k].copy() for inputs in several])
+                for moved, now, inputs in zip(moves, after, several, strict=True):
+                    moved[k] = now - inputs.thetas[k]
+        except Stopped as stop:
+            failure = Failure(k + 1, stop.kind, stop.said)
+        except Exception as error:
+            failure = _raised(k + 1, error)
+        done = k if failure else k + 1
+        return [
+            Trace(inputs, moved[:done], failure)
+            for inputs, moved in zip(several, moves, strict=True)
+        ]
 
-        def step(thetas: list[Array], gradients: list[Array]) -> list[Array]:
-            both = zip(steps, thetas, gradients, strict=True)
-            return [
-                self._after(step, theta, gradient) for step, theta, gradient in both
+    def _together(
+        self, settings: list[dict[str, float]]
+    ) -> Callable[[list[Array], list[Array]], list[Array]]:
+        every = [self._taken(its) for its in settings]
+        if hasattr(self.program, "several"):
+            step: Any = self.program.several(every)
+            return lambda thetas, gradients: [
+                np.asarray(after) for after in step(thetas, gradients)
             ]
+        steps = [self.program(**its) for its in every]
+        return lambda thetas, gradients: [
+            self._number_after(step, theta, gradient)
+            for step, theta, gradient in zip(steps, thetas, gradients, strict=True)
+        ]
 
-        return step
+    def _number_after(self, step: Step, theta: Array, gradient: Array) -> Array:
+        try:
+            return self._after(step, theta, gradient)
+        except ArithmeticError:
+            return np.full(theta.shape, np.nan)
+        except Stopped as stop:
+            if stop.kind != "nothing":
+                raise
+            return theta.copy()
 
     def fails_in_float16(self) -> tuple[str, ...]:
         """Return which gradients do harm in float16, of "zero", "small" and "large"."""
-        settings = {"lr": 1e-3, "beta1": 0.9, "beta2": 0.999, "eps": 1e-8}
         try:
-            step = self.make(**{**self.no_decay, **settings})
+            step = self._new(USUAL)
             gradient = np.array(list(IN_FLOAT16.values()), np.float16)
             after = self._after(step, np.ones(gradient.shape, np.float16), gradient)
-        except (TypeError, ValueError, RuntimeError, ArithmeticError):
-            return ()  # its own error says that it does not take float16
+        except Exception:  # its own error says that it does not take float16
+            return ()
         return tuple(
             name
             for name, ok in zip(IN_FLOAT16, np.isfinite(after), strict=True)
             if not ok
         )
+
+    def _new(self, settings: dict[str, float]) -> Step:
+        return self.program(**self._taken(settings))
+
+    def _taken(self, settings: dict[str, float]) -> dict[str, float]:
+        given = self.no_decay | settings
+        return {name: given[name] for name in given if name not in self.usual}
 
     def _after(self, step: Step, theta: Array, gradient: Array) -> Array:
         before = theta.copy()
@@ -169,13 +196,33 @@ class Probe:
             result = step(theta, gradient)
         changed = not np.array_equal(theta, before, equal_nan=True)
         self.theta_was_changed |= changed
-        after = np.array(theta if result is None else result)
+        if result is None and not changed:
+            raise Stopped("nothing", "None")
+        after = _as_array(theta if result is None else result)
         if after.shape != theta.shape:
-            raise ValueError(
-                f"step must return theta with its shape {theta.shape}, got"
-                f" {after.shape}"
-            )
+            raise Stopped("shape", f"{theta.shape}, got {after.shape}")
         return after
+
+
+def _as_array(result: Any) -> Array:
+    """Return a copy of what a step returned."""
+    if isinstance(result, tuple | dict | str) or callable(result):
+        size = f" of {len(result)}" if isinstance(result, tuple) else ""
+        raise Stopped("type", f"a {type(result).__name__}{size}")
+    detached = result.detach() if hasattr(result, "detach") else result
+    try:
+        after = np.array(detached)
+    except ValueError:  # rows of different lengths
+        after = np.array(None)
+    if after.dtype.kind not in "fiub":
+        raise Stopped("type", f"a {type(result).__name__} with {after.dtype} entries")
+    return after
+
+
+def _raised(step: int, error: Exception) -> Failure:
+    first, *_ = f"{error}".strip().splitlines() or [""]
+    said = f"{type(error).__name__}: {first}" if first else type(error).__name__
+    return Failure(step, "raises", said)
 
 
 def agree(moves: Float64Array, seen: Float64Array) -> Mask:
@@ -191,9 +238,5 @@ def agree(moves: Float64Array, seen: Float64Array) -> Mask:
 
 
 def equal(a: Trace, b: Trace) -> bool:
-    """Return whether two traces agree, and end alike."""
-    return (
-        a.raised == b.raised
-        and a.moves.shape == b.moves.shape
-        and bool(agree(a.moves, b.moves).all())
-    )
+    """Return whether two traces agree, and have as many steps."""
+    return a.moves.shape == b.moves.shape and bool(agree(a.moves, b.moves).all())

@@ -1,31 +1,39 @@
-"""Programs that the checker takes, and adapters for other kinds of program."""
+"""Programs in NumPy that the checker takes, and the adapter for pure functions."""
 
 from __future__ import annotations
 
 import inspect
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from adam_tutorial._types import Array
 
-if TYPE_CHECKING:
-    import torch
-
 __all__ = [
+    "SETTINGS",
+    "FunctionProgram",
+    "Make",
     "RuleProgram",
-    "TorchProgram",
+    "Step",
     "from_rule",
-    "from_torch",
     "plain_adam",
-    "takes_weight_decay",
 ]
 
 # A program may be typed for one precision.
 Step = Callable[[NDArray[Any], NDArray[Any]], NDArray[Any] | None]
 Make = Callable[..., Step]
+SETTINGS = ("lr", "beta1", "beta2", "eps")
+
+# What rules with fewer settings call them.
+NAMES = {
+    "lr": ("lr",),
+    "beta1": ("beta1", "beta"),
+    "beta2": ("beta2", "rho"),
+    "eps": ("eps", "eps_hat"),
+    "weight_decay": ("weight_decay",),
+}
 
 
 def plain_adam(
@@ -66,6 +74,44 @@ def plain_adam(
     return step
 
 
+class FunctionProgram:
+    """A function ``make`` with the settings it takes; see ``check_optimizer``.
+
+    Raises
+    ------
+    TypeError
+        It lacks a setting, or returns nothing that can be stepped.
+    """
+
+    def __init__(self, make: Callable[..., Any]) -> None:
+        parameters = inspect.signature(make).parameters
+        takes_all = any(p.kind is p.VAR_KEYWORD for p in parameters.values())
+        missing = [name for name in SETTINGS if name not in parameters]
+        if missing and not takes_all:
+            raise TypeError(
+                "make must take lr, beta1, beta2 and eps by name; it has no"
+                f" {', '.join(missing)}"
+            )
+        self.make = make
+        self.takes = {*SETTINGS, *({"weight_decay"} & set(parameters))}
+
+    def __call__(self, **settings: float) -> Step:
+        """Return a new step, or the method ``step`` or ``update`` of a new object."""
+        made = self.make(**settings)
+        for step in (
+            made,
+            getattr(made, "step", None),
+            getattr(made, "update", None),
+        ):
+            if callable(step):
+                found: Step = step
+                return found
+        raise TypeError(
+            "make must return a function step(theta, gradient); it returned"
+            f" {'None: a return is missing' if made is None else repr(made)}"
+        )
+
+
 class RuleProgram:
     """What :func:`from_rule` returns."""
 
@@ -73,18 +119,33 @@ class RuleProgram:
         self, rule: Callable[..., tuple[Any, Array]], fixed: dict[str, Any]
     ) -> None:
         self.rule, self.fixed = rule, fixed
-        self.parameters = inspect.signature(rule).parameters
-        self.takes_weight_decay = "weight_decay" in self.parameters
+        parameters = inspect.signature(rule).parameters
+        takes_all = any(p.kind is p.VAR_KEYWORD for p in parameters.values())
+        self.needs_theta = "theta" in parameters
+        self.called = {
+            setting: next(iter(found))
+            for setting, names in NAMES.items()
+            if (found := [name for name in names if name in parameters])
+            # Adafactor has two of them, and they are no number to set.
+            and not isinstance(parameters[found[0]].default, tuple)
+        }
+        if takes_all:
+            self.called = {name: name for name in SETTINGS} | self.called
+        self.takes = set(self.called)
 
-    def __call__(self, *, eps: float, **settings: float) -> Step:
+    def __call__(self, **settings: float) -> Step:
         """Return a step that keeps the state of the rule."""
-        called = "eps_hat" if "eps_hat" in self.parameters else "eps"
-        given = {**settings, called: eps, **self.fixed}
+        known = {
+            called: settings[name]
+            for name, called in self.called.items()
+            if name in settings
+        }
+        given = {**known, **self.fixed}
         state = None
 
         def step(theta: Array, gradient: Array) -> Array:
             nonlocal state
-            needed = {"theta": theta} if "theta" in self.parameters else {}
+            needed = {"theta": theta} if self.needs_theta else {}
             state, update = self.rule(state, gradient, **needed, **given)
             return np.asarray(theta + update)
 
@@ -98,7 +159,8 @@ def from_rule(rule: Callable[..., tuple[Any, Array]], **fixed: Any) -> RuleProgr
     ----------
     rule : function
         Takes ``(state, gradient, *, lr, beta1, beta2, eps)``; ``eps`` may be called
-        ``eps_hat``. It is given ``theta`` and ``weight_decay`` if it takes them.
+        ``eps_hat``. It is given ``theta`` and ``weight_decay`` if it takes them, and
+        keeps its default for a setting that it does not take.
     **fixed
         Other arguments of the rule.
 
@@ -115,110 +177,3 @@ def from_rule(rule: Callable[..., tuple[Any, Array]], **fixed: Any) -> RuleProgr
     'agrees with the efficient order (ε̂)'
     """
     return RuleProgram(rule, fixed)
-
-
-class TorchProgram:
-    """What :func:`from_torch` returns."""
-
-    def __init__(
-        self, optimizer_class: type[torch.optim.Optimizer], fixed: dict[str, Any]
-    ) -> None:
-        self.optimizer_class, self.fixed = optimizer_class, fixed
-        self.takes_weight_decay = (
-            "weight_decay" in inspect.signature(optimizer_class).parameters
-        )
-
-    def __call__(self, **settings: float) -> Step:
-        """Return a step of a new optimizer that has one parameter."""
-        steps = self.several(**settings)
-        return lambda theta, gradient: steps([theta], [gradient])[0]
-
-    def several(
-        self, *, lr: float, beta1: float, beta2: float, eps: float, **decay: float
-    ) -> Callable[[list[Array], list[Array]], list[Array]]:
-        """Return the step of a new optimizer of as many parameters as are stepped."""
-        import torch
-
-        parameters: list[torch.nn.Parameter] = []
-        optimizer: torch.optim.Optimizer | None = None
-
-        def step(thetas: list[Array], gradients: list[Array]) -> list[Array]:
-            nonlocal optimizer
-            tensors = [torch.from_numpy(theta.copy()) for theta in thetas]
-            if optimizer is None:
-                parameters.extend(torch.nn.Parameter(tensor) for tensor in tensors)
-                settings = {
-                    "lr": lr,
-                    "betas": (beta1, beta2),
-                    "eps": eps,
-                    **decay,
-                    **self.fixed,
-                }
-                optimizer = self.optimizer_class(parameters, **settings)
-            for parameter, tensor, gradient in zip(
-                parameters, tensors, gradients, strict=True
-            ):
-                parameter.data.copy_(tensor)
-                # Not a copy, so that a program that writes into the gradient is caught.
-                parameter.grad = torch.from_numpy(gradient)
-            optimizer.step()
-            return [parameter.detach().numpy().copy() for parameter in parameters]
-
-        return step
-
-
-def from_torch(
-    optimizer_class: type[torch.optim.Optimizer], **fixed: Any
-) -> TorchProgram:
-    """Adapt a class of PyTorch optimizers to the checker.
-
-    Parameters
-    ----------
-    optimizer_class : type
-        Called as ``optimizer_class(parameters, lr=..., betas=(..., ...), eps=...)``.
-    **fixed
-        Other arguments, such as ``amsgrad=True``.
-
-    Returns
-    -------
-    TorchProgram
-        What :func:`~adam_tutorial.checking.check_optimizer` takes. The checker also
-        tries the optimizer on two parameters.
-
-    Examples
-    --------
-    >>> import torch
-    >>> from adam_tutorial.checking import check_optimizer
-    >>> report = check_optimizer(from_torch(torch.optim.AdamW), rule="AdamW")
-    >>> report.verdict
-    'agrees with AdamW: decay beside Algorithm 1'
-    >>> report.remarks[0].seen
-    'a step takes lr * weight_decay of theta away (decoupled, as in PyTorch)'
-    """
-    return TorchProgram(optimizer_class, fixed)
-
-
-def takes_weight_decay(make: Make) -> bool:
-    """Return whether a program has a weight decay.
-
-    Raises
-    ------
-    TypeError
-        It lacks one of the other settings.
-    """
-    takes = getattr(make, "takes_weight_decay", None)
-    if takes is None:
-        parameters = inspect.signature(make).parameters
-        missing = [
-            name
-            for name in ("lr", "beta1", "beta2", "eps")
-            if name not in parameters
-            and not any(p.kind is p.VAR_KEYWORD for p in parameters.values())
-        ]
-        if missing:
-            raise TypeError(
-                "make must take lr, beta1, beta2 and eps by name; it has no"
-                f" {', '.join(missing)}"
-            )
-        takes = "weight_decay" in parameters
-    return bool(takes)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import textwrap
 from dataclasses import dataclass
+from typing import Literal
 
 from adam_tutorial._types import Float64Array
 from adam_tutorial.checking.mistakes import Topic
@@ -23,12 +24,16 @@ class Finding:
         What it is called, what the program does, and what would be right.
     topic : str
         The key of its subject, such as ``"bias-correction"``.
+    kind : {"mistake", "difference"}
+        A difference from the rule may be meant: another rule, clipping, or steps that
+        nothing known explains.
     """
 
     name: str
     seen: str
     right: str
     topic: Topic
+    kind: Literal["mistake", "difference"] = "mistake"
 
 
 @dataclass(frozen=True, eq=False)
@@ -66,29 +71,35 @@ class Report:
         What is not a mistake but good to know.
     difference : Difference, optional
         What to run again if no known mistake explains the steps.
+    looked_at, not_looked_at : str
+        Which shapes and how many parameters and steps were tried, and what was not.
     """
 
     verdict: str
     findings: tuple[Finding, ...] = ()
     remarks: tuple[Finding, ...] = ()
     difference: Difference | None = None
+    looked_at: str = ""
+    not_looked_at: str = ""
 
     @property
     def ok(self) -> bool:
-        """Whether no mistake was found."""
+        """Whether no mistake and no difference was found."""
         return not self.findings
 
     def __str__(self) -> str:
         lines = [self.verdict]
         for finding in self.findings:
-            kind = "difference" if finding.name == UNKNOWN else "mistake"
             lines += [
-                f"{kind}: {finding.name}",
+                f"{finding.kind}: {finding.name}",
                 f"  seen:  {finding.seen}",
                 f"  right: {finding.right}",
                 f"  topic: {finding.topic}",
             ]
         lines += [f"remark: {remark.name}: {remark.seen}" for remark in self.remarks]
+        if self.looked_at:
+            lines.append(f"looked at: {self.looked_at}")
+            lines.append(f"not looked at: {self.not_looked_at}")
         return "\n".join(
             textwrap.fill(line, 76, subsequent_indent="         ") for line in lines
         )

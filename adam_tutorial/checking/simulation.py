@@ -125,6 +125,8 @@ class Simulation:
         update = choose("eps", {"update": update + self.eps}, update)
         rates = {"lr * decay": self.lr, "decay": 1.0, "grows": -self.lr}
         update = update - choose("decay", rates, 0.0) * weight_decay * theta
+        shrunk = (theta + update) * (1 - self.lr * weight_decay)
+        update = choose("decay", {"after": shrunk - theta}, update)
         result = choose("returns", {"theta": theta + update, "update": update})
 
         skipped = choose("zeros", {"step": not gradient.any()}, False)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import math
 from collections.abc import Callable
 from typing import Any
@@ -106,13 +107,18 @@ def test_program_that_keeps_its_parameters_in_float32_agrees() -> None:
 
 
 def test_optax_agrees_in_its_float32() -> None:
-    optax = pytest.importorskip("optax")
+    optax, jax = pytest.importorskip("optax"), pytest.importorskip("jax")
+
+    @functools.cache
+    def made(*settings: float) -> Any:
+        adam = optax.adam(*settings)
+        return adam, jax.jit(adam.update)
 
     def rule(
         state: Any, g: Array, *, lr: float, beta1: float, beta2: float, eps: float
     ) -> Any:
-        adam = optax.adam(lr, beta1, beta2, eps)
-        update, state = adam.update(g, state or adam.init(g))
+        adam, updates = made(lr, beta1, beta2, eps)
+        update, state = updates(g, state or adam.init(g))
         return state, update
 
     assert check_optimizer(from_rule(rule)).verdict == "agrees with Algorithm 1"
@@ -168,16 +174,20 @@ def test_program_without_the_settings_is_refused() -> None:
         check_optimizer(lambda lr: lr)
 
 
-def test_step_that_returns_another_shape_is_refused() -> None:
+def test_step_that_returns_another_shape_is_reported() -> None:
     program = edited(
         plain_adam, (RETURN, "return theta.sum() - lr * m_hat.sum()"), (ROOT, "1")
     )
-    with pytest.raises(ValueError, match=r"theta with its shape \(4,\), got \(\)"):
-        check_optimizer(program)
+    (finding,) = check_optimizer(program).findings
+    assert finding.name == "wrong shape"
+    assert "theta with its shape (4,), got ()" in finding.seen
 
 
-def test_step_that_wants_another_kind_of_number_fails_with_its_own_error() -> None:
+def test_step_that_wants_another_kind_of_number_is_reported_with_its_own_error() -> (
+    None
+):
     program = edited(plain_adam, (ROOT, "(math.sqrt(v_hat) + eps)"))
     program.__globals__["math"] = math
-    with pytest.raises(TypeError):
-        check_optimizer(program)
+    (finding,) = check_optimizer(program).findings
+    assert finding.name == "raises an error"
+    assert finding.seen.startswith("step 1 raises TypeError: ")

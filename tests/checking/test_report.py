@@ -19,4 +19,8 @@ def test_report_is_readable() -> None:
         "  seen:  the divisor is sqrt(v_hat + eps)",
         "  right: sqrt(v_hat) + eps",
         "  topic: epsilon",
+        "looked at: up to 40 steps; tensors of the shapes (4), (3, 2), (4, 3, 2, 2),",
+        "         (5000), (136, 130); two programs side by side",
+        "not looked at: later steps; training in low precision; several parameters in",
+        "         one program",
     ]

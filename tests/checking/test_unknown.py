@@ -16,6 +16,17 @@ def test_another_rule_is_not_accused_of_a_mistake(
     optimizer: type[torch.optim.Optimizer],
 ) -> None:
     report = check_optimizer(from_torch(optimizer))
+    name = optimizer.__name__
+    assert names(report) == [f"another rule: {name}"]
+    assert report.verdict.startswith(f"this is {name} (as in PyTorch")
+    assert report.verdict.endswith(", not Adam")
+    assert f"\ndifference: another rule: {name}\n" in str(report)
+    assert not report.ok
+
+
+def test_steps_that_nothing_explains_are_not_called_a_mistake() -> None:
+    program = edited(plain_adam, (GATHER_V, "beta2 * v + (1 - beta2) * m**2"))
+    report = check_optimizer(without_decay(program))
     assert names(report) == ["not a known mistake"]
     assert "at step 1 it moves by" in report.findings[0].seen
     assert (
@@ -59,7 +70,8 @@ def test_unexplained_steps_are_not_counted_as_a_mistake() -> None:
 
 
 def test_program_unlike_amsgrad_is_not_compared_with_algorithm_1() -> None:
-    report = check_optimizer(from_torch(torch.optim.RAdam), rule="AMSGrad")
+    program = edited(plain_adam, (GATHER_V, "beta2 * v + (1 - beta2) * m**2"))
+    report = check_optimizer(without_decay(program), rule="AMSGrad")
     assert report.verdict == "does not agree with AMSGrad; no known mistake explains it"
 
 

@@ -2,15 +2,25 @@
 
 from __future__ import annotations
 
+from typing import Any
+
+import numpy as np
 import pytest
 
 from adam_tutorial.checking import DECAYS, check_optimizer, plain_adam
 from adam_tutorial.study.notebook import edited
-from tests.checking.lines import COUNT, DECAY, M_HAT, V_HAT, Change, names
+from tests.checking.lines import COUNT, DECAY, FRACTION, M_HAT, V_HAT, Change, names
 
 DECAYING: dict[str, tuple[Change, ...]] = {
     "lr * decay": (),
     "decay": ((DECAY, "theta = theta - weight_decay * theta"),),
+    "after": (
+        (DECAY, "pass"),
+        (
+            f"return theta - lr * {FRACTION}",
+            f"return (1 - lr * weight_decay) * (theta - lr * {FRACTION})",
+        ),
+    ),
     "penalty": (
         (DECAY, "pass"),
         (COUNT, f"{COUNT}; gradient = gradient + weight_decay * theta"),
@@ -38,6 +48,7 @@ def test_what_the_decay_does_is_reported(does: str) -> None:
     [
         ("penalty", "AdamW", "L2 penalty instead of weight decay"),
         ("divided", "Adam", "weight decay inside the division"),
+        ("after", "AdamW", "weight decay after the step"),
         ("grows", "Adam", "weight decay with the wrong sign"),
         ("", "Adam", "weight decay without effect"),
     ],
@@ -62,7 +73,78 @@ def test_decay_that_is_none_of_the_known_ones_is_a_mistake() -> None:
     )
     (finding,) = check_optimizer(program).findings
     assert finding.name == "weight decay of no known kind"
-    assert finding.seen == "it is none of the known kinds"
+    assert finding.seen == (
+        "it is none of the known kinds: with lr=0.1 and weight_decay=0.3 a step takes"
+        " 0.3 of the sign of theta away, in proportion to weight_decay"
+    )
+
+
+MEASURED: list[tuple[str, str]] = [
+    ("lr**2 * weight_decay", "takes 0.003 of theta away, in proportion to lr**2 * we"),
+    ("lr * weight_decay / 2", "takes 0.015 of theta away, in proportion to lr * weig"),
+    (
+        "lr * weight_decay**0.5",
+        "of theta away, in proportion to lr * weight_decay**0",
+    ),
+    ("1 - np.exp(-lr * weight_decay)", "takes 0.02955 of theta away"),
+]
+
+
+@pytest.mark.parametrize(("share", "seen"), MEASURED)
+def test_share_that_an_unknown_decay_takes_is_measured(share: str, seen: str) -> None:
+    program = edited(plain_adam, (DECAY, f"theta = theta - ({share}) * theta"))
+    (finding,) = check_optimizer(program).findings
+    assert finding.name == "weight decay of no known kind"
+    assert seen in finding.seen
+
+
+def test_decay_of_the_parameters_after_the_step_is_measured() -> None:
+    program = edited(
+        plain_adam,
+        (DECAY, "pass"),
+        (
+            f"return theta - lr * {FRACTION}",
+            f"return (1 - weight_decay) * (theta - lr * {FRACTION})",
+        ),
+    )
+    (finding,) = check_optimizer(program).findings
+    assert "takes 0.3 of theta after the step away" in finding.seen
+
+
+def test_decay_that_follows_no_share_is_shown_at_its_first_step() -> None:
+    program = edited(plain_adam, (DECAY, "theta = theta - weight_decay * theta**3"))
+    (finding,) = check_optimizer(program).findings
+    assert "the first step takes [" in finding.seen
+    assert "away from theta = [" in finding.seen
+
+
+def test_decay_of_matrices_only_is_a_difference() -> None:
+    program = edited(
+        plain_adam,
+        (DECAY, "theta = theta - lr * weight_decay * theta * (theta.ndim > 1)"),
+    )
+    (finding,) = check_optimizer(program).findings
+    assert finding.name == "weight decay that depends on the shape"
+    assert finding.seen == (f"vectors: {DECAYS['']}; matrices: {DECAYS['lr * decay']}")
+    assert finding.kind == "difference"
+
+
+def test_unknown_decay_beside_another_difference_is_only_a_remark() -> None:
+    # In LAMB the trust ratio scales the decay too, so alone it would be of no kind.
+    def make(
+        lr: float, beta1: float, beta2: float, eps: float, weight_decay: float = 0.0
+    ) -> Any:
+        adam = plain_adam(lr, beta1, beta2, eps)
+
+        def step(theta: Any, g: Any) -> Any:
+            update = np.asarray(adam(theta, g)) - theta - lr * weight_decay * theta
+            return theta + update * lr * np.linalg.norm(theta) / np.linalg.norm(update)
+
+        return step
+
+    report = check_optimizer(make)
+    assert names(report) == ["trust ratio"]
+    assert "weight decay of no known kind" in [its.name for its in report.remarks]
 
 
 def test_decay_is_reported_beside_another_mistake() -> None:
