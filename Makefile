@@ -14,6 +14,8 @@ endif
 # What is tested apart from the product.
 APART := adam_tutorial/study tests/study tests/equations tests/distributed tests/mutants
 
+# Settings of the reader's own Python have no part in what is built here.
+unexport $(filter-out PYTHON,$(filter PYTHON%,$(.VARIABLES)))
 # One thread: sums are then added in the same order on every machine, and the numbers agree.
 export OMP_NUM_THREADS := 1
 export OPENBLAS_NUM_THREADS := 1
@@ -47,9 +49,8 @@ unit: .venv/ready ## test the optimizers and what belongs to them
 lab: .venv/lab-ready ## open JupyterLab on the chapters; CHAPTER=weight_decay opens one
 	@$(BIN)/jupyter lab --notebook-dir=book $(ONE)
 
-serve: book ## build the website and serve it on http://localhost:8000
-	@echo "serving on http://localhost:8000, stop with Ctrl-C"
-	@$(BIN)/python -m http.server --bind 127.0.0.1 --directory _build/html 8000
+serve: book ## build the website and serve it on http://localhost:8000, or on PORT
+	@$(BIN)/python book/_tools/serve.py $(or $(PORT),8000)
 
 lint: .venv/ready ## check style, types and stored notebook outputs
 	@echo "checking style, types and stored outputs"
@@ -83,3 +84,9 @@ clean: ## remove the environment and everything that was built
 # What the chapters need, and no more: where all is installed, JupyterLab is added.
 .venv/lab-ready: pyproject.toml constraints.txt
 	@sh .ci/setup.sh lab
+
+# An environment knows its folder by name: in one that was moved or copied, and where its
+# Python is gone, it is made anew.
+ifneq ($(shell .venv/bin/python -I -c "" 2>&1 && cat .venv/folder 2>&1),$(CURDIR))
+.PHONY: .venv/ready .venv/lab-ready
+endif
