@@ -87,6 +87,6 @@ clean: ## remove the environment and everything that was built
 
 # An environment knows its folder by name: in one that was moved or copied, and where its
 # Python is gone, it is made anew.
-ifneq ($(shell .venv/bin/python -I -c "" 2>&1 && cat .venv/folder 2>&1),$(CURDIR))
+ifneq ($(shell { .venv/bin/python -I -c "" && cat .venv/folder; } 2>/dev/null),$(CURDIR))
 .PHONY: .venv/ready .venv/lab-ready
 endif

@@ -17,7 +17,9 @@ trap 'echo "Interrupted. The same command goes on from here." >&2; exit 130' INT
 
 # The newest Python that is known to work, or the one that PYTHON names.
 python=""
-for candidate in ${PYTHON:-python3 python3.13 python3.12 python3.11 python3.14 python}; do
+set -- python3 python3.13 python3.12 python3.11 python3.14 python
+[ -z "${PYTHON:-}" ] || set -- "$PYTHON"
+for candidate; do
     if "$candidate" -c 'import sys; sys.exit(not (3, 11) <= sys.version_info < (3, 15))' 2>/dev/null; then
         python=$candidate
         break
@@ -42,7 +44,7 @@ try() {
     "$@" >"$log" 2>&1 && return
     # Package registries drop connections now and then: a second try is cheap.
     if says "$network"; then
-        sleep "${SETUP_PAUSE:-5}"
+        sleep 5
         "$@" >"$log" 2>&1 && return
     fi
     if says 'No space left|ENOSPC|quota exceeded' || ! head -c 65536 /dev/zero 2>/dev/null >.venv/room; then
@@ -73,10 +75,11 @@ fi
 rm -f .venv/folder
 
 # Settings that would install elsewhere do not hold; proxies and mirrors do.
+unset PIP_TARGET PIP_PREFIX PIP_ROOT
 install() {
     try "Installing the Python packages" .venv/bin/python -m pip install \
         --disable-pip-version-check --progress-bar off --retries 5 --timeout 60 \
-        --no-user --target= --prefix= --root= --constraint constraints.txt --editable "$1"
+        --no-user --target= --constraint constraints.txt --editable "$1"
     echo "$folder" >.venv/folder
 }
 

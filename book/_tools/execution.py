@@ -87,11 +87,12 @@ class Executed:
                     # The cache removes no record whose file is missing.
                     with contextlib.suppress(KeyError):
                         cache.remove_cache(record.pk)
-        except DatabaseError as error:
-            if re.search("malformed|not a database|no such", str(error)):
-                shutil.rmtree(self.folder)
-            else:
+        except (DatabaseError, RuntimeError) as error:
+            # jupyter-cache hides some of what the database said.
+            said = str(error.__cause__ or error)
+            if not re.search("malformed|not a database|no such", said):
                 raise
+            shutil.rmtree(self.folder)
 
     def store(self, path: Path, notebook: Any, seconds: float) -> None:
         """Put an executed chapter into the cache."""

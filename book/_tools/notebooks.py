@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import re
+import subprocess
 import sys
 import tempfile
 import time
@@ -64,7 +65,7 @@ def execute(notebook: Any) -> None:
                 extra_arguments=list(KERNEL_ARGUMENTS),
             )
             try:
-                client.execute()
+                client.execute(stderr=subprocess.DEVNULL)
             except RuntimeError as error:
                 # It did not start: of two that choose one port, the second fails.
                 if isinstance(error, DeadKernelError) or not tries_left:

@@ -15,8 +15,6 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import NoReturn
 
-from sqlalchemy.exc import DatabaseError
-
 ROOT = Path(__file__).resolve().parents[2]
 BUILD = ROOT / "_build"
 
@@ -93,20 +91,25 @@ def advice(trouble: str) -> str:
 
 def run(main: Callable[[list[str]], int]) -> NoReturn:
     """Call the main function of a tool with its arguments, and end the process."""
+    said = ""
     try:
         os.environ |= (own := environment())
         for name in os.environ.keys() - own:
             del os.environ[name]
         status = main(sys.argv[1:])
     except KeyboardInterrupt:
-        print("Interrupted. The same command goes on from here.", file=sys.stderr)
-        status = 130
-    except (OSError, DatabaseError) as error:
-        said = str(error).splitlines()[0]
-        if not advice(said):
+        said, status = "Interrupted. The same command goes on from here.", 130
+    except SystemExit as error:
+        status = error.code if isinstance(error.code, int) else 1
+        said = error.code if isinstance(error.code, str) else ""
+    except Exception as error:
+        # The cause, if any: jupyter-cache hides what the database said.
+        trouble = str(error.__cause__ or error).splitlines()[0]
+        if not (what := advice(trouble)):
             raise
-        print(f"{said}\n{advice(said)}", file=sys.stderr)
-        status = 1
+        said, status = f"{trouble}\n{what}", 1
+    if said:
+        print(said, file=sys.stderr)
     sys.stdout.flush()
     sys.stderr.flush()
     # At once: kernels that are still at work end with their parent.

@@ -25,8 +25,8 @@ def main(arguments: list[str]) -> int:
         if error.errno not in (errno.EADDRINUSE, errno.EACCES):
             raise
         sys.exit(f"Port {port} is taken. Name another: make serve PORT=8001")
-    print(f"serving on http://localhost:{port}, stop with Ctrl-C", flush=True)
     with contextlib.suppress(KeyboardInterrupt):
+        print(f"serving on http://localhost:{port}, stop with Ctrl-C", flush=True)
         server.serve_forever()
     return 0
 

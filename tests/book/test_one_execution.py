@@ -5,7 +5,6 @@ The tools are copied into a repository of their own, whose chapters are tried.
 
 from __future__ import annotations
 
-import os
 import shutil
 import subprocess
 import sys
@@ -22,7 +21,6 @@ from .conftest import ROOT
 
 TOOLS = ROOT / "book/_tools"
 FIGURE = """\
-import os
 from IPython.display import display
 
 class Figure:
