@@ -80,8 +80,8 @@ print(sys.flags.optimize, sys.warnoptions, os.environ.get("JAX_ENABLE_X64"))""":
         )
     ],
     "1\n2": [new_output("execute_result", {"text/plain": "2"}, execution_count=2)],
-    "plt.figure(figsize=(1, 1))\nplt.show()": [
-        new_output("display_data", {"text/plain": "<Figure size 100x100 with 0 Axes>"})
+    "plt.figure(figsize=(1, 1))\nplt.plot([1, 2])\nplt.show()": [
+        new_output("display_data", {"text/plain": "<Figure size 100x100 with 1 Axes>"})
     ],
 }
 SECOND = {"print('x' * 90_000)": [new_output("stream", text="x" * 90_000 + "\n")]}
