@@ -12,7 +12,8 @@ $(error There is no chapter $(CHAPTER); there are $(basename $(notdir $(CHAPTERS
 endif
 endif
 # What is tested apart from the product.
-APART := adam_tutorial/study tests/study tests/equations tests/distributed tests/mutants
+APART := adam_tutorial/study tests/study tests/equations tests/distributed tests/mutants \
+  tests/badday
 
 # Settings of the reader's own Python have no part in what is built here.
 unexport $(filter-out PYTHON,$(filter PYTHON%,$(.VARIABLES)))
@@ -32,7 +33,7 @@ book: .venv/ready ## build the website into _build/html
 	@$(BIN)/python book/_tools/build.py $(BUILD)
 
 test: lint unit ## check everything: code, chapters, site
-	@echo "testing the laboratory and the equations"
+	@echo "testing the laboratory, the equations, and what goes wrong on a bad day"
 	@$(TEST) $(MEASURED) $(APART)
 	@$(BIN)/coverage report --include 'adam_tutorial/study/*'
 	@echo "running the chapters and comparing their outputs"
