@@ -113,6 +113,12 @@ def pytest_runtest_makereport(item: pytest.Item, call: pytest.CallInfo[None]) ->
         item.parent.passed[item.cell_num] = item.test_outputs
 
 
+@pytest.hookimpl(tryfirst=True)
+def pytest_keyboard_interrupt(excinfo: pytest.ExceptionInfo[BaseException]) -> None:
+    """Leave Ctrl-C to `run`, which has a sentence for it."""
+    raise excinfo.value
+
+
 def main(names: list[str]) -> int:
     """Execute and compare two chapters at a time; return pytest's exit status."""
     with alone():

@@ -107,6 +107,16 @@ def test_interrupted_or_killed(repository: Repository, stage: str, kind: str) ->
     assert ("creating .venv" in said) == (stage in ("venv", "pip"))
 
 
+def test_interrupted_while_outputs_are_compared(repository: Repository) -> None:
+    repository.write("trouble", "execution interrupt")
+    ended = repository.compare()
+    says(ended, "Interrupted. The same command goes on from here.")
+    assert "KeyboardInterrupt" not in ended.said
+    assert is_gone(repository)
+    repository.write("trouble", "none")
+    assert "4 passed" in repository.compare().said
+
+
 PINS = "the versions in constraints.txt contradict other demands"
 # What pip, venv and npm print, and what the reader is told.
 CAUSES = {
@@ -412,6 +422,26 @@ def test_a_folder_that_cannot_be_written_to(small_disk: Repository) -> None:
     shutil.rmtree(small_disk.root / ".venv", ignore_errors=True)
     subprocess.run(["mount", "-o", "remount,rw", disk], check=True)
     succeeds(small_disk, "2")
+
+
+@pytest.mark.parametrize(
+    "what", ["_build/.lock", "_build/executed", ".venv", "book/part"]
+)
+def test_what_another_user_left(repository: Repository, what: str) -> None:
+    # Root without the right to write everywhere is to others' files as anybody is.
+    drop = ["setpriv", "--bounding-set", "-dac_override,-dac_read_search,-fowner"]
+    if os.geteuid() != 0 or shutil.which(drop[0]) is None:
+        pytest.skip("only root can make files of another user")
+    for path in (repository.root / what, *(repository.root / what).rglob("*")):
+        os.chown(path, 65534, 65534, follow_symlinks=False)
+    target = "notebooks" if what == "book/part" else "book"
+    (repository.root / ".venv/ready").unlink()
+    process = repository.start(
+        *(*drop, "make", target, f"PYTHON={repository.root}/stand_ins/python")
+    )
+    complained = process.communicate(timeout=120)[1]
+    says(Ended(process.returncode, "", complained), "sudo ")
+    succeeds(repository, "0")
 
 
 @pytest.mark.parametrize("what", ["set-up", "build"])
