@@ -20,10 +20,9 @@ python=""
 set -- python3 python3.13 python3.12 python3.11 python3.14 python
 [ -z "${PYTHON:-}" ] || set -- "$PYTHON"
 for candidate; do
-    if "$candidate" -c 'import sys; sys.exit(not (3, 11) <= sys.version_info < (3, 15))' 2>/dev/null; then
-        python=$candidate
-        break
-    fi
+    "$candidate" -c 'import sys; sys.exit(not (3, 11) <= sys.version_info < (3, 15))' 2>/dev/null || continue
+    python=$candidate
+    break
 done
 [ -n "$python" ] || fail "Python 3.11 to 3.14 is needed and was not found. Install it from your system or python.org, or name it: make PYTHON=/path/to/python3.12 book"
 version=$("$python" --version)
@@ -35,7 +34,8 @@ lock() { "$python" -c "import fcntl; fcntl.flock(9, $1)" 2>/dev/null; }
 lock 6 || { echo "waiting for another set-up in this folder to finish"; lock 2; }
 
 says() { grep -qiE "$1" "$log" 2>/dev/null; }
-network='NewConnectionError|ConnectTimeout|ReadTimeout|ConnectionError|ProxyError|Connection (broken|refused|reset)|Network is unreachable|name resolution|EAI_AGAIN|ENOTFOUND|ECONNRE|ETIMEDOUT|ENETUNREACH'
+away='name resolution|Network is unreachable|EAI_AGAIN|ENOTFOUND|ENETUNREACH'
+network="$away|NewConnectionError|ReadTimeout|ConnectTimeout|ConnectionError|ProxyError|Connection (broken|refused|reset)|ECONNRE|ETIMEDOUT"
 
 # Run a command; where it fails, say why and what to do.
 try() {
@@ -43,7 +43,7 @@ try() {
     shift
     "$@" >"$log" 2>&1 && return
     # Package registries drop connections now and then: a second try is cheap.
-    if says "$network"; then
+    if says "$network" && ! says "$away"; then
         sleep 5
         "$@" >"$log" 2>&1 && return
     fi
@@ -84,11 +84,7 @@ install() {
 }
 
 echo "installing Python packages (PyTorch is large: minutes the first time)"
-if [ "$purpose" = lab ]; then
-    install '.[notebooks]'
-    touch .venv/lab-ready
-    exit
-fi
+[ "$purpose" = everything ] || { install '.[notebooks]' && touch .venv/lab-ready && exit; }
 install '.[book,test,peers]'
 
 echo "installing web packages"

@@ -60,10 +60,7 @@ def write_pages(executed: Executed, *, everything: bool) -> int:
         try:
             status = build.wait(timeout=PAGES_TIMEOUT_SECONDS)
         except subprocess.TimeoutExpired:
-            print(
-                f"writing the pages took over {PAGES_TIMEOUT_SECONDS} s",
-                file=sys.stderr,
-            )
+            print(f"It took over {PAGES_TIMEOUT_SECONDS} s.", file=sys.stderr)
             status = 1
         finally:
             with contextlib.suppress(ProcessLookupError):

@@ -121,18 +121,12 @@ def pytest_keyboard_interrupt(excinfo: pytest.ExceptionInfo[BaseException]) -> N
 
 def main(names: list[str]) -> int:
     """Execute and compare two chapters at a time; return pytest's exit status."""
+    options = f"--quiet --numprocesses=2 --nbval-cell-timeout={CELL_TIMEOUT_SECONDS}"
+    # This file imports nbval before pytest could rewrite its assertions.
+    ignored = "-Wignore:Module already imported:pytest.PytestAssertRewriteWarning"
     with alone():
         return pytest.main(
-            [
-                "--quiet",
-                "--numprocesses=2",
-                "--dist=loadfile",
-                "-pcompare",
-                # This file imports nbval before pytest could rewrite its assertions.
-                "-Wignore:Module already imported:pytest.PytestAssertRewriteWarning",
-                f"--nbval-cell-timeout={CELL_TIMEOUT_SECONDS}",
-                *names,
-            ]
+            [*options.split(), "--dist=loadfile", "-pcompare", ignored, *names]
         )
 
 

@@ -17,6 +17,7 @@ from typing import Any
 import nbformat
 from jupyter_cache import get_cache
 from jupyter_cache.base import CacheBundleIn
+from jupyter_cache.cache.db import NbCacheRecord
 from sqlalchemy.exc import DatabaseError
 
 from running import BUILD, ROOT
@@ -78,18 +79,16 @@ class Executed:
 
     def drop_damaged(self) -> None:
         """Remove what the cache has a record of and cannot give back whole."""
+        cache = get_cache(str(self.folder))
         try:
-            cache = get_cache(str(self.folder))
             for record in cache.list_cache_records():
                 try:
                     cache.get_cache_bundle(record.pk)
                 except (ValueError, KeyError):
-                    # The cache removes no record whose file is missing.
-                    with contextlib.suppress(KeyError):
-                        cache.remove_cache(record.pk)
+                    NbCacheRecord.remove_record(record.pk, cache.db)
         except (DatabaseError, RuntimeError) as error:
             # jupyter-cache hides some of what the database said.
-            said = str(error.__cause__ or error)
+            said = f"{error} {error.__cause__}"
             if not re.search("malformed|not a database|no such", said):
                 raise
             shutil.rmtree(self.folder)

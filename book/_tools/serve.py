@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import errno
 import functools
 import http.server
 import sys
@@ -22,9 +21,7 @@ def main(arguments: list[str]) -> int:
     try:
         server = http.server.ThreadingHTTPServer(("127.0.0.1", int(port)), handler)
     except OSError as error:
-        if error.errno not in (errno.EADDRINUSE, errno.EACCES):
-            raise
-        sys.exit(f"Port {port} is taken. Name another: make serve PORT=8001")
+        sys.exit(f"Port {port}: {error.strerror}. Name another: make serve PORT=8001")
     with contextlib.suppress(KeyboardInterrupt):
         print(f"serving on http://localhost:{port}, stop with Ctrl-C", flush=True)
         server.serve_forever()
