@@ -25,7 +25,6 @@ for candidate; do
     break
 done
 [ -n "$python" ] || fail "Python 3.11 to 3.14 is needed and was not found. Install it from your system or python.org, or name it: make PYTHON=/path/to/python3.12 book"
-version=$("$python" --version)
 
 mkdir -p .venv && touch .venv/lock || fail "This folder cannot be written to: take one of your own, or if another user left .venv: sudo rm -r .venv"
 exec 9>>.venv/lock
@@ -60,14 +59,14 @@ try() {
     if says 'ResolutionImpossible|conflicting dependencies'; then
         fail "$what failed: the versions in constraints.txt contradict other demands. See the constraints of your own (pip config list); or another Python may do: make PYTHON=python3.13 book"
     elif says 'No matching distribution|requires a different Python'; then
-        fail "$what failed: there is no such version for $version. Another may do: make PYTHON=python3.13 book"
+        fail "$what failed: there is no such version for $("$python" --version). Another may do: make PYTHON=python3.13 book"
     fi
     fail "$what failed, see $log. Then try again."
 }
 
 # Is it whole, and made here? The file is written when all is installed.
 if [ "$(cat .venv/folder 2>/dev/null)" != "$folder" ] || ! .venv/bin/python -m pip --version >/dev/null 2>&1; then
-    echo "creating .venv with $version"
+    echo "creating .venv with $("$python" --version)"
     # The web packages may be there already, and stay; a broken environment goes.
     rm -rf .venv/bin .venv/lib .venv/lib64 .venv/include .venv/pyvenv.cfg .venv/ready .venv/lab-ready
     try "Creating .venv" "$python" -m venv .venv

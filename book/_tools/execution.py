@@ -86,6 +86,7 @@ class Executed:
                     cache.get_cache_bundle(record.pk)
                 except (ValueError, KeyError):
                     NbCacheRecord.remove_record(record.pk, cache.db)
+                    shutil.rmtree(self.folder / "executed" / record.hashkey, True)
         except (DatabaseError, RuntimeError) as error:
             # jupyter-cache hides some of what the database said.
             said = f"{error} {error.__cause__}"
