@@ -7,8 +7,6 @@ Names here may change from one version to the next. The stable ones are in
 
 import importlib.util
 
-__all__ = ["MissingLibrary", "needs"]
-
 
 class MissingLibrary(ImportError):
     """A library is not installed; the message says how to install it."""
