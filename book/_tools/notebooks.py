@@ -83,7 +83,7 @@ def attempt(path: Path) -> tuple[Any, float, str]:
     except CellExecutionError as error:
         place = re.search(r"Cell (In\[\d+\], line \d+)", plain(error.traceback))
         where = f"cell {place[1]}: " if place else ""
-        failure = f"{where}{error.ename}: {error.evalue}".strip()
+        failure = f"{where}{error.ename}: {error.evalue}".partition("\n")[0]
     except CellTimeoutError:
         failure = f"a cell took more than {TIMEOUT_SECONDS} s"
     except DeadKernelError:

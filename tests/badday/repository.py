@@ -181,5 +181,7 @@ class Repository:
 
     def compare(self, **environment: str) -> Ended:
         """Compare the outputs of the chapters, as `make test` does."""
-        recipe = "compare: ; @$(BIN)/python book/_tools/compare.py $(CHAPTERS)"
-        return self.make("--eval", recipe, "compare", **environment)
+        recipe = "compare: ; @$(BIN)/python book/_tools/compare.py $(CHAPTERS)\n"
+        self.write("compare.mk", recipe)
+        both = ("-f", "Makefile", "-f", "compare.mk")
+        return self.make(*both, "compare", **environment)

@@ -347,6 +347,7 @@ def test_a_cell_that_fails(repository: Repository) -> None:
         ended = repository.make(target)
         place = "book/part/first.ipynb: cell In[1], line 7: ValueError: one line\n"
         says(ended, place)
+        assert "and another" not in ended.complained
         assert "make lab CHAPTER=first" in ended.complained
     assert repository.read("book/part/first.ipynb") == before
     succeeds(repository, "1")
