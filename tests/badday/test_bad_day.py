@@ -54,7 +54,7 @@ def succeeds(repository: Repository, executes: str) -> str:
 
 
 def says(ended: Ended, sentence: str) -> None:
-    """Demand a failure that is told in at most three lines, one of them this."""
+    """Demand a failure that takes at most three lines, one of them this."""
     # The last line is make's own, which names the target.
     lines = ended.complained.splitlines()
     assert ended.status != 0
@@ -118,7 +118,7 @@ def test_interrupted_while_outputs_are_compared(repository: Repository) -> None:
 
 
 PINS = "the versions in constraints.txt contradict other demands"
-# What pip, venv and npm print, and what the reader is told.
+# What pip, venv and npm print, and what the set-up makes of it.
 CAUSES = {
     "venv: The virtual environment was not created successfully because ensurepip is"
     " not available.": "apt install python3-venv",
