@@ -12,8 +12,11 @@ $(error There is no chapter $(CHAPTER); there are $(basename $(notdir $(CHAPTERS
 endif
 endif
 # What is tested apart from the product.
-APART := adam_tutorial/study tests/study tests/equations tests/distributed tests/mutants
+APART := adam_tutorial/study tests/study tests/equations tests/distributed tests/mutants \
+  tests/badday
 
+# Settings of the reader's own Python have no part in what is built here.
+unexport $(filter-out PYTHON,$(filter PYTHON%,$(.VARIABLES)))
 # One thread: sums are then added in the same order on every machine, and the numbers agree.
 export OMP_NUM_THREADS := 1
 export OPENBLAS_NUM_THREADS := 1
@@ -30,7 +33,7 @@ book: .venv/ready ## build the website into _build/html
 	@$(BIN)/python book/_tools/build.py $(BUILD)
 
 test: lint unit ## check everything: code, chapters, site
-	@echo "testing the laboratory and the equations"
+	@echo "testing the laboratory, the equations, and what goes wrong on a bad day"
 	@$(TEST) $(MEASURED) $(APART)
 	@$(BIN)/coverage report --include 'adam_tutorial/study/*'
 	@echo "running the chapters and comparing their outputs"
@@ -47,9 +50,8 @@ unit: .venv/ready ## test the optimizers and what belongs to them
 lab: .venv/lab-ready ## open JupyterLab on the chapters; CHAPTER=weight_decay opens one
 	@$(BIN)/jupyter lab --notebook-dir=book $(ONE)
 
-serve: book ## build the website and serve it on http://localhost:8000
-	@echo "serving on http://localhost:8000, stop with Ctrl-C"
-	@$(BIN)/python -m http.server --bind 127.0.0.1 --directory _build/html 8000
+serve: book ## build the website and serve it on http://localhost:8000, or on PORT
+	@$(BIN)/python book/_tools/serve.py $(or $(PORT),8000)
 
 lint: .venv/ready ## check style, types and stored notebook outputs
 	@echo "checking style, types and stored outputs"
@@ -87,3 +89,9 @@ clean: ## remove the environment and everything that was built
 # What the chapters need, and no more: where all is installed, JupyterLab is added.
 .venv/lab-ready: pyproject.toml constraints.txt
 	@sh .ci/setup.sh lab
+
+# An environment knows its folder by name: in one that was moved or copied, and where its
+# Python is gone, it is made anew.
+ifneq ($(shell { .venv/bin/python -I -c "" && cat .venv/folder; } 2>/dev/null),$(CURDIR))
+.PHONY: .venv/ready .venv/lab-ready
+endif

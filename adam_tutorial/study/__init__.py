@@ -7,11 +7,40 @@ Names here may change from one version to the next. The stable ones are in
 
 import importlib.util
 
+
+class MissingLibrary(ImportError):
+    """A library is not installed; the message says how to install it."""
+
+    def _render_traceback_(self) -> list[str]:
+        # IPython asks for it: a notebook shows the sentence and no traceback.
+        return [str(self)]
+
+
+def needs(who: str, extra: str, *libraries: str) -> None:
+    """Say at once, and in a sentence, what has to be installed.
+
+    Parameters
+    ----------
+    who : str
+        What needs it, as the sentence names it.
+    extra : str
+        The extra of this package that brings it.
+    *libraries : str
+        Names to import.
+
+    Raises
+    ------
+    MissingLibrary
+        One of them cannot be found.
+    """
+    missing = [name for name in libraries if importlib.util.find_spec(name) is None]
+    if missing:
+        raise MissingLibrary(
+            f"{who} needs {', '.join(missing)}; install what is missing with:"
+            f' pip install "adam_tutorial[{extra}]"'
+        )
+
+
 _NEEDED = ("matplotlib", "platformdirs", "pooch", "sklearn", "tqdm")
-_missing = [name for name in _NEEDED if importlib.util.find_spec(name) is None]
-if _missing:
-    # All at once: otherwise each module would fail at the first import it lacks.
-    raise ImportError(
-        f"adam_tutorial.study needs {', '.join(_missing)}; install what is missing"
-        ' with: pip install "adam_tutorial[study]"'
-    )
+# All at once: otherwise each module would fail at the first import it lacks.
+needs("adam_tutorial.study", "study", *_NEEDED)

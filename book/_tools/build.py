@@ -14,18 +14,20 @@ import shutil
 import signal
 import subprocess
 import sys
-import time
-from concurrent.futures import ProcessPoolExecutor, as_completed
 from pathlib import Path
 
-import nbformat
-from nbclient.exceptions import CellExecutionError
-
-from execution import BUILD, INPUTS, ROOT, Executed, chapters, digest
-from notebooks import execute, set_environment
+from execution import INPUTS, Executed, chapters, digest
+from notebooks import execute_all, plain
+from running import BUILD, ROOT, advice, alone, run
 
 SITE = BUILD / "html"
 PAGES_TIMEOUT_SECONDS = 600
+
+# The program, and beside it one that waits for the end of this process, even a sudden
+# one, and then ends all of the session.
+LEASH = """exec 3<&0 </dev/null
+(read -r _ <&3; kill -KILL 0) &
+exec "$0" "$@" 3<&-"""
 
 # What the pages depend on, beside their own text.
 PAGE_INPUTS = (
@@ -37,55 +39,20 @@ PAGE_INPUTS = (
 )
 
 
-def plain(text: str) -> str:
-    """Return a text without the control sequences that colour it in a terminal."""
-    return re.sub(r"\x1b\[[0-9;]*m", "", text)
-
-
-def timed_run(path: Path) -> tuple[nbformat.NotebookNode, float, str]:
-    """Execute one chapter; return it, the seconds it took, and what failed, if any."""
-    notebook = nbformat.read(path, as_version=4)
-    started = time.monotonic()
-    failure = ""
-    try:
-        execute(notebook)
-    except CellExecutionError as error:
-        failure = plain(str(error))
-    return notebook, time.monotonic() - started, failure
-
-
-def execute_missing(executed: Executed, missing: list[Path]) -> bool:
-    """Execute chapters, two at a time. Return False if one failed."""
-    print(f"executing {len(missing)} chapters", flush=True)
-    good = True
-    with ProcessPoolExecutor(max_workers=min(2, os.cpu_count() or 1)) as pool:
-        jobs = {pool.submit(timed_run, path): path for path in missing}
-        for job in as_completed(jobs):
-            name = jobs[job].relative_to(ROOT)
-            notebook, seconds, failure = job.result()
-            if failure:
-                good = False
-                print(f"{name}: failed\n{failure}", file=sys.stderr)
-                continue
-            print(f"  {name}: {seconds:.0f} s", flush=True)
-            executed.store(jobs[job], notebook, seconds)
-    return good
-
-
 def write_pages(executed: Executed, *, everything: bool) -> int:
     """Run Jupyter Book; print its output only if something is wrong."""
     command = [str(Path(sys.executable).with_name("jupyter-book")), "build", str(ROOT)]
     command += ["-n", "-W", "--keep-going"] + (["--all"] if everything else [])
-    environment = dict(os.environ, BOOK_EXECUTION_CACHE=str(executed.folder))
     log = BUILD / "pages.log"
     with log.open("w", encoding="utf-8") as output:
         # Into a file, in a session of its own: now and then the node process that
         # renders the formulas outlives the build. It would keep a pipe open, and us
         # waiting at its end.
         build = subprocess.Popen(
-            command,
+            ["sh", "-c", LEASH, *command],
             cwd=ROOT,
-            env=environment,
+            env=dict(os.environ, BOOK_EXECUTION_CACHE=str(executed.folder)),
+            stdin=subprocess.PIPE,
             stdout=output,
             stderr=subprocess.STDOUT,
             start_new_session=True,
@@ -93,22 +60,20 @@ def write_pages(executed: Executed, *, everything: bool) -> int:
         try:
             status = build.wait(timeout=PAGES_TIMEOUT_SECONDS)
         except subprocess.TimeoutExpired:
-            print(
-                f"writing the pages took over {PAGES_TIMEOUT_SECONDS} s",
-                file=sys.stderr,
-            )
+            print(f"It took over {PAGES_TIMEOUT_SECONDS} s.", file=sys.stderr)
             status = 1
         finally:
             with contextlib.suppress(ProcessLookupError):
                 os.killpg(build.pid, signal.SIGKILL)
     if status != 0:
-        lines = plain(log.read_text(encoding="utf-8")).splitlines()
+        text = plain(log.read_text(encoding="utf-8"))
+        lines = text.splitlines()
         marks = re.compile(r"WARNING|ERROR|CRITICAL|[Ee]rror:|Exception")
         said = [
             line for line in lines if marks.search(line) and "IPKernelApp" not in line
         ]
-        print("\n".join(said or lines[-30:]), file=sys.stderr)
-        print("The book was not built: mend what is listed above.", file=sys.stderr)
+        print(advice(text) or "\n".join(said or lines[-1:]), file=sys.stderr)
+        print(f"The pages were not written. The whole log is {log}", file=sys.stderr)
     return status
 
 
@@ -118,17 +83,25 @@ def main(arguments: list[str]) -> int:
     parser.add_argument("--execute-nothing", action="store_true")
     may_execute = not parser.parse_args(arguments).execute_nothing
 
-    set_environment()
+    with alone():
+        return build(may_execute=may_execute)
+
+
+def build(*, may_execute: bool) -> int:
+    """Execute and write what is not there yet; return the exit status."""
     executed = Executed(digest())
     executed.forget_others()
+    executed.drop_damaged()
     executed.take_in()
     missing = [path for path in chapters() if not executed.holds(path)]
     if missing and not may_execute:
         names = ", ".join(str(path.relative_to(ROOT)) for path in missing)
         print(f"to be executed, but nothing was to be: {names}", file=sys.stderr)
         return 1
-    if missing and not execute_missing(executed, missing):
-        return 1
+    if missing:
+        print(f"executing {len(missing)} chapters", flush=True)
+    for path, notebook, seconds in execute_all(missing):
+        executed.store(path, notebook, seconds)
     before = executed.count()
 
     stamp = BUILD / "pages.sha256"
@@ -152,4 +125,4 @@ def main(arguments: list[str]) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))
+    run(main)

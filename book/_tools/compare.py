@@ -9,11 +9,13 @@ build, figures included, and not executed again.
 from __future__ import annotations
 
 import copy
+import math
 import subprocess
 import sys
 import tempfile
 import time
 from pathlib import Path
+from queue import Empty
 from typing import Any
 
 import pytest
@@ -21,7 +23,8 @@ from nbval.kernel import CURRENT_ENV_KERNEL_NAME, RunningKernel, start_new_kerne
 from nbval.plugin import IPyNbCell, IPyNbFile
 
 from execution import Executed, digest
-from notebooks import IMAGES, KERNEL_ARGUMENTS, set_environment
+from notebooks import IMAGES, KERNEL_ARGUMENTS
+from running import alone, run
 
 CELL_TIMEOUT_SECONDS = 300
 
@@ -38,6 +41,18 @@ class Kernel(RunningKernel):  # type: ignore[misc]
             extra_arguments=KERNEL_ARGUMENTS,
         )
         self._ensure_iopub_up()
+
+    def get_message(self, stream: str, timeout: float | None = None) -> Any:
+        """Return the next message, and do not wait for one of a kernel that died."""
+        end = time.monotonic() + (timeout or math.inf)
+        while True:
+            try:
+                return super().get_message(stream, timeout=1)
+            except Empty:
+                if not self.is_alive():
+                    pytest.fail("the kernel died; was memory short?", pytrace=False)
+                if time.monotonic() > end:
+                    raise
 
     def execute_cell_input(
         self, cell_input: str, allow_stdin: bool | None = None
@@ -63,9 +78,12 @@ class Chapter(IPyNbFile):  # type: ignore[misc]
         self.inputs = digest()
         self.started = time.monotonic()
         self.folder = tempfile.TemporaryDirectory()
-        self.kernel = Kernel(
-            self.folder.name, self.config.option.nbval_kernel_startup_timeout
-        )
+        wait = self.config.option.nbval_kernel_startup_timeout
+        try:
+            self.kernel = Kernel(self.folder.name, wait)
+        except RuntimeError:
+            # Of two that choose one port, the second does not start.
+            self.kernel = Kernel(self.folder.name, wait)
         self.setup_sanitize_files()
 
     def teardown(self) -> None:
@@ -82,11 +100,6 @@ class Chapter(IPyNbFile):  # type: ignore[misc]
             Executed(self.inputs).hand_in(Path(self.path), notebook, seconds)
 
 
-def pytest_configure() -> None:
-    """Set what the kernels inherit."""
-    set_environment()
-
-
 def pytest_collect_file(file_path: Path, parent: pytest.Collector) -> Any:
     """Collect notebooks as chapters."""
     if file_path.suffix == ".ipynb":
@@ -100,23 +113,24 @@ def pytest_runtest_makereport(item: pytest.Item, call: pytest.CallInfo[None]) ->
         item.parent.passed[item.cell_num] = item.test_outputs
 
 
+@pytest.hookimpl(tryfirst=True)
+def pytest_keyboard_interrupt(excinfo: pytest.ExceptionInfo[BaseException]) -> None:
+    """Leave Ctrl-C to `run`, which has a sentence for it."""
+    raise excinfo.value
+
+
 def main(names: list[str]) -> int:
     """Execute and compare two chapters at a time; return pytest's exit status."""
-    return pytest.main(
-        [
-            "--quiet",
-            "--numprocesses=2",
-            "--dist=loadfile",
-            "-pcompare",
-            # This file imports nbval before pytest could rewrite its assertions.
-            "-Wignore:Module already imported:pytest.PytestAssertRewriteWarning",
-            f"--nbval-cell-timeout={CELL_TIMEOUT_SECONDS}",
-            *names,
-        ]
-    )
+    options = f"--quiet --numprocesses=2 --nbval-cell-timeout={CELL_TIMEOUT_SECONDS}"
+    # This file imports nbval before pytest could rewrite its assertions.
+    ignored = "-Wignore:Module already imported:pytest.PytestAssertRewriteWarning"
+    with alone():
+        return pytest.main(
+            [*options.split(), "--dist=loadfile", "-pcompare", ignored, *names]
+        )
 
 
 if __name__ == "__main__":
     if len(sys.argv) < 2:
         sys.exit(__doc__)
-    sys.exit(main(sys.argv[1:]))
+    run(main)

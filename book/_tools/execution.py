@@ -7,7 +7,9 @@ executed again.
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
+import re
 import shutil
 from pathlib import Path
 from typing import Any
@@ -15,9 +17,11 @@ from typing import Any
 import nbformat
 from jupyter_cache import get_cache
 from jupyter_cache.base import CacheBundleIn
+from jupyter_cache.cache.db import NbCacheRecord
+from sqlalchemy.exc import DatabaseError
 
-ROOT = Path(__file__).resolve().parents[2]
-BUILD = ROOT / "_build"
+from running import BUILD, ROOT
+
 EXECUTED = BUILD / "executed"
 
 # What the outputs of a chapter depend on, beside its own code. jupyter-cache knows only
@@ -66,10 +70,29 @@ class Executed:
     def take_in(self) -> None:
         """Put what was handed in into the cache."""
         for letter in sorted(self.inbox.rglob("*.ipynb")):
-            notebook = nbformat.read(letter, as_version=4)
-            seconds = notebook.metadata.pop("seconds")
-            self.store(ROOT / letter.relative_to(self.inbox), notebook, seconds)
+            # A disk that was full or lost its power may have kept a part of it.
+            with contextlib.suppress(ValueError, KeyError):
+                notebook = nbformat.read(letter, as_version=4)
+                seconds = notebook.metadata.pop("seconds")
+                self.store(ROOT / letter.relative_to(self.inbox), notebook, seconds)
             letter.unlink()
+
+    def drop_damaged(self) -> None:
+        """Remove what the cache has a record of and cannot give back whole."""
+        cache = get_cache(str(self.folder))
+        try:
+            for record in cache.list_cache_records():
+                try:
+                    cache.get_cache_bundle(record.pk)
+                except (ValueError, KeyError):
+                    NbCacheRecord.remove_record(record.pk, cache.db)
+                    shutil.rmtree(self.folder / "executed" / record.hashkey, True)
+        except (DatabaseError, RuntimeError) as error:
+            # jupyter-cache hides some of what the database said.
+            said = f"{error} {error.__cause__}"
+            if not re.search("malformed|not a database|no such", said):
+                raise
+            shutil.rmtree(self.folder)
 
     def store(self, path: Path, notebook: Any, seconds: float) -> None:
         """Put an executed chapter into the cache."""

@@ -8,26 +8,23 @@ from __future__ import annotations
 
 import os
 import re
+import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor, as_completed
 from pathlib import Path
 from typing import Any
 
 import nbformat
 from nbclient import NotebookClient
+from nbclient.exceptions import CellExecutionError, CellTimeoutError, DeadKernelError
+
+from running import alone, run
 
 IMAGES = ("image/png", "image/jpeg", "image/svg+xml", "application/pdf")
 TIMEOUT_SECONDS = 600
-# Figures as SVG, for both themes; one thread, so that sums are added in the same order
-# on every machine.
-ENVIRONMENT = {
-    "ADAM_TUTORIAL_FIGURES": "svg",
-    "OMP_NUM_THREADS": "1",
-    "OPENBLAS_NUM_THREADS": "1",
-    "MKL_NUM_THREADS": "1",
-}
 KERNEL_ARGUMENTS = [
     # Each kernel would warn that it listens on a local port without encryption.
     "--log-level=ERROR",
@@ -47,13 +44,9 @@ MACHINE = re.compile(
 CLOCK = re.compile(r"\b\d{1,2}:\d{2}:\d{2}\b|\b20\d\d-\d\d-\d\d\b|it/s\]")
 
 
-def set_environment() -> None:
-    """Set what every kernel, and every program that the build starts, inherits."""
-    os.environ.update(ENVIRONMENT)
-    # node, npm and the kernels are those of this environment.
-    own = str(Path(sys.executable).parent)
-    if os.environ["PATH"].split(os.pathsep)[0] != own:
-        os.environ["PATH"] = f"{own}{os.pathsep}{os.environ['PATH']}"
+def plain(text: str) -> str:
+    """Return a text without the control sequences that colour it in a terminal."""
+    return re.sub(r"\x1b\[[0-9;]*m", "", text)
 
 
 def execute(notebook: Any) -> None:
@@ -61,24 +54,63 @@ def execute(notebook: Any) -> None:
 
     It runs as it would where a reader has downloaded it, alone.
     """
-    with tempfile.TemporaryDirectory() as folder:
-        NotebookClient(
-            notebook,
-            timeout=TIMEOUT_SECONDS,
-            kernel_name="python3",
-            record_timing=False,
-            resources={"metadata": {"path": folder}},
-            extra_arguments=list(KERNEL_ARGUMENTS),
-        ).execute()
+    for tries_left in (1, 0):
+        with tempfile.TemporaryDirectory() as folder:
+            client = NotebookClient(
+                notebook,
+                timeout=TIMEOUT_SECONDS,
+                kernel_name="python3",
+                record_timing=False,
+                resources={"metadata": {"path": folder}},
+                extra_arguments=list(KERNEL_ARGUMENTS),
+            )
+            try:
+                client.execute(stderr=subprocess.DEVNULL)
+            except RuntimeError as error:
+                # It did not start: of two that choose one port, the second fails.
+                if isinstance(error, DeadKernelError) or not tries_left:
+                    raise
+            else:
+                return
 
 
-def run(path: Path) -> None:
-    """Execute a notebook and store its outputs, without images for the sake of git."""
-    notebook = nbformat.read(path, as_version=4)
-    execute(notebook)
-    clean(notebook)
-    nbformat.validate(notebook)
-    nbformat.write(notebook, path)
+def attempt(path: Path) -> tuple[Any, float, str]:
+    """Execute a chapter; return it, the seconds it took, and what failed, if any."""
+    notebook, started = nbformat.read(path, as_version=4), time.monotonic()
+    failure = ""
+    try:
+        execute(notebook)
+    except CellExecutionError as error:
+        place = re.search(r"Cell (In\[\d+\], line \d+)", plain(error.traceback))
+        where = f"cell {place[1]}: " if place else ""
+        failure = f"{where}{error.ename}: {error.evalue}".partition("\n")[0]
+    except CellTimeoutError:
+        failure = f"a cell took more than {TIMEOUT_SECONDS} s"
+    except DeadKernelError:
+        failure = "its kernel died; if memory was short, close other programs"
+    except RuntimeError as error:
+        failure = f"its kernel did not start ({error})"
+    return notebook, time.monotonic() - started, failure
+
+
+def execute_all(paths: Iterable[Path]) -> Iterator[tuple[Path, Any, float]]:
+    """Execute chapters, two at a time; yield those that pass, exit if one does not."""
+    # Threads: nothing but the kernels has to be ended with this process, and kernels
+    # look after that themselves.
+    pool = ThreadPoolExecutor(max_workers=min(2, os.cpu_count() or 1))
+    jobs = {pool.submit(attempt, path): path for path in paths}
+    failed = []
+    for job in as_completed(jobs):
+        notebook, seconds, failure = job.result()
+        name = os.path.relpath(jobs[job])
+        if failure:
+            print(f"{name}: {failure}", file=sys.stderr, flush=True)
+            failed.append(jobs[job].stem)
+        else:
+            yield jobs[job], notebook, seconds
+            print(f"  {name}: {seconds:.0f} s", flush=True)
+    if failed:
+        sys.exit(f"To look at it: make lab CHAPTER={failed[0]}")
 
 
 def clean(notebook: Any) -> None:
@@ -173,21 +205,26 @@ def output_problems(cell: Any) -> Iterator[str]:
 
 def main(arguments: list[str]) -> int:
     """Run or check; return 1 if a check found something."""
-    command, *names = arguments
-    set_environment()
-    status = 0
-    for path in map(Path, names):
-        if command == "run":
-            started = time.monotonic()
-            run(path)
-            print(f"{path}: {time.monotonic() - started:.0f} s")
-        for problem in problems(nbformat.read(path, as_version=4)):
-            print(f"{path}: {problem}")
-            status = 1
-    return status
+    command, paths = arguments[0], [Path(name) for name in arguments[1:]]
+    if command == "run":
+        with alone():
+            for path, notebook, _ in execute_all(paths):
+                clean(notebook)
+                nbformat.validate(notebook)
+                # Beside it first: a disk that is full must not cost the chapter.
+                unfinished = path.with_suffix(".tmp")
+                nbformat.write(notebook, unfinished)
+                unfinished.replace(path)
+    found = [
+        f"{path}: {problem}"
+        for path in paths
+        for problem in problems(nbformat.read(path, as_version=4))
+    ]
+    print("".join(f"{line}\n" for line in found), end="")
+    return bool(found)
 
 
 if __name__ == "__main__":
     if len(sys.argv) < 3 or sys.argv[1] not in ("run", "check"):
         sys.exit(__doc__)
-    sys.exit(main(sys.argv[1:]))
+    run(main)

@@ -13,7 +13,6 @@ from __future__ import annotations
 
 import argparse
 import io
-import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -34,6 +33,7 @@ from adam_tutorial.study.plotting import (
     style_of,
     use_style,
 )
+from running import run
 from svg import difference, shorten
 
 FOLDER = Path(__file__).parents[1] / "_static/explorables"
@@ -299,4 +299,4 @@ def main(arguments: list[str] | None = None) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    run(main)

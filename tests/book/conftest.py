@@ -43,6 +43,8 @@ def find_browser() -> str | None:
 
 def pages() -> list[str]:
     """Return the address of every page, relative to the site."""
+    if not (SITE / "index.html").exists():
+        pytest.fail(f"{SITE} is missing: run `make book` first", pytrace=False)
     # The page at the root only sends its visitors on to the landing page.
     redirect = SITE / "index.html"
     return sorted(
@@ -105,8 +107,7 @@ def serve(folder: Path) -> Iterator[str]:
 @pytest.fixture(scope="session")
 def site() -> Iterator[str]:
     """Serve the built site, yield its address."""
-    if not (SITE / "index.html").exists():
-        pytest.fail(f"{SITE} is missing: run `make book` first")
+    assert pages()
     with serve(SITE) as address:
         yield address
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import re
 import sys
 from collections.abc import Iterator
 from importlib.metadata import PackageNotFoundError, packages_distributions, requires
@@ -54,6 +55,34 @@ def test_chapters_import_nothing_that_make_lab_does_not_install() -> None:
         and not installed & set(map(canonicalize_name, distributions.get(package, [])))
     ]
     assert missing == []
+
+
+def test_chapters_say_what_they_need_beside_the_study() -> None:
+    brought = set(brought_by(Requirement("adam_tutorial[study]"), set()))
+    # What runs a notebook is there.
+    brought |= set(brought_by(Requirement("ipykernel"), set()))
+    distributions = packages_distributions()
+    checked = 0
+    for path in chapters():
+        code = "\n".join(
+            cell.source
+            for cell in nbformat.read(path, as_version=4).cells
+            if cell.cell_type == "code"
+        )
+        more = {
+            package
+            for package in imported(code)
+            if package not in sys.stdlib_module_names
+            and not brought & set(map(canonicalize_name, distributions[package]))
+        }
+        said = re.search(r'^needs\("This chapter", "notebooks", (.*)\)$', code, re.M)
+        named = set(re.findall(r"\w+", said[1])) if said else set()
+        assert named == more, path.name
+        if said:
+            # Before the first import that may fail.
+            assert not more & set(imported(code[: said.start()]))
+            checked += 1
+    assert checked >= 5
 
 
 def test_imports_are_found() -> None:

