@@ -15,6 +15,10 @@ endif
 APART := adam_tutorial/study tests/study tests/equations tests/distributed tests/mutants \
   tests/badday
 
+# Long runs that reach no line which the other tests do not: measuring them costs time only.
+LONG := tests/laws tests/peers tests/test_precision.py tests/optim/test_compile.py \
+  tests/optim/test_torch_material.py
+
 # Settings of the reader's own Python have no part in what is built here.
 unexport $(filter-out PYTHON,$(filter PYTHON%,$(.VARIABLES)))
 # One thread: sums are then added in the same order on every machine, and the numbers agree.
@@ -44,8 +48,9 @@ test: lint unit ## check everything: code, chapters, site
 
 unit: .venv/ready ## test the optimizers and what belongs to them
 	@echo "testing the optimizers"
-	@$(TEST) $(MEASURED) tests adam_tutorial $(addprefix --ignore=,$(APART) tests/book tests/clients)
+	@$(TEST) $(MEASURED) tests adam_tutorial $(addprefix --ignore=,$(APART) $(LONG) tests/book tests/clients)
 	@$(BIN)/coverage report --omit 'adam_tutorial/study/*'
+	@$(TEST) $(LONG)
 
 lab: .venv/lab-ready ## open JupyterLab on the chapters; CHAPTER=weight_decay opens one
 	@$(BIN)/jupyter lab --notebook-dir=book $(ONE)
