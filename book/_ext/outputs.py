@@ -10,12 +10,16 @@ import re
 from docutils import nodes
 from sphinx.application import Sphinx
 
+# So many fit on a window of 1,280 pixels (css/book.css); longer lines have to wrap.
+WIDEST = 97
 # What stands before two spaces or more, behind the indentation.
 GAP = re.compile(r"(?<=\S) {2,}(?=\S)")
 
 
 def has_columns(text: str) -> bool:
     """Return whether two lines in succession have a gap that ends in the same place."""
+    if max(map(len, text.splitlines()), default=0) > WIDEST:
+        return False
     places = [{gap.end() for gap in GAP.finditer(line)} for line in text.splitlines()]
     return any(above & below for above, below in zip(places, places[1:], strict=False))
 

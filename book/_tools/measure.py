@@ -123,8 +123,7 @@ def find_browser() -> str | None:
 def addresses() -> list[str]:
     """Return the address of every page of the site that has an article."""
     return sorted(
-        page.relative_to(SITE).as_posix()
-        for page in (SITE / "book").rglob("*.html")
+        page.relative_to(SITE).as_posix() for page in (SITE / "book").rglob("*.html")
     )
 
 
