@@ -6,6 +6,7 @@ A wrapped line of a table cannot be read; a sentence that has to be scrolled is 
 from __future__ import annotations
 
 import re
+from itertools import pairwise
 
 from docutils import nodes
 from sphinx.application import Sphinx
@@ -21,7 +22,7 @@ def has_columns(text: str) -> bool:
     if max(map(len, text.splitlines()), default=0) > WIDEST:
         return False
     places = [{gap.end() for gap in GAP.finditer(line)} for line in text.splitlines()]
-    return any(above & below for above, below in zip(places, places[1:], strict=False))
+    return any(above & below for above, below in pairwise(places))
 
 
 def mark_columns(_app: Sphinx, doctree: nodes.document) -> None:

@@ -157,11 +157,11 @@ def main(arguments: list[str]) -> int:
         browser = playwright.chromium.launch(
             executable_path=find_browser(), args=["--no-sandbox", "--disable-gpu"]
         )
-        for address in addresses():
-            if all(word in address for word in chosen.words[:1]) or any(
-                word in address for word in chosen.words
-            ):
-                rows.append(measure(browser, root, address))
+        rows += [
+            measure(browser, root, address)
+            for address in addresses()
+            if not chosen.words or any(word in address for word in chosen.words)
+        ]
         browser.close()
         server.shutdown()
     print(
