@@ -39,9 +39,8 @@ THEME = re.compile(r'<script data-cfasync="false">.*?</script>', re.DOTALL)
 
 # In this order; what does not lie in our own folders loses the rules that no page uses.
 STYLES = (
-    "styles/theme.css",
-    "styles/pydata-sphinx-theme.css",
     "basic.css",
+    "styles/pydata-sphinx-theme.css",
     "pygments.css",
     "styles/sphinx-book-theme.css",
     "togglebutton.css",
@@ -56,8 +55,9 @@ STYLES = (
 )
 # Our own styles: no rule of them is without use, though scripts put its name together.
 OWN = ("css/", "explorables/")
-# book.css says the same of formulas, and no page has the cards and tabs of the other.
-UNUSED_STYLES = ("katex-math.css", "sphinx-design.min.css")
+# The first asks for basic.css, book.css says what the second says of formulas, and no
+# page has the cards and tabs of the third.
+UNUSED_STYLES = ("styles/theme.css", "katex-math.css", "sphinx-design.min.css")
 # In this order. Bootstrap is not among them: all it does here are hints in a box of
 # its own, in place of those of the browser.
 SCRIPTS = (
@@ -130,12 +130,7 @@ def one_style_sheet(static: Path, words: set[str]) -> str:
         for file in sorted(static.glob(pattern)):
             name = file.relative_to(static).as_posix()
             folder = posixpath.dirname(name)
-            css = with_addresses(
-                file.read_text(encoding="utf-8"),
-                lambda at, folder=folder: posixpath.normpath(
-                    posixpath.join(folder, at)
-                ),
-            )
+            css = with_addresses(file.read_text(encoding="utf-8"), folder)
             parts.append(css if name.startswith(OWN) else used(css, words))
     return light_on_paper("\n".join(parts))
 
@@ -151,11 +146,15 @@ def with_small_fonts(
     for prelude, body in found:
         if prelude == "@font-face" and body:
             family = re.search(r"font-family:\s*[\"']?([^;\"']+)", body)
-            if family is None or family[1] not in styles.replace("\\", ""):
+            if family is None or _plain(family[1]) not in _plain(styles):
                 continue
             body = _small_face(body, static, characters, cache, names)
         parts.append(f"{prelude}{{{body}}}")
     return "\n".join(parts), names
+
+
+def _plain(css: str) -> str:
+    return css.replace("\\", "").replace("'", '"')
 
 
 def _small_face(
@@ -224,7 +223,7 @@ def lighten(
             )
         name = source[1].rpartition("_static/")[2]
         if name.endswith(SEARCH):
-            searching = 'id="search-results"' in page or 'id="searchbox"' in page
+            searching = 'id="search-results"' in page
             return f'\n<script defer src="{source[1]}"></script>' if searching else ""
         if name.endswith((*SCRIPTS, "bootstrap.js", "design-tabs.js", "site.js")):
             return ""

@@ -7,10 +7,12 @@ theme is kept from paper, and what is for the light theme holds there in both.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Container, Iterator
+from collections.abc import Container, Iterator
+from posixpath import join, normpath
 
 COMMENT = re.compile(r"/\*.*?\*/", re.DOTALL)
-STRING = re.compile(r'"(?:[^"\\]|\\.)*"|\'(?:[^\'\\]|\\.)*\'|url\([^)]*\)')
+QUOTED = r'"(?:[^"\\]|\\.)*"|\'(?:[^\'\\]|\\.)*\''
+STRING = re.compile(rf"{QUOTED}|url\((?:{QUOTED}|[^)\"']*)\)")
 NAME = re.compile(r"[.#]((?:[\w-]|\\.)+)")
 IN_PARENTHESES = re.compile(r"\([^()]*\)")
 DARK = re.compile(r"\[data-theme=[\"']?dark[\"']?\]")
@@ -120,15 +122,13 @@ def light_on_paper(css: str) -> str:
     return "\n".join(change())
 
 
-def with_addresses(css: str, change: Callable[[str], str]) -> str:
-    """Return a style sheet with every ``url()`` changed but those that hold data."""
+def with_addresses(css: str, folder: str) -> str:
+    """Return a style sheet as it reads outside of its folder: with other ``url()``."""
 
     def one(match: re.Match[str]) -> str:
         address = match[1].strip("\"'")
-        return (
-            match[0]
-            if address.startswith(("data:", "#"))
-            else f"url({change(address)})"
-        )
+        if address.startswith(("data:", "#")):
+            return match[0]
+        return f"url({normpath(join(folder, address))})"
 
     return re.sub(r"url\(([^)]*)\)", one, css)

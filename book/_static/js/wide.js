@@ -52,6 +52,16 @@ const update = () => {
 
 for (const box of document.querySelectorAll(BOXES))
   box.addEventListener("scroll", () => mark(box), { passive: true });
+// Paper has no place to press: all that is folded is open there, where the style sheet
+// alone cannot do it.
+let opened = [];
+addEventListener("beforeprint", () => {
+  opened = [...document.querySelectorAll("details:not([open])")];
+  for (const folded of opened) folded.open = true;
+});
+addEventListener("afterprint", () => {
+  for (const folded of opened) folded.open = false;
+});
 // What is folded has no width until it is opened.
 addEventListener("toggle", update, true);
 addEventListener("load", update);
