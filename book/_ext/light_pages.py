@@ -95,8 +95,17 @@ THEME_SCRIPT = """<script>
   </script>"""
 # Fonts that are smaller go into the style sheet: each request takes its time.
 INLINE_BYTES = 4000
-# Text in these stands at the top of every page.
-PRELOADED = ("source-serif-4-latin-wght-normal", "source-sans-3-latin-wght-normal")
+# Fonts that a page with a certain text needs at once. They come before the style sheet
+# asks for them, so that the text need not move when they do.
+PRELOADED = {
+    "source-serif-4-latin-wght-normal": "<p>",
+    "source-sans-3-latin-wght-normal": "<h1>",
+    "source-serif-4-latin-wght-italic": "(?<!<td>)<p>(?:(?!</p>).)*<em>",
+    "source-sans-3-latin-wght-italic": "<td><p>(?:(?!</p>).)*<em>",
+    "source-code-pro-latin-wght-normal": "<pre>|<code",
+    "KaTeX_Main-Regular": 'class="katex"',
+    "KaTeX_Math-Italic": "mathnormal",
+}
 ASCII = range(32, 127)
 
 
@@ -305,7 +314,11 @@ def lighten_site(app: Sphinx, exception: Exception | None) -> None:
             to_static,
             versions["site.css"],
             versions["site.js"],
-            [fonts[name] for name in PRELOADED if name in fonts],
+            [
+                fonts[name]
+                for name, sign in PRELOADED.items()
+                if name in fonts and re.search(sign, text)
+            ],
         )
         file.write_text(with_lazy_images(page, file.parent), encoding="utf-8")
 

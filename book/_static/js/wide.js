@@ -23,6 +23,11 @@ const fitEquation = (box) => {
   if (!fits(box)) size(SMALLEST);
 };
 
+const fitTable = (box) => {
+  box.classList.remove("tight");
+  box.classList.toggle("tight", !fits(box));
+};
+
 const kind = (box) =>
   box.matches(".cell_output") ? "figure"
   : box.matches(".katex-display") ? "formula"
@@ -43,10 +48,12 @@ const mark = (box) => {
 };
 
 const EQUATIONS = "div.math > .katex-display";
-const BOXES = `${EQUATIONS}, .cell_output:has(img), .bd-article pre, .pst-scrollable-table-container`;
+const TABLES = ".pst-scrollable-table-container";
+const BOXES = `${EQUATIONS}, ${TABLES}, .cell_output:has(img), .bd-article pre`;
 
 const update = () => {
   document.querySelectorAll(EQUATIONS).forEach(fitEquation);
+  document.querySelectorAll(TABLES).forEach(fitTable);
   document.querySelectorAll(BOXES).forEach(mark);
 };
 
