@@ -9,8 +9,9 @@
     ```
 
 The picture is ``_static/explorables/moments.svg``, drawn by ``make stills`` in the
-light colours of the book; its dark copy is made here. The script
-``_static/explorables/moments.mjs`` is loaded when the reader comes near.
+light colours of the book. It stands there without scripts, and on paper. The script
+``_static/explorables/moments.mjs`` is loaded when the reader comes near. In a chapter
+the caption begins with a number.
 """
 
 from __future__ import annotations
@@ -24,7 +25,7 @@ from docutils.parsers.rst import directives
 from sphinx.application import Sphinx
 from sphinx.util.docutils import SphinxDirective
 
-from figures import darken
+from equations import chapter_number
 
 FOLDER = "book/_static/explorables"
 
@@ -55,23 +56,13 @@ class Explorable(SphinxDirective):
         except json.JSONDecodeError as error:
             raise self.error(f"settings of {name!r} are not JSON: {error}") from error
         self.env.metadata[self.env.docname]["explorables"] = "yes"
-        light = folder / f"{name}.svg"
-        dark = Path(self.env.srcdir, "_build/explorables", f"{name}.dark.svg")
-        dark.parent.mkdir(parents=True, exist_ok=True)
-        dark.write_text(darken(light.read_text(encoding="utf-8")), encoding="utf-8")
-        self.env.note_dependency(str(light))
-        addresses = {
-            "light": f"/{FOLDER}/{name}.svg",
-            "dark": f"/_build/explorables/{name}.dark.svg",
-        }
-        images = [
-            nodes.image(
-                uri=uri, alt=self.options["alt"], classes=[f"only-{theme}", "themed"]
-            )
-            for theme, uri in addresses.items()
-        ]
+        self.env.note_dependency(str(folder / f"{name}.svg"))
+        image = nodes.image(uri=f"/{FOLDER}/{name}.svg", alt=self.options["alt"])
         caption = nodes.container()
         self.state.nested_parse(self.content, self.content_offset, caption)
+        if not isinstance(caption.next_node(), nodes.paragraph):
+            raise self.error(f"the explorable {name!r} needs a caption")
+        caption[0].insert(0, nodes.inline("", name, classes=["ex-name"]))
         return [
             nodes.raw(
                 "",
@@ -79,11 +70,22 @@ class Explorable(SphinxDirective):
                 f" data-settings='{json.dumps(settings)}'><div class=\"ex-still\">",
                 format="html",
             ),
-            *images,
+            image,
             nodes.raw("", "</div><figcaption>", format="html"),
             *caption.children,
             nodes.raw("", "</figcaption></figure>", format="html"),
         ]
+
+
+def number_names(app: Sphinx, doctree: nodes.document, docname: str) -> None:
+    """Write chapter and place before each name: "Explorable 4.1, moments"."""
+    chapter = chapter_number(app.env, docname)
+    names = [
+        one for one in doctree.findall(nodes.inline) if "ex-name" in one["classes"]
+    ]
+    for place, name in enumerate(names, start=1):
+        number = f"{chapter}.{place}" if chapter else str(place)
+        name.children = [nodes.Text(f"Explorable {number}, {name.astext()}. ")]
 
 
 def load_scripts(
@@ -103,4 +105,5 @@ def setup(app: Sphinx) -> dict[str, bool]:
     """Register with Sphinx."""
     app.add_directive("explorable", Explorable)
     app.connect("html-page-context", load_scripts)
+    app.connect("doctree-resolved", number_names)
     return {"parallel_read_safe": True, "parallel_write_safe": True}

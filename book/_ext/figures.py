@@ -8,12 +8,16 @@ The page gets both, and the theme hides one of them.
 from __future__ import annotations
 
 import re
+import sys
 from pathlib import Path
 
 from docutils import nodes
 from sphinx.application import Sphinx
 
 from adam_tutorial.study.plotting import DARK
+
+sys.path.append(str(Path(__file__).parents[1] / "_tools"))
+from svg import shorten
 
 # Wider figures have two panels. On a phone they keep more of their width, and scroll.
 WIDE_POINTS = 520
@@ -40,7 +44,11 @@ def add_dark_figures(app: Sphinx, doctree: nodes.document) -> None:
             continue
         light = Path(app.srcdir, uri.lstrip("/"))
         dark = light.with_suffix(".dark.svg")
-        text = darken(light.read_text(encoding="utf-8"))
+        drawn = light.read_text(encoding="utf-8")
+        short = shorten(drawn)
+        if short != drawn:
+            light.write_text(short, encoding="utf-8")
+        text = darken(short)
         if not dark.exists() or dark.read_text(encoding="utf-8") != text:
             dark.write_text(text, encoding="utf-8")
         if svg_width(text) > WIDE_POINTS:

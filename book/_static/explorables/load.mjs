@@ -4,9 +4,9 @@ const start = async (figure) => {
   const { default: build } = await import(`./${figure.dataset.explorable}.mjs`);
   const stage = document.createElement("div");
   stage.className = "ex-stage";
-  // What it builds takes the place of the picture only when it is complete.
   await build(stage, JSON.parse(figure.dataset.settings || "{}"));
-  figure.querySelector(".ex-still").replaceWith(stage);
+  // The picture stays, for paper.
+  figure.querySelector(".ex-still").after(stage);
   figure.dataset.ready = "true";
 };
 

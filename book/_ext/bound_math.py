@@ -1,0 +1,114 @@
+"""Keep a formula and what is written to it on one line.
+
+A browser may break the line between any piece of a formula and the comma behind it,
+which then stands alone at the start of the next line. Here the last piece of a formula
+and what follows it without a space go into one element, whose style forbids that; so do
+a parenthesis and the first piece. The number of an equation brings its parentheses
+along, but not into parentheses.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+from docutils import nodes
+from sphinx.application import Sphinx
+from sphinx.transforms.post_transforms import SphinxPostTransform
+from sphinxcontrib.katex import get_latex, render_latex
+
+# Punctuation, or the rest of a word as in "t-th": longer ones would widen a phone.
+BEHIND = re.compile(r"\S{1,6}(?=\s|$)|[^\s\w]+")
+BEFORE = re.compile(r"(?<!\S)\S{1,4}$|[^\s\w]+$")
+NUMBER = re.compile(r"\(([A-Z\d.]+)\)")
+
+HIDDEN = '<span class="katex-html" aria-hidden="true">'
+PIECE = '<span class="base">'
+# Of the pieces, the formula, and the element that Sphinx puts around it.
+END = "</span></span>"
+
+
+def take_neighbours(math: nodes.math) -> None:
+    """Hand to a formula what stands directly before and behind it."""
+    parent = math.parent
+    place = parent.index(math)
+    before = parent[place - 1] if place else None
+    behind = parent[place + 1] if place + 1 < len(parent) else None
+    if isinstance(behind, nodes.Text) and (found := BEHIND.match(behind)):
+        parent.replace(behind, nodes.Text(behind[found.end() :]))
+        math["behind"] = found[0]
+    if isinstance(before, nodes.Text) and (found := BEFORE.search(before)):
+        parent.replace(before, nodes.Text(before[: found.start()]))
+        math["before"] = found[0]
+
+
+def bound(formula: str, before: str, behind: str) -> str:
+    """Return a rendered formula with text that stays beside its outer pieces.
+
+    Parameters
+    ----------
+    formula : str
+        As KaTeX writes it: pieces that a screen reader must not read, in an element
+        that says so. The text is to be read, so then each piece says so.
+    before, behind : str
+        The text, in HTML.
+    """
+    start = formula.index(HIDDEN)
+    pieces = formula[start + len(HIDDEN) : -len(END)].split(PIECE)[1:]
+    pieces = [f'<span aria-hidden="true" class="base">{piece}' for piece in pieces]
+    if before:
+        pieces[0] = f'<span class="bound-text">{before}</span>{pieces[0]}'
+    if behind:
+        pieces[-1] = f'{pieces[-1]}<span class="bound-text">{behind}</span>'
+    for place in {0, len(pieces) - 1}:
+        pieces[place] = f'<span class="bound">{pieces[place]}</span>'
+    return f'{formula[:start]}<span class="katex-html">{"".join(pieces)}{END}'
+
+
+def visit_math(translator: Any, node: nodes.math) -> None:
+    """Write a formula in a line of text."""
+    formula = render_latex(get_latex(node))
+    if "before" in node or "behind" in node:
+        texts = (translator.encode(node.get(name, "")) for name in ("before", "behind"))
+        formula = bound(formula, *texts)
+    start = translator.starttag(node, "span", "", CLASS="math")
+    translator.body.append(f"{start}{formula}</span>")
+    raise nodes.SkipNode
+
+
+def unwrap(reference: nodes.reference) -> None:
+    """Write the number of an equation without parentheses if it stands in some."""
+    place = reference.parent.index(reference)
+    before = reference.parent[place - 1] if place else None
+    if not (isinstance(before, nodes.Text) and before.endswith("(")):
+        return
+    for text in list(reference.findall(nodes.Text)):
+        if found := NUMBER.fullmatch(text):
+            text.parent.replace(text, nodes.Text(found[1]))
+
+
+class BoundMath(SphinxPostTransform):
+    """Bind every formula in a line of text."""
+
+    # After references are resolved (10).
+    default_priority = 400
+    formats = ("html",)
+
+    def run(self, **_kwargs: object) -> None:
+        """Change the document."""
+        for reference in list(self.document.findall(nodes.reference)):
+            unwrap(reference)
+        for math in list(self.document.findall(nodes.math)):
+            take_neighbours(math)
+
+
+def take_over(app: Sphinx) -> None:
+    """Write formulas in lines with :func:`visit_math`."""
+    app.registry.html_inline_math_renderers["katex"] = (visit_math, None)
+
+
+def setup(app: Sphinx) -> dict[str, bool]:
+    """Register with Sphinx."""
+    app.add_post_transform(BoundMath)
+    app.connect("builder-inited", take_over)
+    return {"parallel_read_safe": True, "parallel_write_safe": True}

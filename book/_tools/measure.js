@@ -1,0 +1,56 @@
+// What is cut on a page: boxes whose content is wider than they are, content beyond the
+// page, and equations that run below their number. Returns one record for each.
+() => {
+  const article = document.querySelector(".bd-article");
+  if (!article) return [];
+  const page = document.documentElement.clientWidth;
+  const found = [];
+
+  const kind = (element) =>
+    element.closest("div.math") ? "equation"
+    : element.closest("table, .table-scrolls") || element.querySelector("table") ? "table"
+    : element.closest(".explorable") ? "explorable"
+    : element.querySelector("img") ? "figure"
+    : element.closest(".cell_output") ? "output"
+    : element.closest("pre, .highlight") ? "code"
+    : "text";
+  const report = (element, what, by) =>
+    found.push({
+      kind: kind(element),
+      what,
+      by: Math.round(by),
+      hint: element.closest("[data-scrolls]") !== null,
+      text: element.textContent.trim().replace(/\s+/g, " ").slice(0, 60),
+    });
+
+  // What is folded has to be whole as well.
+  const folded = [...article.querySelectorAll("details:not([open])")];
+  for (const element of folded) element.open = true;
+
+  for (const element of article.querySelectorAll("*")) {
+    if (element.closest(".katex, svg") || !element.clientWidth) continue;
+    const over = element.scrollWidth - element.clientWidth;
+    if (over > 1 && getComputedStyle(element).overflowX !== "visible")
+      report(element, "wider than its box", over);
+  }
+  for (const element of article.querySelectorAll("pre, table, img, .katex-display")) {
+    const { left, right } = element.getBoundingClientRect();
+    const box = element.parentElement.closest("[data-scrolls]");
+    if (!box && right > page + 1) report(element, "beyond the page", right - page);
+    if (!box && left < -1) report(element, "beyond the page", -left);
+  }
+  for (const element of article.querySelectorAll("div.math")) {
+    const box = element.querySelector(".katex-display")?.getBoundingClientRect();
+    const number = element.querySelector(".eqno")?.getBoundingClientRect();
+    if (!box || !number) continue;
+    const below = [...element.querySelectorAll(".katex-html > .base")]
+      .map((part) => part.getBoundingClientRect())
+      .filter((part) =>
+        part.left < number.right - 1 && part.right > number.left + 1 &&
+        part.top < number.bottom - 1 && part.bottom > number.top + 1)
+      .map((part) => Math.min(part.right, box.right) - number.left);
+    if (Math.max(0, ...below) > 1) report(element, "under its number", Math.max(...below));
+  }
+  for (const element of folded) element.open = false;
+  return found;
+}

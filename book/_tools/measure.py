@@ -1,0 +1,197 @@
+"""Measure the built site in a browser: a row for each page, as a table in Markdown.
+
+``python book/_tools/measure.py`` from the root of the repository. Words restrict it to
+the pages whose address has one of them; ``--list`` names every block that is cut, or
+that has to be scrolled. It needs Chromium or Chrome.
+"""
+
+from __future__ import annotations
+
+import argparse
+import functools
+import gzip
+import http.server
+import os
+import shutil
+import sys
+import threading
+from collections import Counter
+from collections.abc import Iterable
+from pathlib import Path
+from typing import NamedTuple
+from urllib.parse import unquote, urlsplit
+
+from playwright.sync_api import Browser, Page, sync_playwright
+
+from execution import BUILD
+
+SITE = BUILD / "html"
+BROWSERS = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
+WIDE, NARROW, HEIGHT = 1280, 390, 900
+# Fonts and pictures count as they are; what else a server sends is compressed.
+AS_THEY_ARE = (".woff2", ".svg", ".png", ".jpg", ".ico")
+SCRIPT = Path(__file__).with_suffix(".js").read_text(encoding="utf-8")
+# Formulas count as one word.
+WORDS = """() => {
+  const article = document.querySelector(".bd-article")?.cloneNode(true);
+  article?.querySelectorAll(".katex-mathml").forEach((element) => element.remove());
+  return article?.textContent.match(/\\S+/g)?.length ?? 0;
+}"""
+
+
+class Block(NamedTuple):
+    """A block that is cut, or that has to be scrolled."""
+
+    kind: str
+    what: str
+    by: int
+    hint: bool
+    text: str
+
+    def __str__(self) -> str:
+        """Return what is wrong as a line."""
+        return f"{self.kind} {self.what} by {self.by} pixels: {self.text}"
+
+
+def cut_blocks(page: Page) -> list[Block]:
+    """Return every block of a page that is wider than the place it has."""
+    return [Block(**found) for found in page.evaluate(SCRIPT)]
+
+
+def weight(urls: Iterable[str], root: str) -> int:
+    """Return how many bytes a server sends for addresses below ``root``."""
+    total = 0
+    for url in urls:
+        file = SITE / unquote(urlsplit(url.removeprefix(root)).path)
+        body = file.read_bytes()
+        as_it_is = file.suffix in AS_THEY_ARE
+        total += len(body if as_it_is else gzip.compress(body, 9))
+    return total
+
+
+class Row(NamedTuple):
+    """What was measured on a page."""
+
+    page: str
+    height: int
+    words: int
+    kilobytes: int
+    requests: int
+    shift: float
+    wide: list[Block]
+    narrow: list[Block]
+
+
+def measure(browser: Browser, root: str, address: str) -> Row:
+    """Open a page in a browser that knows nothing yet, and look at it twice."""
+    context = browser.new_context(viewport={"width": WIDE, "height": HEIGHT})
+    page = context.new_page()
+    requests: list[str] = []
+    page.on("request", lambda request: requests.append(request.url))
+    page.add_init_script(
+        "window.shift = 0; new PerformanceObserver((list) => {"
+        " for (const one of list.getEntries()) window.shift += one.value;"
+        "}).observe({ type: 'layout-shift', buffered: true });"
+    )
+    page.goto(root + address, wait_until="networkidle")
+    first = [url for url in requests if url.startswith(root)]
+    height, words = page.evaluate("document.body.scrollHeight"), page.evaluate(WORDS)
+    shift = page.evaluate("window.shift")
+    wide = cut_blocks(page)
+    page.set_viewport_size({"width": NARROW, "height": HEIGHT})
+    page.evaluate("new Promise((done) => setTimeout(done, 300))")
+    narrow = cut_blocks(page)
+    context.close()
+    return Row(
+        address,
+        height,
+        words,
+        round(weight(first, root) / 1000),
+        len(first),
+        shift,
+        wide,
+        narrow,
+    )
+
+
+def find_browser() -> str | None:
+    """Return the path of a Chromium or Chrome, if there is one."""
+    named = os.environ.get("CHROMIUM")
+    return named or next(filter(None, map(shutil.which, BROWSERS)), None)
+
+
+def addresses() -> list[str]:
+    """Return the address of every page of the site that has an article."""
+    return sorted(
+        page.relative_to(SITE).as_posix() for page in (SITE / "book").rglob("*.html")
+    )
+
+
+class Quiet(http.server.SimpleHTTPRequestHandler):
+    """Serves files and logs nothing."""
+
+    def log_message(self, format: str, *args: object) -> None:  # noqa: A002
+        """Say nothing."""
+
+
+def counts(blocks: Iterable[Block]) -> str:
+    """Return how many blocks of each kind there are, in few letters."""
+    kinds = Counter(block.kind for block in blocks)
+    return ", ".join(f"{count} {kind}" for kind, count in kinds.most_common()) or "0"
+
+
+def main(arguments: list[str]) -> int:
+    """Print the table."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--list", action="store_true")
+    parser.add_argument("words", nargs="*")
+    chosen = parser.parse_args(arguments)
+    handler = functools.partial(Quiet, directory=str(SITE))
+    rows = []
+    with (
+        http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler) as server,
+        sync_playwright() as playwright,
+    ):
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        root = f"http://127.0.0.1:{server.server_port}/"
+        browser = playwright.chromium.launch(
+            executable_path=find_browser(), args=["--no-sandbox", "--disable-gpu"]
+        )
+        rows += [
+            measure(browser, root, address)
+            for address in addresses()
+            if not chosen.words or any(word in address for word in chosen.words)
+        ]
+        browser.close()
+        server.shutdown()
+    print(
+        f"| page | height | words | kB | requests | shift "
+        f"| cut or scrolling at {WIDE} | at {NARROW} | of these without hint |\n"
+        "|---|---:|---:|---:|---:|---:|---|---|---:|"
+    )
+    for row in rows:
+        print(
+            f"| {row.page} | {row.height:,} | {row.words:,} | {row.kilobytes} "
+            f"| {row.requests} | {row.shift:.3f} | {counts(row.wide)} "
+            f"| {counts(row.narrow)} | {sum(not b.hint for b in row.narrow)} |"
+        )
+    print(
+        f"| all {len(rows)} | {sum(r.height for r in rows):,} "
+        f"| {sum(r.words for r in rows):,} | {max(r.kilobytes for r in rows)} at most "
+        f"| {max(r.requests for r in rows)} at most "
+        f"| {max(r.shift for r in rows):.3f} at most "
+        f"| {counts(b for r in rows for b in r.wide)} "
+        f"| {counts(b for r in rows for b in r.narrow)} "
+        f"| {sum(not b.hint for r in rows for b in r.narrow)} |"
+    )
+    if chosen.list:
+        for row in rows:
+            for width, blocks in ((WIDE, row.wide), (NARROW, row.narrow)):
+                for block in blocks:
+                    hint = "" if block.hint else ", no hint"
+                    print(f"{row.page} {width}{hint}: {block}")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
