@@ -87,7 +87,9 @@ Search.makeSearchSummary = (html, words, anchor) => {
   const start = Math.max(found - (sentence < 0 ? 60 : before.length - sentence - 2), 0);
   const summary = document.createElement("p");
   summary.className = "context";
+  // Whole words only.
+  const shown = text.slice(start, start + 240).replace(/\s\S*$/u, "").trim();
   summary.textContent =
-    (start && sentence < 0 ? "… " : "") + text.slice(start, start + 240).trim() + " …";
+    start && sentence < 0 ? `… ${shown.replace(/^\S*\s/u, "")} …` : `${shown} …`;
   return summary;
 };
