@@ -1,0 +1,95 @@
+// Part of Sphinx's language_data.js, which is loaded after searchtools.js. The build puts
+// the words of search_words.json and the counts of each page in the place of the names.
+const BOOK_NAMES = NAMES_OF_THE_BOOK;
+const BOOK_COUNTS = COUNTS_OF_THE_BOOK;
+// Sphinx's own function also escapes "-", which a pattern in Unicode must not.
+const bookEscaped = (name) => name.replace(/[.*+?^${}()|[\]\\]/g, "\\$&");
+const bookPattern = (names) =>
+  new RegExp(
+    `(?<![\\p{L}\\p{N}_])(?:${names.map(bookEscaped).join("|")})(?![\\p{L}\\p{N}_])`,
+    "giu",
+  );
+// The longest name first, as in Python.
+const BOOK_NAME = bookPattern(
+  Object.keys(BOOK_NAMES).sort((a, b) => b.length - a.length),
+);
+
+function splitQuery(query) {
+  return query
+    .replace(BOOK_NAME, (name) => BOOK_NAMES[name.toLowerCase()])
+    .split(/[^\p{Letter}\p{Number}_\p{Emoji_Presentation}]+/gu)
+    .filter((word) => word);
+}
+
+// Results as Sphinx has them, [page, title, anchor, description, score, file], the best
+// last. A chapter comes before the API, unless the name of an object was typed.
+Search.ranked = (query) => {
+  const [, ...parsed] = Search._parseQuery(query);
+  const words = splitQuery(query.toLowerCase());
+  const most = Object.fromEntries(
+    words.map((word) => [
+      word,
+      Math.max(1, ...Object.values(BOOK_COUNTS).map((counts) => counts[word] ?? 0)),
+    ]),
+  );
+  const typed = query.trim().toLowerCase();
+  const results = Search._performSearch(query.trim(), ...parsed);
+  for (const result of results) {
+    const [page, title, , description] = result;
+    const counts = BOOK_COUNTS[page] ?? {};
+    for (const word of words) result[4] += (40 * (counts[word] ?? 0)) / most[word];
+    const named =
+      /class|function/u.test(description ?? "") &&
+      title.toLowerCase().split(".").pop() === typed;
+    if (page.startsWith("book/reference/api/")) result[4] += named ? 60 : -60;
+    else if (page.startsWith("book/reference/")) result[4] -= 20;
+  }
+  // One result for each page and each object: its best.
+  const best = new Map();
+  for (const result of results) {
+    const key = result[3] ? result[1] : result[0];
+    if (!best.has(key) || best.get(key)[4] < result[4]) best.set(key, result);
+  }
+  return [...best.values()].sort(_orderResultsByScoreThenName);
+};
+
+Search.query = (query) => {
+  const [, searchTerms, , highlightTerms] = Search._parseQuery(query);
+  const results = Search.ranked(query);
+  _displayNextItem(results, results.length, searchTerms, highlightTerms);
+};
+
+// The text of a page without what is drawn twice (formulas) or is no text (buttons).
+const NO_TEXT =
+  ".katex-mathml, nav, button, .equation-sign, .toctree-wrapper, .onlyprint, h1, " +
+  "#jb-print-docs-body, .chapter-bar, .prev-next-area, footer, noscript";
+const pageText = Search.htmlToText;
+Search.htmlToText = (html, anchor) => {
+  const page = new DOMParser().parseFromString(html, "text/html");
+  for (const node of page.querySelectorAll(NO_TEXT)) node.remove();
+  return pageText(page.documentElement.outerHTML, anchor).replace(/\s+/g, " ");
+};
+
+Search.makeSearchSummary = (html, words, anchor) => {
+  const names = [...words].flatMap((word) => [
+    word,
+    ...Object.keys(BOOK_NAMES).filter((name) => BOOK_NAMES[name] === word),
+  ]);
+  const pattern = bookPattern(names);
+  // A sentence says more than a line of code.
+  const prose = Search.htmlToText(html.replace(/<pre>.*?<\/pre>/gsu, " "), anchor);
+  const text = pattern.test(prose) ? prose : Search.htmlToText(html, anchor);
+  pattern.lastIndex = 0;
+  const found = text.search(pattern);
+  // From the beginning of a sentence, if one is near.
+  const before = text.slice(Math.max(found - 120, 0), Math.max(found, 0));
+  const sentence = before.search(/[.?!] (?=[^.?!]*$)/u);
+  const start = Math.max(found - (sentence < 0 ? 60 : before.length - sentence - 2), 0);
+  const summary = document.createElement("p");
+  summary.className = "context";
+  // Whole words only.
+  const shown = text.slice(start, start + 240).replace(/\s\S*$/u, "").trim();
+  summary.textContent =
+    start && sentence < 0 ? `… ${shown.replace(/^\S*\s/u, "")} …` : `${shown} …`;
+  return summary;
+};
