@@ -160,7 +160,7 @@ def test_a_wide_equation_scrolls_inside_its_box_on_a_phone(
     opened = visit("book/depth/does_adam_converge.html", width=390)
     boxes = opened.page.evaluate(
         "[...document.querySelectorAll('.katex-display')].map(e =>"
-        " [e.scrollWidth > e.clientWidth + 1, e.tabIndex, e.getAttribute('aria-label')])"
+        " [e.scrollWidth > e.clientWidth + 1, e.tabIndex, e.ariaLabel])"
     )
     scrolling = [box for box in boxes if box[0]]
     assert scrolling
@@ -173,6 +173,24 @@ def test_a_page_is_readable_without_scripts(browser: Browser, site: str) -> None
     page.goto(site + "book/adam/adam_derived.html")
     assert page.locator("div.math .katex-html").first.is_visible()
     assert page.get_by_role("heading", name="Two moving averages").is_visible()
+    text = page.evaluate(
+        "async () => {"
+        " await Promise.all([...document.images].map(i => (i.loading = 'eager')));"
+        " await document.fonts.ready;"
+        " const of = (selector) => [...document.querySelectorAll(selector)];"
+        " const name = (image) => image.src.replace('.dark', '');"
+        " return {"
+        "  figures: of('.bd-article img').filter(i => i.checkVisibility())"
+        "    .map(name),"
+        "  all: new Set(of('.bd-article img').map(name)).size,"
+        "  formulas: of('.math').filter(e => !e.querySelector('.base')).length,"
+        "  fonts: [...document.fonts].filter(f => f.status === 'loaded')"
+        "    .map(f => f.family.replaceAll('\"', '')),"
+        " }; }"
+    )
+    assert len(text["figures"]) == len(set(text["figures"])) == text["all"] > 0
+    assert text["formulas"] == 0
+    assert {"Source Serif 4", "Source Sans 3", "KaTeX_Math"} <= set(text["fonts"])
     context.close()
 
 
