@@ -98,6 +98,10 @@ class BoundMath(SphinxPostTransform):
         """Change the document."""
         for reference in list(self.document.findall(nodes.reference)):
             unwrap(reference)
+            if any(reference.findall(nodes.math)):
+                # Screen readers find no name for a link in a formula.
+                latex = ", ".join(one.astext() for one in reference.findall(nodes.math))
+                reference["reftitle"] = f"Where {latex} is defined"
         for math in list(self.document.findall(nodes.math)):
             take_neighbours(math)
 

@@ -1,5 +1,7 @@
 // What is cut on a page: boxes whose content is wider than they are, content beyond the
-// page, and equations that run below their number. Returns one record for each.
+// page, equations that run below their number or are too small to read, tables that lose
+// their first column, and punctuation that a line of text begins with because a formula
+// stands before it. Returns one record for each.
 () => {
   const article = document.querySelector(".bd-article");
   if (!article) return [];
@@ -20,6 +22,7 @@
       what,
       by: Math.round(by),
       hint: element.closest("[data-scrolls]") !== null,
+      label: element.closest("div.math")?.id ?? "",
       text: element.textContent.trim().replace(/\s+/g, " ").slice(0, 60),
     });
 
@@ -50,6 +53,31 @@
         part.top < number.bottom - 1 && part.bottom > number.top + 1)
       .map((part) => Math.min(part.right, box.right) - number.left);
     if (Math.max(0, ...below) > 1) report(element, "under its number", Math.max(...below));
+  }
+  for (const element of article.querySelectorAll("div.math .katex")) {
+    // KaTeX and our style sheet set 1.1 times the size of the text.
+    const size = (one) => parseFloat(getComputedStyle(one).fontSize);
+    const share = size(element) / size(element.closest("div.math")) / 1.1;
+    if (share < 0.745) report(element, "too small", 100 * (1 - share));
+  }
+  for (const element of article.querySelectorAll("[data-scrolls] > table")) {
+    const first = element.querySelector("tbody td");
+    const stays = first && getComputedStyle(first).position === "sticky";
+    if (first && !stays && !matchMedia("print").matches)
+      report(element, "loses its first column", 0);
+  }
+  for (const element of article.querySelectorAll("span.math .katex-html")) {
+    const last = [...element.querySelectorAll(".base")].at(-1);
+    const text = last?.nextSibling ?? element.closest("span.math").nextSibling;
+    if (!text || !/^[^\s\w(\[–—]/.test(text.textContent)) continue;
+    const sign = document.createRange();
+    const letters = text.firstChild ?? text;
+    if (letters.nodeType !== Node.TEXT_NODE) continue;
+    sign.setStart(letters, 0);
+    sign.setEnd(letters, 1);
+    const place = sign.getBoundingClientRect();
+    if (place.width && place.left < last.getBoundingClientRect().left)
+      report(element.closest("p, li, td, dd") ?? element, "starts a line with punctuation", 0);
   }
   for (const element of folded) element.open = false;
   return found;

@@ -30,7 +30,11 @@ BROWSERS = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stab
 WIDE, NARROW, HEIGHT = 1280, 390, 900
 # Fonts and pictures count as they are; what else a server sends is compressed.
 AS_THEY_ARE = (".woff2", ".svg", ".png", ".jpg", ".ico")
-SCRIPT = Path(__file__).with_suffix(".js").read_text(encoding="utf-8")
+HERE = Path(__file__).parent
+SCRIPT = (HERE / "measure.js").read_text(encoding="utf-8")
+PRINT_SCRIPT = (HERE / "measure_print.js").read_text(encoding="utf-8")
+# Of A4, within the margins that the style sheet sets.
+PAPER = 673
 # Formulas count as one word.
 WORDS = """() => {
   const article = document.querySelector(".bd-article")?.cloneNode(true);
@@ -46,6 +50,7 @@ class Block(NamedTuple):
     what: str
     by: int
     hint: bool
+    label: str
     text: str
 
     def __str__(self) -> str:
@@ -56,6 +61,16 @@ class Block(NamedTuple):
 def cut_blocks(page: Page) -> list[Block]:
     """Return every block of a page that is wider than the place it has."""
     return [Block(**found) for found in page.evaluate(SCRIPT)]
+
+
+def wrong_on_paper(page: Page) -> list[str]:
+    """Return what is wrong with a page when it is printed."""
+    page.emulate_media(media="print")
+    page.set_viewport_size({"width": PAPER, "height": HEIGHT})
+    wrong: list[str] = page.evaluate(PRINT_SCRIPT)
+    wrong += [str(block) for block in cut_blocks(page)]
+    page.emulate_media(media="screen")
+    return wrong
 
 
 def weight(urls: Iterable[str], root: str) -> int:

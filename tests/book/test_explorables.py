@@ -264,7 +264,7 @@ def test_without_scripts_there_is_a_picture(
     page.goto(site + address)
     figure = page.locator(selector(name))
     pictures = figure.locator("img")
-    assert pictures.count() == 2
+    assert pictures.count() == 1
     assert len(pictures.first.get_attribute("alt") or "") >= 20
     assert pictures.first.is_visible()
     assert figure.locator("figcaption").is_visible()

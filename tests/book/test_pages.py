@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+from measure import cut_blocks, weight, wrong_on_paper
 from playwright.sync_api import Browser, BrowserContext
 
 from .conftest import pages
@@ -17,6 +19,13 @@ from .visit import Visit, violations
 # everything else here together.
 LOOKS = [("light", 1280), ("dark", 390), ("dark", 1280), ("light", 390)]
 ACCESSIBILITY = (("light", 1280), ("dark", 390))
+
+# A phone is too narrow for these, which scroll. There are to be no more than ten.
+WIDE_EQUATIONS = {"equation-converge-paper-bound", "equation-decay-share"}
+DOUBLED = re.compile(r"\(\([A-Z]?\.?\d[\d.]*\)")
+MOST_BYTES = 350_000
+MOST_REQUESTS = 20
+MOST_SHIFT = 0.02
 
 pytestmark = pytest.mark.browser
 
@@ -54,6 +63,14 @@ def complaints(visit: Visit) -> Iterator[str]:
     if width > window:
         yield f"the page scrolls sideways: {width} pixels in {window}"
 
+    for block in cut_blocks(page):
+        # On a phone some may scroll, if one sees that they do.
+        scrolls = window < 600 and block.hint and block.what == "wider than its box"
+        if not scrolls or (
+            block.kind == "equation" and block.label not in WIDE_EQUATIONS
+        ):
+            yield str(block)
+
     # Prerendered math has a .katex child; a formula that was left as text has none.
     for formula in page.evaluate(
         "[...document.querySelectorAll('.math')].filter(e =>"
@@ -77,17 +94,26 @@ def complaints(visit: Visit) -> Iterator[str]:
 
 @pytest.mark.parametrize("address", pages())
 def test_a_page_is_whole_quiet_readable_and_accessible(
-    visit: Callable[..., Visit], address: str
+    visit: Callable[..., Visit], site: str, address: str
 ) -> None:
     """One test for all that is seen in one visit: opening a page costs time."""
     first = pages().index(address) % len(LOOKS)
     opened = visit(address, *LOOKS[first])
     found = []
+    sent = weight(opened.first_requests, site)
+    if sent > MOST_BYTES or len(opened.first_requests) > MOST_REQUESTS:
+        found.append(f"{sent} bytes in {len(opened.first_requests)} requests")
+    if opened.shift > MOST_SHIFT:
+        found.append(f"what was there moves as the page loads: {opened.shift}")
+    text = opened.page.locator("body").inner_text()
+    found += [f"number in two parentheses: {wrong}" for wrong in DOUBLED.findall(text)]
     for look in LOOKS[first:] + LOOKS[:first]:
         opened.look(*look)
         wrong = list(complaints(opened))
         if look in ACCESSIBILITY:
             wrong += violations(opened.page)
+        if look[1] == 1280:
+            wrong += [f"on paper, {what}" for what in wrong_on_paper(opened.page)]
         found += [f"{look}: {what}" for what in wrong]
     assert found == []
 
@@ -131,10 +157,10 @@ def test_the_search_finds_a_word(visit: Callable[..., Visit]) -> None:
 def test_a_wide_equation_scrolls_inside_its_box_on_a_phone(
     visit: Callable[..., Visit],
 ) -> None:
-    opened = visit("book/adam/adam_derived.html", width=390)
+    opened = visit("book/depth/does_adam_converge.html", width=390)
     boxes = opened.page.evaluate(
         "[...document.querySelectorAll('.katex-display')].map(e =>"
-        " [e.scrollWidth > e.clientWidth, e.tabIndex, e.getAttribute('aria-label')])"
+        " [e.scrollWidth > e.clientWidth + 1, e.tabIndex, e.ariaLabel])"
     )
     scrolling = [box for box in boxes if box[0]]
     assert scrolling
@@ -147,6 +173,24 @@ def test_a_page_is_readable_without_scripts(browser: Browser, site: str) -> None
     page.goto(site + "book/adam/adam_derived.html")
     assert page.locator("div.math .katex-html").first.is_visible()
     assert page.get_by_role("heading", name="Two moving averages").is_visible()
+    text = page.evaluate(
+        "async () => {"
+        " await Promise.all([...document.images].map(i => (i.loading = 'eager')));"
+        " await document.fonts.ready;"
+        " const of = (selector) => [...document.querySelectorAll(selector)];"
+        " const name = (image) => image.src.replace('.dark', '');"
+        " return {"
+        "  figures: of('.bd-article img').filter(i => i.checkVisibility())"
+        "    .map(name),"
+        "  all: new Set(of('.bd-article img').map(name)).size,"
+        "  formulas: of('.math').filter(e => !e.querySelector('.base')).length,"
+        "  fonts: [...document.fonts].filter(f => f.status === 'loaded')"
+        "    .map(f => f.family.replaceAll('\"', '')),"
+        " }; }"
+    )
+    assert len(text["figures"]) == len(set(text["figures"])) == text["all"] > 0
+    assert text["formulas"] == 0
+    assert {"Source Serif 4", "Source Sans 3", "KaTeX_Math"} <= set(text["fonts"])
     context.close()
 
 

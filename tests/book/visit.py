@@ -11,6 +11,20 @@ WCAG = ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa"]
 HEIGHT = 900
 
 
+WATCH_SHIFTS = """
+    window.shift = 0;
+    new PerformanceObserver((list) => {
+        for (const { value } of list.getEntries()) window.shift += value;
+    }).observe({ type: "layout-shift", buffered: true });
+"""
+LOAD_IMAGES = """() => Promise.all([...document.images].map((image) => {
+    image.loading = "eager";
+    return image.complete || new Promise((done) => {
+        image.onload = image.onerror = done;
+    });
+}))"""
+
+
 class Visit:
     """A page that was opened, and what happened since.
 
@@ -39,16 +53,17 @@ class Visit:
         self.page.on("console", self._on_console)
         self.page.on("response", self._on_response)
         self._resize(theme, width)
-        self.page.goto(site + address, wait_until="load")
+        self.page.add_init_script(WATCH_SHIFTS)
+        self.page.goto(site + address, wait_until="networkidle")
+        # What a reader waits for who has not scrolled yet.
+        self.first_requests = list(self.requests)
+        self.shift: float = self.page.evaluate("window.shift")
         # Colours and places are to be seen as they become, not on their way there.
         self.page.add_style_tag(
             content="*, ::before, ::after { transition: none !important; }"
         )
         # Lazy figures load when they come into view.
-        self.page.evaluate(
-            "document.querySelectorAll('img').forEach(i => { i.loading = 'eager' })"
-        )
-        self.page.wait_for_load_state("networkidle")
+        self.page.evaluate(LOAD_IMAGES)
         self.look(theme, width)
 
     def look(self, theme: str, width: int) -> None:

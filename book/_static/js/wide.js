@@ -71,6 +71,7 @@ addEventListener("afterprint", () => {
 });
 // What is folded has no width until it is opened.
 addEventListener("toggle", update, true);
+update();
 addEventListener("load", update);
 addEventListener("resize", update);
 document.fonts?.ready.then(update);

@@ -1,0 +1,233 @@
+"""What keeps pages light, whole and linked, piece by piece."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import bound_math
+import outputs
+import pytest
+import stylesheets
+import threads
+from docutils import nodes
+from light_pages import characters_of, lighten, with_lazy_images, words_of
+from small_fonts import compress, decompress
+
+from .conftest import ROOT
+
+CSS = """
+@charset "UTF-8";
+/* a comment with { */
+.used, .unused > a { color: red }
+.used:not(.unused) { content: "}{" }
+@media (min-width: 9px) { .unused { color: blue } #name { cursor: url("a(b).png") } }
+@media print { .unused { color: blue } }
+"""
+
+
+def test_rules_end_where_they_end_though_strings_hold_braces() -> None:
+    found = list(stylesheets.rules(CSS))
+    assert [prelude for prelude, _ in found] == [
+        '@charset "UTF-8"',
+        ".used, .unused > a",
+        ".used:not(.unused)",
+        "@media (min-width: 9px)",
+        "@media print",
+    ]
+    assert found[2][1] == 'content: "}{"'
+
+
+def test_only_rules_that_apply_to_something_stay() -> None:
+    assert stylesheets.used(CSS, {"used", "name"}) == (
+        ".used{color: red}\n"
+        '.used:not(.unused){content: "}{"}\n'
+        '@media (min-width: 9px){#name{cursor: url("a(b).png")}}'
+    )
+
+
+def test_paper_has_the_light_theme() -> None:
+    css = 'html[data-theme="dark"] p, b { x: 1 } html[data-theme="light"] p { x: 2 }'
+    assert stylesheets.light_on_paper(css).splitlines() == [
+        "b{x: 1}",
+        '@media not print{html[data-theme="dark"] p{x: 1}}',
+        'html[data-theme="light"] p{x: 2}',
+        "@media print{html[data-theme] p{x: 2}}",
+    ]
+
+
+def test_addresses_are_those_seen_from_the_folder_above() -> None:
+    css = "a { b: url(../c.woff2) url('d.png') url(data:x) }"
+    assert stylesheets.with_addresses(css, "katex") == (
+        "a { b: url(c.woff2) url(katex/d.png) url(data:x) }"
+    )
+
+
+def test_classes_and_characters_are_those_of_pages_and_scripts() -> None:
+    assert words_of(['<p class="a b-c" id="d">'], ['add("e-f")']) >= {
+        "a",
+        "b-c",
+        "d",
+        "e-f",
+    }
+    assert characters_of(["&beta;", 'content: "\\f0c9"', "\\u2212"]) >= {
+        ord("A"),
+        0x3B2,
+        0xF0C9,
+        0x2212,
+    }
+
+
+def test_brotli_of_node_comes_back() -> None:
+    assert decompress(compress(b"adam" * 99)) == b"adam" * 99
+
+
+def page(scripts: str) -> str:
+    return (
+        '<html data-theme="auto"><head><title>T</title>'
+        '<link rel="stylesheet" href="../_static/basic.css?v=1" />'
+        f"{scripts}</head><body></body></html>"
+    )
+
+
+def test_page_asks_for_one_style_sheet_and_one_script() -> None:
+    light = lighten(
+        page(
+            '<script src="../_static/doctools.js?v=1"></script>'
+            '<script src="../searchindex.js"></script>'
+            '<script type="module" src="../_static/explorables/load.mjs"></script>'
+        ),
+        "../_static/",
+        "site.css?v=2",
+        "site.js?v=3",
+        [],
+    )
+    assert re.findall(r'(?:src|href)="([^"]*)"', light) == [
+        "../_static/site.css?v=2",
+        "../_static/site.js?v=3",
+        "../_static/explorables/load.mjs",
+    ]
+    assert 'data-theme="light"' in light
+    again = lighten(light, "../_static/", "site.css?v=2", "site.js?v=3", [])
+    assert again == light
+
+
+def test_page_that_searches_has_the_index() -> None:
+    light = lighten(
+        page('<script src="searchindex.js"></script><p id="search-results">'),
+        "_static/",
+        "site.css",
+        "site.js",
+        [],
+    )
+    assert '<script defer src="searchindex.js">' in light
+
+
+def test_unknown_style_sheet_ends_the_build() -> None:
+    with pytest.raises(Exception, match=r"new\.css is in no list"):
+        lighten(page('<link href="_static/new.css" />'), "", "", "", [])
+
+
+def test_figures_have_their_size_and_wait(tmp_path: Path) -> None:
+    (tmp_path / "a.svg").write_text(
+        '<svg width="30pt" height="15pt" viewBox="0 0 1 1">'
+    )
+    assert with_lazy_images('<img alt="x" src="a.svg"/>', tmp_path) == (
+        '<img loading="lazy" width="40" height="20" alt="x" src="a.svg"/>'
+    )
+
+
+@pytest.mark.parametrize(
+    ("text", "columns"),
+    [
+        ("t      m\n1    0.1\n2    0.2", True),
+        ("a sentence.  Another.\nAnd a third one", False),
+        ("    indented\n    twice", False),
+        ("a  b" + "c" * 100 + "\na  b", False),
+    ],
+)
+def test_columns_are_told_from_sentences(text: str, *, columns: bool) -> None:
+    assert outputs.has_columns(text) == columns
+
+
+FORMULA = (
+    '<span class="katex"><span class="katex-mathml">x</span>'
+    '<span class="katex-html" aria-hidden="true"><span class="base">a</span>'
+    '<span class="base">b</span></span></span>'
+)
+
+
+def test_comma_goes_with_the_last_piece_of_a_formula_and_is_read_aloud() -> None:
+    made = bound_math.bound(FORMULA, "(", ",")
+    assert made.endswith(
+        '<span class="katex-html">'
+        '<span class="bound"><span class="bound-text">(</span>'
+        '<span aria-hidden="true" class="base">a</span></span>'
+        '<span class="bound"><span aria-hidden="true" class="base">b</span>'
+        '<span class="bound-text">,</span></span></span></span>'
+    )
+    assert made.count("<span") == made.count("</span>")
+
+
+@pytest.mark.parametrize(
+    ("before", "behind", "taken"),
+    [
+        ("of ", ", and", ("", ",")),
+        ("as (", ")-th one", ("(", ")-th")),
+        ("the ", "-th.", ("", "-th.")),
+        ("word ", " word", ("", "")),
+    ],
+)
+def test_neighbours_of_a_formula(
+    before: str, behind: str, taken: tuple[str, str]
+) -> None:
+    math = nodes.math("x", "x")
+    line = nodes.paragraph("", "", nodes.Text(before), math, nodes.Text(behind))
+    bound_math.take_neighbours(math)
+    assert (math.get("before", ""), math.get("behind", "")) == taken
+    texts = [str(one) for one in line.children if isinstance(one, nodes.Text)]
+    assert "".join(texts) == before.removesuffix(taken[0]) + behind.removeprefix(
+        taken[1]
+    )
+
+
+@pytest.mark.parametrize(("before", "number"), [("as (", "4.8"), ("as ", "(4.8)")])
+def test_number_in_parentheses_brings_none(before: str, number: str) -> None:
+    reference = nodes.reference("", "(4.8)")
+    nodes.paragraph("", "", nodes.Text(before), reference)
+    bound_math.unwrap(reference)
+    assert reference.astext() == number
+
+
+def test_every_number_of_a_thread_becomes_a_link() -> None:
+    parts = threads.linked("Upside down: pull requests 70 and 107 of ConvNetJS.")
+    assert "".join(part.astext() for part in parts).startswith("Upside down: pull")
+    links = [part for part in parts if isinstance(part, nodes.reference)]
+    assert [(link.astext(), link["refuri"]) for link in links] == [
+        ("pull requests 70", "https://github.com/karpathy/convnetjs/pull/70"),
+        ("107", "https://github.com/karpathy/convnetjs/pull/107"),
+    ]
+    with pytest.raises(KeyError):
+        threads.linked("issue 999999 of nothing")
+
+
+# No identifier of these could be verified.
+WITHOUT_ADDRESS = {
+    "cauchy1847methode",
+    "zinkevich2003online",
+    "hanson1988comparing",
+    "krogh1991simple",
+    "nesterov1983method",
+}
+
+
+def test_every_paper_has_an_address() -> None:
+    text = (ROOT / "book/references.bib").read_text(encoding="utf-8")
+    entries = re.split(r"\n(?=@)", text)
+    without = {
+        re.match(r"@\w+\{([^,]+)", entry)[1]  # type: ignore[index]
+        for entry in entries
+        if not re.search(r"\n  (doi|eprint|url) = \{", entry)
+    }
+    assert len(entries) > 60
+    assert without == WITHOUT_ADDRESS
