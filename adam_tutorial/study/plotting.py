@@ -35,31 +35,15 @@ __all__ = [
 ]
 
 INK, MUTED, GRID, PAPER = "#1f2328", "#57606a", "#dfe3e8", "#ffffff"
-BLUE, ORANGE, TEAL, PURPLE, OCHRE = (
+BLUE, ORANGE, TEAL, PURPLE, OCHRE, RED, GREEN = (
     "#0b62a8",
     "#c2410c",
     "#0f766e",
     "#a2378a",
     "#8a6d00",
+    "#b3123a",
+    "#4a7a0c",
 )
-
-# The dash pattern says the same as the colour, for print and for readers who cannot
-# tell the colours apart.
-STYLES: dict[str, dict[str, Any]] = {
-    "Adam": {"color": BLUE, "linestyle": "-"},
-    "SGD": {"color": ORANGE, "linestyle": (0, (6, 2))},
-    "gradient descent": {"color": ORANGE, "linestyle": (0, (6, 2))},
-    "SGD with momentum": {"color": TEAL, "linestyle": (0, (4, 1.5, 1, 1.5))},
-    "momentum": {"color": TEAL, "linestyle": (0, (4, 1.5, 1, 1.5))},
-    "AdaGrad": {"color": PURPLE, "linestyle": (0, (1, 1.2))},
-    "RMSProp": {"color": OCHRE, "linestyle": (0, (3, 1.2))},
-    "without bias correction": {"color": PURPLE, "linestyle": (0, (5, 1, 1, 1))},
-    # Lines that are not optimizers.
-    "first": {"color": OCHRE, "linestyle": (0, (3, 1.2))},
-    "second": {"color": TEAL, "linestyle": "-"},
-    "third": {"color": PURPLE, "linestyle": (0, (6, 2))},
-    "baseline": {"color": MUTED, "linestyle": (0, (2, 2))},
-}
 
 DARK: dict[str, str] = {
     INK: "#e3e6ea",
@@ -71,6 +55,37 @@ DARK: dict[str, str] = {
     TEAL: "#4fd1c0",
     PURPLE: "#e696d5",
     OCHRE: "#e3c04d",
+    RED: "#ff8095",
+    GREEN: "#a5d660",
+}
+
+# A colour, and a dash pattern that says the same as the colour, for print and for
+# readers who cannot tell the colours apart: lengths of ink and of gap, in line widths.
+_LOOKS: dict[str, tuple[str, tuple[float, ...]]] = {
+    "Adam": (BLUE, ()),
+    "gradient descent": (ORANGE, (6, 2)),
+    "momentum": (TEAL, (4, 1.5, 1, 1.5)),
+    "Nesterov": (GREEN, (4, 1.5, 1, 1.5, 1, 1.5)),
+    "AdaGrad": (PURPLE, (1, 1.2)),
+    "RMSProp": (OCHRE, (3, 1.2)),
+    "AMSGrad": (RED, (6, 2)),
+    "AdamW": (GREEN, (10, 2)),
+    "NAdam": (OCHRE, (8, 1.5, 1, 1.5)),
+    "RAdam": (RED, (1, 1.2)),
+    "Lion": (PURPLE, (8, 1.5, 3, 1.5)),
+    "without bias correction": (PURPLE, (5, 1, 1, 1)),
+    # Lines that are not optimizers.
+    "first": (OCHRE, (8, 3)),
+    "second": (TEAL, ()),
+    "third": (PURPLE, (6, 2)),
+    "baseline": (MUTED, (2, 2)),
+}
+_LOOKS["SGD"] = _LOOKS["gradient descent"]
+_LOOKS["SGD with momentum"] = _LOOKS["momentum"]
+
+STYLES: dict[str, dict[str, Any]] = {
+    name: {"color": color, "linestyle": (0, dash) if dash else "-"}
+    for name, (color, dash) in _LOOKS.items()
 }
 
 _FORMAT_VARIABLE = "ADAM_TUTORIAL_FIGURES"

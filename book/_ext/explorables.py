@@ -96,6 +96,7 @@ def load_scripts(
     """Load the starter and the style sheet only on pages that have an explorable."""
     if app.env.metadata.get(pagename, {}).get("explorables"):
         app.add_js_file("explorables/load.mjs", type="module")
+        app.add_css_file("explorables/looks.css")
         app.add_css_file("explorables/explorables.css")
 
 

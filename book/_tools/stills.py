@@ -1,5 +1,7 @@
 """Draw the still pictures of the explorables: what a page shows where no script runs.
 
+With them goes `looks.css`, the colours and dashes that both have in common.
+
 ::
 
     python book/_tools/stills.py [NAME ...]            draw all of them, or some
@@ -34,6 +36,7 @@ from adam_tutorial.study.plotting import (
     style_of,
     use_style,
 )
+from looks import style_sheet
 from svg import difference, shorten
 
 FOLDER = Path(__file__).parents[1] / "_static/explorables"
@@ -44,10 +47,10 @@ COLUMNS = 60
 
 def playground() -> Figure:
     """Draw two optimizers in a ravine: where they go, how fast the loss falls."""
-    valley = Quadratic((1.0, 25.0))
+    valley = Quadratic((1.0, 100.0))
     start, steps = np.array([-2.0, 0.9]), 60
     rules: dict[str, tuple[Callable[..., Any], float]] = {
-        "gradient descent": (reference.gradient_descent, 0.07),
+        "gradient descent": (reference.gradient_descent, 0.019),
         "Adam": (reference.adam, 0.1),
     }
     points = {
@@ -129,7 +132,7 @@ def reddi() -> Figure:
     losses = PeriodicLosses(105.0, 1.0, 101)
     steps = 200_000
     gradients = losses.gradients(steps)
-    looks = {"Adam": style_of("Adam"), "AMSGrad": style_of("third")}
+    looks = {name: style_of(name) for name in ("Adam", "AMSGrad")}
     # The last number on the left axis reaches out of its panel.
     plt.rcParams["figure.constrained_layout.w_pad"] = 0.1
     figure, panels = plt.subplots(1, 2, figsize=(8.0, 3.2))
@@ -288,6 +291,12 @@ def main(arguments: list[str] | None = None) -> int:
     if unknown := set(given.names) - set(STILLS):
         parser.error(f"there is no {min(unknown)!r}, only {', '.join(STILLS)}")
     status = 0
+    looks = FOLDER / "looks.css"
+    if not given.check:
+        looks.write_text(style_sheet(), encoding="utf-8")
+    elif looks.read_text(encoding="utf-8") != style_sheet():
+        print(f"{looks.name} is out of date, run make stills")
+        status = 1
     for name in given.names or STILLS:
         target = FOLDER / f"{name}.svg"
         if not given.check:

@@ -5,12 +5,15 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
+import looks
 import matplotlib as mpl
 import pytest
 import stills
+from looks import style_sheet
 from svg import difference, shorten
 
 from adam_tutorial import theory
+from adam_tutorial.study.plotting import INK
 
 from .conftest import ROOT
 
@@ -55,13 +58,38 @@ def test_check_names_the_still_that_is_out_of_date(
 ) -> None:
     monkeypatch.setattr(stills, "FOLDER", tmp_path)
     assert stills.main(["step"]) == 0
-    assert [path.name for path in tmp_path.iterdir()] == ["step.svg"]
+    assert {path.name for path in tmp_path.iterdir()} == {"looks.css", "step.svg"}
     assert stills.main(["--check", "step"]) == 0
     assert capsys.readouterr().out == ""
 
     monkeypatch.setattr(theory, "step_supremum", lambda: 7.5)
     assert stills.main(["--check", "step"]) == 1
     assert "step.svg is out of date, run make stills: line" in capsys.readouterr().out
+
+
+def test_colours_and_dashes_of_the_explorables_are_those_of_the_figures() -> None:
+    assert (FOLDER / "looks.css").read_text(encoding="utf-8") == style_sheet()
+
+
+def test_check_says_that_colours_are_out_of_date(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(stills, "FOLDER", tmp_path)
+    stills.main(["step"])
+    monkeypatch.setitem(looks.STYLES, "Adam", {"color": INK, "linestyle": "-"})
+    assert stills.main(["--check", "step"]) == 1
+    assert "looks.css is out of date, run make stills" in capsys.readouterr().out
+
+
+def test_every_look_that_an_explorable_asks_for_has_a_colour() -> None:
+    known = set(re.findall(r"^\.(look-[\w-]+) ", style_sheet(), re.MULTILINE))
+    for module in FOLDER.glob("*.mjs"):
+        text = module.read_text(encoding="utf-8")
+        asked = set(re.findall(r"look-[a-z][\w-]*", text))
+        asked |= {
+            f"look-{name}" for name in re.findall(r'look: "([\w-]+)"', text)
+        }
+        assert asked <= known, module.name
 
 
 def test_unknown_name_is_refused_with_the_known_ones(
