@@ -6,6 +6,7 @@ them in a dark theme, so an SVG can be adapted by replacing strings.
 
 from __future__ import annotations
 
+import io
 import os
 import sys
 from collections.abc import Mapping, Sequence
@@ -20,6 +21,7 @@ from matplotlib.patches import Rectangle
 from numpy.typing import ArrayLike, NDArray
 
 from adam_tutorial._types import Array
+from adam_tutorial.study.narrow import narrow
 from adam_tutorial.study.objectives import Quadratic, Rosenbrock
 
 __all__ = [
@@ -32,6 +34,7 @@ __all__ = [
     "style_of",
     "title_panels",
     "use_style",
+    "wide_and_narrow",
 ]
 
 INK, MUTED, GRID, PAPER = "#1f2328", "#57606a", "#dfe3e8", "#ffffff"
@@ -95,7 +98,7 @@ def use_style() -> None:
     """Set the style of all figures drawn from now on.
 
     In a notebook, figures become PNG images, or SVG images if the environment variable
-    ``ADAM_TUTORIAL_FIGURES`` is ``svg``.
+    ``ADAM_TUTORIAL_FIGURES`` is ``svg``: then each is drawn by :func:`wide_and_narrow`.
     """
     plt.rcParams.update(
         {
@@ -144,8 +147,28 @@ def use_style() -> None:
 
         if os.environ.get(_FORMAT_VARIABLE) == "svg":
             set_matplotlib_formats("svg", metadata={"Date": None})
+            shell = sys.modules["IPython"].get_ipython()
+            formatter = shell.display_formatter.formatters["image/svg+xml"]
+            formatter.for_type(Figure, lambda drawn: "".join(wide_and_narrow(drawn)))
         else:
             set_matplotlib_formats("png")
+
+
+def wide_and_narrow(figure: Figure) -> tuple[str, str]:
+    """Return two SVG documents: a figure, and the same figure for a phone."""
+    return _svg(figure, 0.1), _svg(narrow(figure), 0.02)
+
+
+def _svg(figure: Figure, pad: float) -> str:
+    buffer = io.StringIO()
+    figure.savefig(
+        buffer,
+        format="svg",
+        metadata={"Date": None},
+        bbox_inches="tight",
+        pad_inches=pad,
+    )
+    return buffer.getvalue()
 
 
 def style_of(name: str) -> dict[str, Any]:

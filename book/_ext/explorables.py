@@ -8,8 +8,9 @@
     The caption.
     ```
 
-The picture is ``_static/explorables/moments.svg``, drawn by ``make stills`` in the
-light colours of the book; its dark copy is made here. The script
+The picture is ``_static/explorables/moments.svg``, and for a phone
+``moments.narrow.svg``, drawn by ``make stills`` in the light colours of the book; their
+dark copies are made here. The script
 ``_static/explorables/moments.mjs`` is loaded when the reader comes near.
 """
 
@@ -24,7 +25,7 @@ from docutils.parsers.rst import directives
 from sphinx.application import Sphinx
 from sphinx.util.docutils import SphinxDirective
 
-from figures import darken
+from figures import themed
 
 FOLDER = "book/_static/explorables"
 
@@ -43,7 +44,7 @@ class Explorable(SphinxDirective):
         """Return the figure: picture and caption."""
         name = self.arguments[0]
         folder = Path(self.env.srcdir, FOLDER)
-        for needed in (f"{name}.mjs", f"{name}.svg"):
+        for needed in (f"{name}.mjs", f"{name}.svg", f"{name}.narrow.svg"):
             if not (folder / needed).is_file():
                 raise self.error(f"the explorable {name!r} needs {FOLDER}/{needed}")
         if len(self.options.get("alt", "")) < 20:
@@ -55,21 +56,18 @@ class Explorable(SphinxDirective):
         except json.JSONDecodeError as error:
             raise self.error(f"settings of {name!r} are not JSON: {error}") from error
         self.env.metadata[self.env.docname]["explorables"] = "yes"
-        light = folder / f"{name}.svg"
-        dark = Path(self.env.srcdir, "_build/explorables", f"{name}.dark.svg")
-        dark.parent.mkdir(parents=True, exist_ok=True)
-        dark.write_text(darken(light.read_text(encoding="utf-8")), encoding="utf-8")
-        self.env.note_dependency(str(light))
-        addresses = {
-            "light": f"/{FOLDER}/{name}.svg",
-            "dark": f"/_build/explorables/{name}.dark.svg",
-        }
-        images = [
-            nodes.image(
-                uri=uri, alt=self.options["alt"], classes=[f"only-{theme}", "themed"]
-            )
-            for theme, uri in addresses.items()
-        ]
+        drawn = {"wide": f"{name}.svg", "narrow": f"{name}.narrow.svg"}
+        for file in drawn.values():
+            self.env.note_dependency(str(folder / file))
+        images = themed(
+            self.env.app,
+            nodes.image(alt=self.options["alt"]),
+            {
+                width: (folder / file).read_text(encoding="utf-8")
+                for width, file in drawn.items()
+            },
+            f"/_build/explorables/{name}",
+        )
         caption = nodes.container()
         self.state.nested_parse(self.content, self.content_offset, caption)
         return [

@@ -14,7 +14,6 @@ made from these when the book is built.
 from __future__ import annotations
 
 import argparse
-import io
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -35,6 +34,7 @@ from adam_tutorial.study.plotting import (
     paths,
     style_of,
     use_style,
+    wide_and_narrow,
 )
 from looks import style_sheet
 from svg import difference, shorten
@@ -270,16 +270,15 @@ STILLS: dict[str, Callable[[], Figure]] = {
 }
 
 
-def draw(name: str) -> str:
-    """Return the still of an explorable as an SVG document."""
-    buffer = io.StringIO()
+def draw(name: str) -> dict[str, str]:
+    """Return the stills of an explorable: names of files, and SVG documents."""
     with mpl.rc_context():
         mpl.rcdefaults()
         use_style()
         figure = STILLS[name]()
-        figure.savefig(buffer, format="svg", metadata={"Date": None})
+        wide, phone = wide_and_narrow(figure)
         plt.close(figure)
-    return shorten(buffer.getvalue())
+    return {f"{name}.svg": shorten(wide), f"{name}.narrow.svg": shorten(phone)}
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -298,12 +297,13 @@ def main(arguments: list[str] | None = None) -> int:
         print(f"{looks.name} is out of date, run make stills")
         status = 1
     for name in given.names or STILLS:
-        target = FOLDER / f"{name}.svg"
-        if not given.check:
-            target.write_text(draw(name), encoding="utf-8")
-        elif found := difference(target.read_text(encoding="utf-8"), draw(name)):
-            print(f"{target.name} is out of date, run make stills: {found}")
-            status = 1
+        for file, svg in draw(name).items():
+            target = FOLDER / file
+            if not given.check:
+                target.write_text(svg, encoding="utf-8")
+            elif found := difference(target.read_text(encoding="utf-8"), svg):
+                print(f"{target.name} is out of date, run make stills: {found}")
+                status = 1
     return status
 
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
-import looks
 import matplotlib as mpl
 import pytest
 import stills
@@ -13,7 +12,7 @@ from looks import style_sheet
 from svg import difference, shorten
 
 from adam_tutorial import theory
-from adam_tutorial.study.plotting import INK
+from adam_tutorial.study.plotting import INK, STYLES
 
 from .conftest import ROOT
 
@@ -30,12 +29,13 @@ L 3.456 1.0004
 """  # noqa: W291
 
 
-def stored(name: str) -> str:
-    return (FOLDER / f"{name}.svg").read_text(encoding="utf-8")
+def stored(file: str) -> str:
+    return (FOLDER / file).read_text(encoding="utf-8")
 
 
 def test_every_picture_has_a_drawing_and_every_explorable_a_picture() -> None:
-    pictures = {path.stem for path in FOLDER.glob("*.svg")}
+    pictures = {path.stem.removesuffix(".narrow") for path in FOLDER.glob("*.svg")}
+    assert len(list(FOLDER.glob("*.svg"))) == 2 * len(pictures)
     modules = {
         path.stem
         for path in FOLDER.glob("*.mjs")
@@ -46,11 +46,12 @@ def test_every_picture_has_a_drawing_and_every_explorable_a_picture() -> None:
 
 @pytest.mark.parametrize("name", stills.STILLS)
 def test_still_is_current(name: str) -> None:
-    made_with = re.search(r"Matplotlib v([\d.]+)", stored(name))
+    made_with = re.search(r"Matplotlib v([\d.]+)", stored(f"{name}.svg"))
     assert made_with is not None
     if made_with[1] != mpl.__version__:
         pytest.skip(f"drawn with matplotlib {made_with[1]}; others set text elsewhere")
-    assert difference(stored(name), stills.draw(name)) is None
+    for file, svg in stills.draw(name).items():
+        assert difference(stored(file), svg) is None, file
 
 
 def test_check_names_the_still_that_is_out_of_date(
@@ -58,7 +59,11 @@ def test_check_names_the_still_that_is_out_of_date(
 ) -> None:
     monkeypatch.setattr(stills, "FOLDER", tmp_path)
     assert stills.main(["step"]) == 0
-    assert {path.name for path in tmp_path.iterdir()} == {"looks.css", "step.svg"}
+    assert {path.name for path in tmp_path.iterdir()} == {
+        "looks.css",
+        "step.svg",
+        "step.narrow.svg",
+    }
     assert stills.main(["--check", "step"]) == 0
     assert capsys.readouterr().out == ""
 
@@ -76,7 +81,7 @@ def test_check_says_that_colours_are_out_of_date(
 ) -> None:
     monkeypatch.setattr(stills, "FOLDER", tmp_path)
     stills.main(["step"])
-    monkeypatch.setitem(looks.STYLES, "Adam", {"color": INK, "linestyle": "-"})
+    monkeypatch.setitem(STYLES, "Adam", {"color": INK, "linestyle": "-"})
     assert stills.main(["--check", "step"]) == 1
     assert "looks.css is out of date, run make stills" in capsys.readouterr().out
 
@@ -86,9 +91,7 @@ def test_every_look_that_an_explorable_asks_for_has_a_colour() -> None:
     for module in FOLDER.glob("*.mjs"):
         text = module.read_text(encoding="utf-8")
         asked = set(re.findall(r"look-[a-z][\w-]*", text))
-        asked |= {
-            f"look-{name}" for name in re.findall(r'look: "([\w-]+)"', text)
-        }
+        asked |= {f"look-{name}" for name in re.findall(r'look: "([\w-]+)"', text)}
         assert asked <= known, module.name
 
 
