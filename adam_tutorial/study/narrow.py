@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import pickle
 import re
-import textwrap
 from itertools import groupby
 
 import matplotlib.pyplot as plt
@@ -151,5 +150,10 @@ def _wrapped(text: str, letters: int) -> str:
     """Break a text that is too long into lines; a formula stays whole."""
     if _length(text) <= letters:
         return text
-    kept = re.sub(r"\$[^$]*\$", lambda part: part[0].replace(" ", "\0"), text)
-    return textwrap.fill(kept, letters).replace("\0", " ")
+    lines: list[str] = []
+    for word in re.findall(r"(?:\$[^$]*\$|[^\s$])+", text):
+        if lines and _length(f"{lines[-1]} {word}") <= letters:
+            lines[-1] += f" {word}"
+        else:
+            lines.append(word)
+    return "\n".join(lines)

@@ -71,16 +71,16 @@ _LOOKS: dict[str, tuple[str, tuple[float, ...]]] = {
     "Nesterov": (GREEN, (4, 1.5, 1, 1.5, 1, 1.5)),
     "AdaGrad": (PURPLE, (1, 1.2)),
     "RMSProp": (OCHRE, (3, 1.2)),
-    "AMSGrad": (RED, (6, 2)),
-    "AdamW": (GREEN, (10, 2)),
+    "AMSGrad": (RED, (12, 1.5, 2, 1.5)),
+    "AdamW": (GREEN, (10, 1.5, 4, 1.5)),
     "NAdam": (OCHRE, (8, 1.5, 1, 1.5)),
     "RAdam": (RED, (1, 1.2)),
     "Lion": (PURPLE, (8, 1.5, 3, 1.5)),
-    "without bias correction": (PURPLE, (5, 1, 1, 1)),
+    "without bias correction": (PURPLE, (5, 1, 1, 1, 1, 1)),
     # Lines that are not optimizers.
-    "first": (OCHRE, (8, 3)),
-    "second": (TEAL, ()),
-    "third": (PURPLE, (6, 2)),
+    "first": (OCHRE, (14, 3)),
+    "second": (TEAL, (10, 1.5)),
+    "third": (PURPLE, (5, 2)),
     "baseline": (MUTED, (2, 2)),
 }
 _LOOKS["SGD"] = _LOOKS["gradient descent"]
