@@ -169,8 +169,8 @@ function table() {
   const body = Object.entries(rows).map(([key, [name, ...formula]]) => {
     const line = svg(
       "svg",
-      { viewBox: "0 0 26 10", width: 26, height: 10, "aria-hidden": "true", class: `ex-line ${LOOKS[key]}` },
-      svg("path", { d: "M1 5H25" }),
+      { viewBox: "0 0 44 10", width: 44, height: 10, "aria-hidden": "true", class: `ex-line ${LOOKS[key]}` },
+      svg("path", { d: "M1 5H43" }),
     );
     cells[key] = el("td");
     const head = el("th", { scope: "row" }, el("span", {}, line, name), el("small", {}, ...formula));

@@ -249,8 +249,8 @@ export function legend(entries) {
         {},
         svg(
           "svg",
-          { viewBox: "0 0 26 10", width: 26, height: 10, "aria-hidden": "true", class: `ex-line ${look}` },
-          svg("path", { d: "M1 5H25" }),
+          { viewBox: "0 0 44 10", width: 44, height: 10, "aria-hidden": "true", class: `ex-line ${look}` },
+          svg("path", { d: "M1 5H43" }),
         ),
         name,
       ),
