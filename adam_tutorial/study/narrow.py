@@ -27,7 +27,7 @@ WIDTH = 3.75
 # In points: 11 pixels.
 SMALLEST_TEXT = 8.5
 # How many letters of a title or a label fit.
-TITLE_LETTERS, LABEL_LETTERS, LEGEND_LETTERS = 36, 34, 40
+TITLE_LETTERS, LABEL_LETTERS, LEGEND_LETTERS = 35, 34, 40
 LEAST_PANEL = 1.4
 LEGEND_LINE = 0.19
 # From an axis to what stands below its ticks, and below its label; in points.
@@ -43,23 +43,40 @@ def narrow(figure: Figure) -> Figure:
     for text in copy.findobj(Text):
         text.set_fontsize(max(text.get_fontsize(), SMALLEST_TEXT))
     for axes in copy.axes:
-        for part in axes.get_children():
-            # Titles, at the left and in the middle; not what stands in the panel.
-            if isinstance(part, Text) and part not in axes.texts:
-                part.set_text(_wrapped(part.get_text(), TITLE_LETTERS))
+        for title in _titles(axes):
+            title.set_text(_wrapped(title.get_text(), TITLE_LETTERS))
         axes.set_xlabel(_wrapped(axes.get_xlabel(), TITLE_LETTERS))
         axes.set_ylabel(_wrapped(axes.get_ylabel(), LABEL_LETTERS))
         if legend := axes.get_legend():
             height += _move_below(legend, axes)
-    if title := copy.get_suptitle():
-        copy.suptitle(_wrapped(title, TITLE_LETTERS), x=0.01, ha="left")
+    if above := copy.get_suptitle():
+        copy.suptitle(_wrapped(above, TITLE_LETTERS), x=0.01, ha="left")
     for legend in list(copy.legends):
         handles, labels, columns, added = _entries(legend)
         legend.remove()
         copy.legend(handles, labels, loc="outside lower left", ncols=columns)
         height += added
     copy.set_size_inches(WIDTH, height)
+    _align_titles(copy)
     return copy
+
+
+def _titles(axes: Axes) -> list[Text]:
+    """Return what stands above a panel, at the left and in the middle."""
+    texts = [part for part in axes.get_children() if isinstance(part, Text)]
+    return [text for text in texts if text not in axes.texts and text.get_text()]
+
+
+def _align_titles(figure: Figure) -> None:
+    """Let titles begin at the left edge where words stand beside the panel."""
+    figure.draw_without_rendering()
+    for axes in figure.axes:
+        box = axes.get_window_extent()
+        if box.x0 > 0.25 * figure.bbox.width:
+            for title in _titles(axes):
+                if title.get_horizontalalignment() == "left":
+                    title.set_x(-box.x0 / box.width)
+            axes.set_xlabel(_wrapped(axes.get_xlabel(), TITLE_LETTERS * 2 // 3))
 
 
 def _stack(figure: Figure) -> float:
@@ -70,7 +87,8 @@ def _stack(figure: Figure) -> float:
         return float(height * WIDTH / width)
     grid = _place(placed[0]).get_gridspec()
     cell = width / grid.ncols
-    columns = min(grid.ncols, max(1, int(1.04 * WIDTH // cell)))
+    # Small pictures may shrink a little, plots become wider than they were.
+    columns = min(grid.ncols, max(1, int(WIDTH / cell + (0.8 if cell < 2 else 0.05))))
     # Axes that lie over each other have one place.
     panels = [
         list(group)
@@ -111,7 +129,9 @@ def _label_like_its_neighbour(axes: Axes, others: list[Axes]) -> None:
 
 def _entries(legend: Legend) -> tuple[list[Artist], list[str], int, float]:
     """Return what a legend shows, in how many columns, and the height it takes."""
-    labels = [_wrapped(text.get_text(), LEGEND_LETTERS) for text in legend.get_texts()]
+    # Lines were broken for a legend beside the panel; below it there is more room.
+    texts = [text.get_text().replace("\n", " ") for text in legend.get_texts()]
+    labels = [_wrapped(text, LEGEND_LETTERS) for text in texts]
     longest = max((_length(label) for label in labels), default=0)
     columns = 2 if len(labels) > 1 and longest <= LEGEND_LETTERS // 2 - 4 else 1
     lines = sum(label.count("\n") + 1 for label in labels)

@@ -128,7 +128,8 @@ def use_style() -> None:
             "legend.frameon": False,
             "legend.fontsize": 9,
             "legend.labelcolor": INK,
-            "legend.handlelength": 2.6,
+            # Long enough for a whole period of every dash.
+            "legend.handlelength": 3.6,
             "text.color": INK,
             "xtick.color": MUTED,
             "ytick.color": MUTED,

@@ -134,6 +134,27 @@ def test_small_pictures_keep_their_size_in_fewer_columns() -> None:
     assert tops == sorted(tops, reverse=True)
 
 
+def test_title_begins_at_the_edge_where_words_stand_beside_the_panel() -> None:
+    figure, axes = plt.subplots()
+    axes.barh(["the weights of another library", "another order"], [1, 2])
+    axes.set_title("What changes the result most of all?")
+    copy = narrow(figure)
+    copy.draw_without_rendering()
+    box = copy.get_tightbbox()
+    assert box.width < WIDTH + 0.1
+    (panel,) = copy.axes
+    assert panel.get_window_extent().x0 > 0.25 * copy.bbox.width
+
+
+def test_label_of_a_legend_is_no_longer_broken_for_a_column_at_the_side() -> None:
+    figure, axes = plt.subplots()
+    axes.plot([0, 1], label="digits,\nno warm-up")
+    label_lines(axes)
+    legend = narrow(figure).axes[0].get_legend()
+    assert legend is not None
+    assert [text.get_text() for text in legend.get_texts()] == ["digits, no warm-up"]
+
+
 def test_axes_that_lie_over_each_other_stay_together() -> None:
     figure = two_panels()
     twin = figure.axes[0].twinx()
