@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import pickle
 import re
-from itertools import groupby
+from itertools import groupby, pairwise
 
 import matplotlib.pyplot as plt
 from matplotlib.artist import Artist
@@ -29,9 +29,11 @@ SMALLEST_TEXT = 8.5
 # How many letters of a title or a label fit.
 TITLE_LETTERS, LABEL_LETTERS, LEGEND_LETTERS = 35, 34, 40
 LEAST_PANEL = 1.4
-LEGEND_LINE = 0.19
-# From an axis to what stands below its ticks, and below its label; in points.
-BELOW_TICKS, BELOW_LABEL = 18, 34
+LEGEND_LINE, LEGEND_GAP = 0.19, 0.06
+# Entries of a legend stand in two columns if their names are no longer.
+SHORT_NAME = 12
+# Between the labels of two ticks, in dots.
+LEAST_GAP = 4
 
 
 def narrow(figure: Figure) -> Figure:
@@ -42,13 +44,14 @@ def narrow(figure: Figure) -> Figure:
     height = _stack(copy)
     for text in copy.findobj(Text):
         text.set_fontsize(max(text.get_fontsize(), SMALLEST_TEXT))
-    for axes in copy.axes:
+    below = {axes: axes.get_legend() for axes in copy.axes}
+    for axes, legend in below.items():
         for title in _titles(axes):
             title.set_text(_wrapped(title.get_text(), TITLE_LETTERS))
         axes.set_xlabel(_wrapped(axes.get_xlabel(), TITLE_LETTERS))
         axes.set_ylabel(_wrapped(axes.get_ylabel(), LABEL_LETTERS))
-        if legend := axes.get_legend():
-            height += _move_below(legend, axes)
+        if legend:
+            legend.remove()
     if above := copy.get_suptitle():
         copy.suptitle(_wrapped(above, TITLE_LETTERS), x=0.01, ha="left")
     for legend in list(copy.legends):
@@ -57,7 +60,13 @@ def narrow(figure: Figure) -> Figure:
         copy.legend(handles, labels, loc="outside lower left", ncols=columns)
         height += added
     copy.set_size_inches(WIDTH, height)
-    _align_titles(copy)
+    _fit_words(copy)
+    # Where an axis ends, with its label, is known when it has been drawn.
+    copy.draw_without_rendering()
+    for axes, legend in below.items():
+        if legend:
+            height += _put_below(legend, axes, copy)
+    copy.set_size_inches(WIDTH, height)
     return copy
 
 
@@ -67,16 +76,21 @@ def _titles(axes: Axes) -> list[Text]:
     return [text for text in texts if text not in axes.texts and text.get_text()]
 
 
-def _align_titles(figure: Figure) -> None:
-    """Let titles begin at the left edge where words stand beside the panel."""
+def _fit_words(figure: Figure) -> None:
+    """Keep words from running into each other, and titles from running out."""
     figure.draw_without_rendering()
     for axes in figure.axes:
         box = axes.get_window_extent()
+        # Where words stand beside the panel, titles begin above them.
         if box.x0 > 0.25 * figure.bbox.width:
             for title in _titles(axes):
                 if title.get_horizontalalignment() == "left":
                     title.set_x(-box.x0 / box.width)
             axes.set_xlabel(_wrapped(axes.get_xlabel(), TITLE_LETTERS * 2 // 3))
+        ticks = [label for label in axes.get_xticklabels() if label.get_text()]
+        ends = [label.get_window_extent() for label in ticks]
+        if any(one.x1 + LEAST_GAP > next_one.x0 for one, next_one in pairwise(ends)):
+            axes.tick_params(axis="x", rotation=45)
 
 
 def _stack(figure: Figure) -> float:
@@ -133,32 +147,31 @@ def _entries(legend: Legend) -> tuple[list[Artist], list[str], int, float]:
     texts = [text.get_text().replace("\n", " ") for text in legend.get_texts()]
     labels = [_wrapped(text, LEGEND_LETTERS) for text in texts]
     longest = max((_length(label) for label in labels), default=0)
-    columns = 2 if len(labels) > 1 and longest <= LEGEND_LETTERS // 2 - 4 else 1
+    columns = 2 if len(labels) > 1 and longest <= SHORT_NAME else 1
     lines = sum(label.count("\n") + 1 for label in labels)
     height = LEGEND_LINE * (-(-lines // columns) + bool(legend.get_title().get_text()))
     handles = [handle for handle in legend.legend_handles if handle is not None]
     return handles, labels, columns, height
 
 
-def _move_below(legend: Legend, axes: Axes) -> float:
+def _put_below(legend: Legend, axes: Axes, figure: Figure) -> float:
     """Put a legend below its axes, where it hides nothing; return its height."""
     handles, labels, columns, height = _entries(legend)
-    title = legend.get_title().get_text()
-    away = BELOW_LABEL if axes.get_xlabel() else BELOW_TICKS
-    figure = axes.get_figure(root=True)
-    assert isinstance(figure, Figure)
-    below = axes.transAxes + ScaledTranslation(0, -away / 72, figure.dpi_scale_trans)
+    axis = axes.xaxis.get_tightbbox()
+    panel = axes.get_window_extent()
+    away = (panel.y0 - (axis.y0 if axis else panel.y0)) / figure.dpi + LEGEND_GAP
+    below = axes.transAxes + ScaledTranslation(0, -away, figure.dpi_scale_trans)
     axes.legend(
         handles,
         labels,
-        title=title or None,
+        title=legend.get_title().get_text() or None,
         loc="upper left",
         bbox_to_anchor=(0, 0),
         bbox_transform=below,
         borderaxespad=0,
         ncols=columns,
     )
-    return height
+    return height + LEGEND_GAP
 
 
 def _length(text: str) -> int:

@@ -146,6 +146,39 @@ def test_title_begins_at_the_edge_where_words_stand_beside_the_panel() -> None:
     assert panel.get_window_extent().x0 > 0.25 * copy.bbox.width
 
 
+def test_tick_labels_that_would_run_into_each_other_are_turned() -> None:
+    figure, axes = plt.subplots()
+    axes.set_xticks(range(7), [f"0.000{digit}000" for digit in range(7)])
+    labels = narrow(figure).axes[0].get_xticklabels()
+    assert {label.get_rotation() for label in labels} == {45}
+    axes.set_xticks(range(7), "abcdefg")
+    labels = narrow(figure).axes[0].get_xticklabels()
+    assert {label.get_rotation() for label in labels} == {0}
+
+
+def test_legend_makes_room_for_a_label_of_two_lines() -> None:
+    figure, axes = plt.subplots()
+    axes.plot([0, 1], label="Adam")
+    axes.set_xlabel("the factor by which the left half of every picture is multiplied")
+    label_lines(axes)
+    (panel,) = (copy := narrow(figure)).axes
+    copy.draw_without_rendering()
+    legend = panel.get_legend()
+    assert panel.get_xlabel().count("\n") == 1
+    assert legend is not None
+    label = panel.xaxis.label.get_window_extent()
+    assert legend.get_window_extent().y1 < label.y0
+
+
+def test_legend_takes_no_width_from_its_panel() -> None:
+    figure, axes = plt.subplots()
+    for name in ("gradient descent", "momentum", "AdaGrad", "RMSProp", "Adam"):
+        axes.plot([0, 1], label=name)
+    without = boxes(narrow(figure))[0].width
+    label_lines(axes)
+    assert boxes(narrow(figure))[0].width == pytest.approx(without, rel=0.02)
+
+
 def test_label_of_a_legend_is_no_longer_broken_for_a_column_at_the_side() -> None:
     figure, axes = plt.subplots()
     axes.plot([0, 1], label="digits,\nno warm-up")
