@@ -361,9 +361,10 @@ export default function build(stage, preset, open) {
 
   function drawGround() {
     if (!at) return;
-    // A formula that was typed takes some ten times as long as a built-in surface, and a phone is
-    // slow and has no room for more.
-    const width = now.surface === "own" ? 320 : innerWidth < 700 ? 400 : 640;
+    // A dot for each dot of the screen: scaled, a level line would be broken. A formula that was
+    // typed takes some ten times as long as a built-in surface.
+    const most = now.surface === "own" ? 320 : 640;
+    const width = Math.min(most, Math.round(map.clientWidth * (devicePixelRatio || 1)) || most);
     const height = width;
     ground.width = ground.height = width;
     const bands = shade(at, domain(), width, height, bandsOf(at, domain()));
@@ -812,7 +813,7 @@ export default function build(stage, preset, open) {
 
   // The theme is an attribute of the page; the canvases have to be told.
   const watchers = [
-    new MutationObserver(() => redraw({ ground: true })), new ResizeObserver(() => redraw()),
+    new MutationObserver(() => redraw({ ground: true })), new ResizeObserver(() => redraw({ ground: true })),
   ];
   watchers[0].observe(document.documentElement, { attributeFilter: ["data-theme"] });
   watchers[1].observe(map);
