@@ -82,7 +82,8 @@ def add_themes(app: Sphinx, doctree: nodes.document) -> None:
         if not (uri.endswith(".svg") and "jupyter_execute" in uri):
             continue
         drawn = Path(app.srcdir, uri.lstrip("/")).read_text(encoding="utf-8")
-        image.replace_self(themed(app, image, split(drawn), uri.removesuffix(".svg")))
+        both = themed(app, image, split(drawn), uri.removesuffix(".svg"))
+        image.parent.replace(image, both)
 
 
 def add_widths(app: Sphinx, doctree: nodes.document, docname: str) -> None:
@@ -99,7 +100,7 @@ def add_widths(app: Sphinx, doctree: nodes.document, docname: str) -> None:
             "</picture>",
         ]
         opened, closed = (nodes.raw("", text, format="html") for text in around)
-        image.replace_self([opened, image.deepcopy(), closed])
+        image.parent.replace(image, [opened, image.deepcopy(), closed])
 
 
 def setup(app: Sphinx) -> dict[str, bool]:

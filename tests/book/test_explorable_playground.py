@@ -265,8 +265,10 @@ def test_a_run_that_leaves_the_picture_does_not_stretch_the_axes(
     figure.get_by_label("learning rate, gradient descent").press("End")
     status = figure.get_by_role("status").filter(has_text="out of the picture at step")
     status.wait_for()
-    written = figure.locator(".ex-view .ex-text text").all_inner_texts()
-    numbers = [float(text.replace("−", "-")) for text in written if text[-1].isdigit()]
+    written = figure.locator(".ex-view .ex-text text").evaluate_all(
+        "all => all.map((one) => one.textContent.replace('−', '-'))"
+    )
+    numbers = [float(text) for text in written if text[-1:].isdigit()]
     assert len(numbers) > 6
     assert max(numbers) < 1e4
     assert "Adam, loss 0.00951" in status.inner_text()

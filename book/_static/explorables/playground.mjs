@@ -784,10 +784,12 @@ export default function build(stage, preset, open) {
   const [first, second] = preset.plot === "lengths" ? [lengths, losses] : [losses, lengths];
   const view = el("div", { class: "ex-view" }, map, first.node, names);
   const panel = el("div", { class: "ex-more", id: newId() });
+  const end = el("div", { class: "ex-buttons" });
   const toggle = button("More settings", () => {
     more = !more;
     drawPanel();
     changed();
+    toggle.focus(); // it has moved
   });
   toggle.setAttribute("aria-controls", panel.id);
   function drawPanel() {
@@ -797,6 +799,7 @@ export default function build(stage, preset, open) {
     view.classList.toggle("ex-in-sight", more);
     // What is moved stands next to what it moves.
     panel[more ? "before" : "after"](buttons, status);
+    (more ? end : buttons).append(toggle);
     if (more) {
       drawSurface();
       panel.replaceChildren(
@@ -818,7 +821,7 @@ export default function build(stage, preset, open) {
   watchers[0].observe(document.documentElement, { attributeFilter: ["data-theme"] });
   watchers[1].observe(map);
 
-  stage.append(view, panel, el("div", { class: "ex-buttons" }, toggle));
+  stage.append(view, panel, end);
   drawOptimizers();
   drawPanel();
   changed({ ground: true });
