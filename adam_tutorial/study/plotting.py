@@ -6,6 +6,7 @@ them in a dark theme, so an SVG can be adapted by replacing strings.
 
 from __future__ import annotations
 
+import io
 import os
 import sys
 from collections.abc import Mapping, Sequence
@@ -21,6 +22,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from adam_tutorial._arguments import check_at_least
 from adam_tutorial._types import Array
+from adam_tutorial.study.narrow import narrow
 from adam_tutorial.study.objectives import Quadratic, Rosenbrock
 
 __all__ = [
@@ -33,34 +35,19 @@ __all__ = [
     "style_of",
     "title_panels",
     "use_style",
+    "wide_and_narrow",
 ]
 
 INK, MUTED, GRID, PAPER = "#1f2328", "#57606a", "#dfe3e8", "#ffffff"
-BLUE, ORANGE, TEAL, PURPLE, OCHRE = (
+BLUE, ORANGE, TEAL, PURPLE, OCHRE, RED, GREEN = (
     "#0b62a8",
     "#c2410c",
     "#0f766e",
     "#a2378a",
     "#8a6d00",
+    "#b3123a",
+    "#4a7a0c",
 )
-
-# The dash pattern says the same as the colour, for print and for readers who cannot
-# tell the colours apart.
-STYLES: dict[str, dict[str, Any]] = {
-    "Adam": {"color": BLUE, "linestyle": "-"},
-    "SGD": {"color": ORANGE, "linestyle": (0, (6, 2))},
-    "gradient descent": {"color": ORANGE, "linestyle": (0, (6, 2))},
-    "SGD with momentum": {"color": TEAL, "linestyle": (0, (4, 1.5, 1, 1.5))},
-    "momentum": {"color": TEAL, "linestyle": (0, (4, 1.5, 1, 1.5))},
-    "AdaGrad": {"color": PURPLE, "linestyle": (0, (1, 1.2))},
-    "RMSProp": {"color": OCHRE, "linestyle": (0, (3, 1.2))},
-    "without bias correction": {"color": PURPLE, "linestyle": (0, (5, 1, 1, 1))},
-    # Lines that are not optimizers.
-    "first": {"color": OCHRE, "linestyle": (0, (3, 1.2))},
-    "second": {"color": TEAL, "linestyle": "-"},
-    "third": {"color": PURPLE, "linestyle": (0, (6, 2))},
-    "baseline": {"color": MUTED, "linestyle": (0, (2, 2))},
-}
 
 DARK: dict[str, str] = {
     INK: "#e3e6ea",
@@ -72,6 +59,37 @@ DARK: dict[str, str] = {
     TEAL: "#4fd1c0",
     PURPLE: "#e696d5",
     OCHRE: "#e3c04d",
+    RED: "#ff8095",
+    GREEN: "#a5d660",
+}
+
+# A colour, and a dash pattern that says the same as the colour, for print and for
+# readers who cannot tell the colours apart: lengths of ink and of gap, in line widths.
+_LOOKS: dict[str, tuple[str, tuple[float, ...]]] = {
+    "Adam": (BLUE, ()),
+    "gradient descent": (ORANGE, (6, 2)),
+    "momentum": (TEAL, (4, 1.5, 1, 1.5)),
+    "Nesterov": (GREEN, (4, 1.5, 1, 1.5, 1, 1.5)),
+    "AdaGrad": (PURPLE, (1, 1.2)),
+    "RMSProp": (OCHRE, (3, 1.2)),
+    "AMSGrad": (RED, (12, 1.5, 2, 1.5)),
+    "AdamW": (GREEN, (10, 1.5, 4, 1.5)),
+    "NAdam": (OCHRE, (8, 1.5, 1, 1.5)),
+    "RAdam": (RED, (1, 1.2)),
+    "Lion": (PURPLE, (8, 1.5, 3, 1.5)),
+    "without bias correction": (PURPLE, (5, 1, 1, 1, 1, 1)),
+    # Lines that are not optimizers.
+    "first": (OCHRE, (14, 3)),
+    "second": (TEAL, (10, 1.5)),
+    "third": (PURPLE, (5, 2)),
+    "baseline": (MUTED, (2, 2)),
+}
+_LOOKS["SGD"] = _LOOKS["gradient descent"]
+_LOOKS["SGD with momentum"] = _LOOKS["momentum"]
+
+STYLES: dict[str, dict[str, Any]] = {
+    name: {"color": color, "linestyle": (0, dash) if dash else "-"}
+    for name, (color, dash) in _LOOKS.items()
 }
 
 _FORMAT_VARIABLE = "ADAM_TUTORIAL_FIGURES"
@@ -81,7 +99,7 @@ def use_style() -> None:
     """Set the style of all figures drawn from now on.
 
     In a notebook, figures become PNG images, or SVG images if the environment variable
-    ``ADAM_TUTORIAL_FIGURES`` is ``svg``.
+    ``ADAM_TUTORIAL_FIGURES`` is ``svg``: then each is drawn by :func:`wide_and_narrow`.
     """
     plt.rcParams.update(
         {
@@ -111,7 +129,8 @@ def use_style() -> None:
             "legend.frameon": False,
             "legend.fontsize": 9,
             "legend.labelcolor": INK,
-            "legend.handlelength": 2.6,
+            # Long enough for a whole period of every dash.
+            "legend.handlelength": 3.6,
             "text.color": INK,
             "xtick.color": MUTED,
             "ytick.color": MUTED,
@@ -130,8 +149,28 @@ def use_style() -> None:
 
         if os.environ.get(_FORMAT_VARIABLE) == "svg":
             set_matplotlib_formats("svg", metadata={"Date": None})
+            shell = sys.modules["IPython"].get_ipython()
+            formatter = shell.display_formatter.formatters["image/svg+xml"]
+            formatter.for_type(Figure, lambda drawn: "".join(wide_and_narrow(drawn)))
         else:
             set_matplotlib_formats("png")
+
+
+def wide_and_narrow(figure: Figure) -> tuple[str, str]:
+    """Return two SVG documents: a figure, and the same figure for a phone."""
+    return _svg(figure, 0.1), _svg(narrow(figure), 0.02)
+
+
+def _svg(figure: Figure, pad: float) -> str:
+    buffer = io.StringIO()
+    figure.savefig(
+        buffer,
+        format="svg",
+        metadata={"Date": None},
+        bbox_inches="tight",
+        pad_inches=pad,
+    )
+    return buffer.getvalue()
 
 
 def style_of(name: str) -> dict[str, Any]:

@@ -8,8 +8,9 @@
     The caption.
     ```
 
-The picture is ``_static/explorables/moments.svg``, drawn by ``make stills`` in the
-light colours of the book. It stands there without scripts, and on paper. The script
+The picture is ``_static/explorables/moments.svg``, and for a phone
+``moments.narrow.svg``, drawn by ``make stills`` in the light colours of the book; their
+dark copies are made here. It stands there without scripts, and on paper. The script
 ``_static/explorables/moments.mjs`` is loaded when the reader comes near. In a chapter
 the caption begins with a number.
 """
@@ -26,6 +27,7 @@ from sphinx.application import Sphinx
 from sphinx.util.docutils import SphinxDirective
 
 from equations import chapter_number
+from figures import themed
 
 FOLDER = "book/_static/explorables"
 
@@ -44,7 +46,7 @@ class Explorable(SphinxDirective):
         """Return the figure: picture and caption."""
         name = self.arguments[0]
         folder = Path(self.env.srcdir, FOLDER)
-        for needed in (f"{name}.mjs", f"{name}.svg"):
+        for needed in (f"{name}.mjs", f"{name}.svg", f"{name}.narrow.svg"):
             if not (folder / needed).is_file():
                 raise self.error(f"the explorable {name!r} needs {FOLDER}/{needed}")
         if len(self.options.get("alt", "")) < 20:
@@ -56,8 +58,18 @@ class Explorable(SphinxDirective):
         except json.JSONDecodeError as error:
             raise self.error(f"settings of {name!r} are not JSON: {error}") from error
         self.env.metadata[self.env.docname]["explorables"] = "yes"
-        self.env.note_dependency(str(folder / f"{name}.svg"))
-        image = nodes.image(uri=f"/{FOLDER}/{name}.svg", alt=self.options["alt"])
+        drawn = {"wide": f"{name}.svg", "narrow": f"{name}.narrow.svg"}
+        for file in drawn.values():
+            self.env.note_dependency(str(folder / file))
+        images = themed(
+            self.env.app,
+            nodes.image(alt=self.options["alt"]),
+            {
+                width: (folder / file).read_text(encoding="utf-8")
+                for width, file in drawn.items()
+            },
+            f"/_build/explorables/{name}",
+        )
         caption = nodes.container()
         self.state.nested_parse(self.content, self.content_offset, caption)
         if not isinstance(caption.next_node(), nodes.paragraph):
@@ -70,7 +82,7 @@ class Explorable(SphinxDirective):
                 f" data-settings='{json.dumps(settings)}'><div class=\"ex-still\">",
                 format="html",
             ),
-            image,
+            *images,
             nodes.raw("", "</div><figcaption>", format="html"),
             *caption.children,
             nodes.raw("", "</figcaption></figure>", format="html"),
@@ -98,6 +110,7 @@ def load_scripts(
     """Load the starter and the style sheet only on pages that have an explorable."""
     if app.env.metadata.get(pagename, {}).get("explorables"):
         app.add_js_file("explorables/load.mjs", type="module")
+        app.add_css_file("explorables/looks.css")
         app.add_css_file("explorables/explorables.css")
 
 

@@ -1,8 +1,9 @@
-"""Show every SVG figure of a notebook in the colours of the theme, light or dark.
+"""Show every SVG figure of a notebook in the colours of the theme, for every width.
 
-A notebook draws it once, in the light colours of :mod:`adam_tutorial.study.plotting`.
-A second file is made here, in which each light colour is replaced by its dark partner.
-The page gets both, and the theme hides one of them.
+A notebook draws it in the light colours of :mod:`adam_tutorial.study.plotting`, once
+for a wide page and once for a phone, two documents in one output. Dark copies are made
+here, in which each light colour is replaced by its dark partner. The page gets a
+picture for each theme, which the browser loads in one of the two widths.
 """
 
 from __future__ import annotations
@@ -13,14 +14,15 @@ from pathlib import Path
 
 from docutils import nodes
 from sphinx.application import Sphinx
+from sphinx.util.osutil import relative_uri
 
 from adam_tutorial.study.plotting import DARK
 
 sys.path.append(str(Path(__file__).parents[1] / "_tools"))
 from svg import shorten
 
-# Wider figures have two panels. On a phone they keep more of their width, and scroll.
-WIDE_POINTS = 520
+# As in the style sheets.
+PHONE = "(max-width: 600px)"
 
 _COLOUR = re.compile("|".join(map(re.escape, DARK)), re.IGNORECASE)
 
@@ -30,39 +32,85 @@ def darken(svg: str) -> str:
     return _COLOUR.sub(lambda match: DARK[match.group().lower()], svg)
 
 
-def svg_width(svg: str) -> float:
-    """Return the width that an SVG document states, in points; 0 if it states none."""
-    found = re.search(r'<svg [^>]*?\bwidth="([\d.]+)pt"', svg)
-    return float(found.group(1)) if found else 0.0
+def write(path: Path, text: str) -> None:
+    """Write a file, unless it holds this already: Sphinx copies what is new."""
+    if not path.exists() or path.read_text(encoding="utf-8") != text:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text, encoding="utf-8")
 
 
-def add_dark_figures(app: Sphinx, doctree: nodes.document) -> None:
-    """Put a dark copy behind every SVG image that a notebook made."""
+def themed(
+    app: Sphinx, image: nodes.image, documents: dict[str, str], stem: str
+) -> list[nodes.image]:
+    """Return an image for each theme, which knows its narrow partner.
+
+    Parameters
+    ----------
+    image : nodes.image
+        What they are made from.
+    documents : dict of str to str
+        SVG documents in light colours: wide, and narrow if there is one.
+    stem : str
+        Where their files go, relative to the sources, without suffix.
+    """
+    images = []
+    for theme in ("light", "dark"):
+        uris = {}
+        for width, svg in documents.items():
+            uris[width] = f"{stem}.{width}.{theme}.svg"
+            path = Path(app.srcdir, uris[width].lstrip("/"))
+            short = shorten(svg)
+            write(path, darken(short) if theme == "dark" else short)
+        copy = image.deepcopy()
+        copy["uri"] = uris["wide"]
+        if "narrow" in uris:
+            copy["narrow"] = uris["narrow"].lstrip("/")
+            # What is in the tree Sphinx collects by itself.
+            app.env.images.add_file(app.env.docname, copy["narrow"])
+        if theme == "dark":
+            copy["ids"], copy["names"] = [], []
+        copy["classes"] += [f"only-{theme}", "themed"]
+        images.append(copy)
+    return images
+
+
+def split(text: str) -> dict[str, str]:
+    """Return the documents of a notebook's output: wide, and narrow if there is one."""
+    parts = re.split(r"(?=<\?xml )", text)[1:]
+    return dict(zip(("wide", "narrow"), parts, strict=False))
+
+
+def add_themes(app: Sphinx, doctree: nodes.document) -> None:
+    """Replace every SVG image that a notebook made by one for each theme."""
     for image in list(doctree.findall(nodes.image)):
         uri = image["uri"]
         if not (uri.endswith(".svg") and "jupyter_execute" in uri):
             continue
-        light = Path(app.srcdir, uri.lstrip("/"))
-        dark = light.with_suffix(".dark.svg")
-        drawn = light.read_text(encoding="utf-8")
-        short = shorten(drawn)
-        if short != drawn:
-            light.write_text(short, encoding="utf-8")
-        text = darken(short)
-        if not dark.exists() or dark.read_text(encoding="utf-8") != text:
-            dark.write_text(text, encoding="utf-8")
-        if svg_width(text) > WIDE_POINTS:
-            image["classes"].append("wide")
-        copy = image.deepcopy()
-        copy["uri"] = uri.removesuffix(".svg") + ".dark.svg"
-        copy["ids"], copy["names"] = [], []
-        image["classes"] += ["only-light", "themed"]
-        copy["classes"] += ["only-dark", "themed"]
-        image.parent.insert(image.parent.index(image) + 1, copy)
+        drawn = Path(app.srcdir, uri.lstrip("/")).read_text(encoding="utf-8")
+        both = themed(app, image, split(drawn), uri.removesuffix(".svg"))
+        image.parent.replace(image, both)
+
+
+def add_widths(app: Sphinx, doctree: nodes.document, docname: str) -> None:
+    """Put a picture element around every image that has a narrow partner."""
+    for image in list(doctree.findall(nodes.image)):
+        if "narrow" not in image:
+            continue
+        name = app.env.images[image["narrow"]][1]
+        # What stands in no image node has to be handed to the builder, which copies it.
+        app.builder.images[image["narrow"]] = name
+        folder = relative_uri(app.builder.get_target_uri(docname), "_images")
+        around = [
+            f'<picture><source media="{PHONE}" srcset="{folder}/{name}">',
+            "</picture>",
+        ]
+        opened, closed = (nodes.raw("", text, format="html") for text in around)
+        image.parent.replace(image, [opened, image.deepcopy(), closed])
 
 
 def setup(app: Sphinx) -> dict[str, bool]:
     """Register with Sphinx."""
     # Before Sphinx collects the images (priority 500): it must collect the copies too.
-    app.connect("doctree-read", add_dark_figures, priority=100)
+    app.connect("doctree-read", add_themes, priority=100)
+    app.connect("doctree-resolved", add_widths)
     return {"parallel_read_safe": True, "parallel_write_safe": True}

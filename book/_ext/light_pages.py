@@ -30,6 +30,7 @@ SCRIPT = re.compile(
 )
 PRELOAD = re.compile(r'\s*<link rel="preload" as="(?:script|font)"[^>]*>')
 SOURCE = re.compile(r'\bsrc="([^"?]*)')
+NARROW = re.compile(r'<source media="[^"]*" srcset="(?P<address>[^"]*)">')
 IMAGE = re.compile(r"<img\b(?P<rest>[^>]*)>")
 SIZE = re.compile(
     r'<svg [^>]*?\bwidth="(?P<width>[\d.]+)pt"[^>]*?\bheight="(?P<height>[\d.]+)pt"'
@@ -49,6 +50,7 @@ STYLES = (
     "exercise.css",
     "proof.css",
     "katex/katex.min.css",
+    "explorables/looks.css",
     "explorables/explorables.css",
     "css/fonts.css",
     "css/book.css",
@@ -273,7 +275,13 @@ def with_lazy_images(page: str, folder: Path) -> str:
             rest = f' width="{size[0]}" height="{size[1]}"{rest}'
         return f'<img loading="lazy"{rest}>'
 
-    return IMAGE.sub(image, page)
+    def narrow(match: re.Match[str]) -> str:
+        size = image_size(folder / html.unescape(match["address"]))
+        if size is None:
+            return match[0]
+        return f'{match[0][:-1]} width="{size[0]}" height="{size[1]}">'
+
+    return NARROW.sub(narrow, IMAGE.sub(image, page))
 
 
 def lighten_site(app: Sphinx, exception: Exception | None) -> None:

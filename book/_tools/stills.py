@@ -1,5 +1,7 @@
 """Draw the still pictures of the explorables: what a page shows where no script runs.
 
+With them goes `looks.css`, the colours and dashes that both have in common.
+
 ::
 
     python book/_tools/stills.py [NAME ...]            draw all of them, or some
@@ -12,7 +14,6 @@ made from these when the book is built.
 from __future__ import annotations
 
 import argparse
-import io
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -32,7 +33,9 @@ from adam_tutorial.study.plotting import (
     paths,
     style_of,
     use_style,
+    wide_and_narrow,
 )
+from looks import style_sheet
 from running import run
 from svg import difference, shorten
 
@@ -44,10 +47,10 @@ COLUMNS = 60
 
 def playground() -> Figure:
     """Draw two optimizers in a ravine: where they go, how fast the loss falls."""
-    valley = Quadratic((1.0, 25.0))
+    valley = Quadratic((1.0, 100.0))
     start, steps = np.array([-2.0, 0.9]), 60
     rules: dict[str, tuple[Callable[..., Any], float]] = {
-        "gradient descent": (reference.gradient_descent, 0.07),
+        "gradient descent": (reference.gradient_descent, 0.019),
         "Adam": (reference.adam, 0.1),
     }
     points = {
@@ -129,7 +132,7 @@ def reddi() -> Figure:
     losses = PeriodicLosses(105.0, 1.0, 101)
     steps = 200_000
     gradients = losses.gradients(steps)
-    looks = {"Adam": style_of("Adam"), "AMSGrad": style_of("third")}
+    looks = {name: style_of(name) for name in ("Adam", "AMSGrad")}
     # The last number on the left axis reaches out of its panel.
     plt.rcParams["figure.constrained_layout.w_pad"] = 0.1
     figure, panels = plt.subplots(1, 2, figsize=(8.0, 3.2))
@@ -267,16 +270,15 @@ STILLS: dict[str, Callable[[], Figure]] = {
 }
 
 
-def draw(name: str) -> str:
-    """Return the still of an explorable as an SVG document."""
-    buffer = io.StringIO()
+def draw(name: str) -> dict[str, str]:
+    """Return the stills of an explorable: names of files, and SVG documents."""
     with mpl.rc_context():
         mpl.rcdefaults()
         use_style()
         figure = STILLS[name]()
-        figure.savefig(buffer, format="svg", metadata={"Date": None})
+        wide, phone = wide_and_narrow(figure)
         plt.close(figure)
-    return shorten(buffer.getvalue())
+    return {f"{name}.svg": shorten(wide), f"{name}.narrow.svg": shorten(phone)}
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -288,13 +290,20 @@ def main(arguments: list[str] | None = None) -> int:
     if unknown := set(given.names) - set(STILLS):
         parser.error(f"there is no {min(unknown)!r}, only {', '.join(STILLS)}")
     status = 0
+    looks = FOLDER / "looks.css"
+    if not given.check:
+        looks.write_text(style_sheet(), encoding="utf-8")
+    elif looks.read_text(encoding="utf-8") != style_sheet():
+        print(f"{looks.name} is out of date, run make stills")
+        status = 1
     for name in given.names or STILLS:
-        target = FOLDER / f"{name}.svg"
-        if not given.check:
-            target.write_text(draw(name), encoding="utf-8")
-        elif found := difference(target.read_text(encoding="utf-8"), draw(name)):
-            print(f"{target.name} is out of date, run make stills: {found}")
-            status = 1
+        for file, svg in draw(name).items():
+            target = FOLDER / file
+            if not given.check:
+                target.write_text(svg, encoding="utf-8")
+            elif found := difference(target.read_text(encoding="utf-8"), svg):
+                print(f"{target.name} is out of date, run make stills: {found}")
+                status = 1
     return status
 
 

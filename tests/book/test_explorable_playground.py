@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import gzip
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import numpy as np
@@ -53,9 +53,9 @@ def himmelblau(p: np.ndarray) -> np.ndarray:
     return np.array([4 * x * a + 2 * b, 2 * a + 4 * y * b])
 
 
-def surfaces(angle: float) -> dict[str, Gradient]:
+def surfaces(angle: float, scale: float = 25.0) -> dict[str, Gradient]:
     return {
-        "ravine": Quadratic((1.0, 25.0), angle).gradient,
+        "ravine": Quadratic((1.0, scale), angle).gradient,
         "saddle": lambda p: np.array([p[0], -p[1] + p[1] ** 3 / 4]),
         "rosenbrock": Rosenbrock().gradient,
         "beale": beale,
@@ -132,14 +132,18 @@ def test_paths_are_those_of_the_reference(blank: Page, site: str) -> None:
         for kind in RULES:
             start = rng.uniform(-1, 1, 2).tolist()
             settings = random_settings(rng, kind, fields[kind])
-            cases.append((surface, kind, start, settings, rng.uniform(0, math.pi / 2)))
+            shape = {
+                "angle": rng.uniform(0, math.pi / 2),
+                "scale": 10 ** rng.uniform(0, 3),
+            }
+            cases.append((surface, kind, start, settings, shape))
     found = blank.evaluate(
         """async ([site, cases]) => {
             const { compute, noise } = await import(site);
             const formula = "sin(2x) y + x^2/4 + exp(-y)";
-            const runs = cases.map(([surface, kind, start, settings, angle]) => {
+            const runs = cases.map(([surface, kind, start, settings, shape]) => {
                 const optimizers = [{ kind, ...settings }];
-                const shared = { angle, steps: 40, seed: 3, formula };
+                const shared = { ...shape, steps: 40, seed: 3, formula };
                 return compute({ surface, start, optimizers, ...shared })[0];
             });
             return [runs, noise(3, 40)];
@@ -147,10 +151,10 @@ def test_paths_are_those_of_the_reference(blank: Page, site: str) -> None:
         [site + MODULE, cases],
     )
     runs, noise = found
-    for (surface, kind, start, settings, angle), run in zip(cases, runs, strict=True):
+    for (surface, kind, start, settings, shape), run in zip(cases, runs, strict=True):
         errors = np.array(noise) if surface == "noisy" else np.zeros((40, 2))
         named = {PYTHON_NAMES.get(key, key): value for key, value in settings.items()}
-        wanted = follow(kind, named, surfaces(angle)[surface], start, errors)
+        wanted = follow(kind, named, surfaces(**shape)[surface], start, errors)
         assert np.allclose(run["points"], wanted, rtol=1e-9, atol=1e-9), (
             surface,
             kind,
@@ -161,6 +165,143 @@ def test_paths_are_those_of_the_reference(blank: Page, site: str) -> None:
             surface,
             kind,
         )
+
+
+FORMULAS = [
+    "(1 - x)^2 + 5 (y - x^2)^2",
+    "100 (y - x^2)^2 + (1 - x)^2",
+    "1000 x^2 + y^2",
+    "x^4 + y^4",
+    "sin(3x) cos(3y) + x^2/10",
+    "abs(x) + abs(y)",
+    "0.001 x^2 + 0.002 y^2",
+]
+
+
+@pytest.mark.parametrize(
+    ("surface", "formula"),
+    [
+        *((name, "") for name in surfaces(0.0) if name != "own"),
+        *(("own", formula) for formula in FORMULAS),
+    ],
+)
+def test_every_optimizer_gets_lower_at_the_rates_it_begins_with(
+    blank: Page, site: str, surface: str, formula: str
+) -> None:
+    runs = blank.evaluate(
+        """async ([site, surface, formula]) => {
+            const { OPTIMIZERS, compute, rates } = await import(site);
+            const shape = { surface, formula };
+            const usual = rates(shape);
+            const optimizers = Object.keys(OPTIMIZERS).map((kind) =>
+                kind in usual ? { kind, lr: usual[kind] } : { kind });
+            const runs = compute({ ...shape, optimizers, steps: 300 });
+            return runs.map(({ losses }, k) => [optimizers[k], losses]);
+        }""",
+        [site + MODULE, surface, formula],
+    )
+    assert len(runs) == len(RULES)
+    for optimizer, losses in runs:
+        assert len(losses) == 301, optimizer
+        # The first steps of an adaptive method do not know how steep it is.
+        assert max(losses) < 100 * abs(losses[0]), optimizer
+        assert losses[-1] < losses[0], optimizer
+
+
+def test_it_begins_with_a_valley_in_which_adam_is_ahead(site_page: Page) -> None:
+    """Its coordinates differ in scale; no rate of gradient descent suits both."""
+    ends = site_page.evaluate(
+        """async ([module, settings]) => {
+            const { compute } = await import(module);
+            const end = (options) => compute(options).map((run) => run.losses.at(-1));
+            const given = JSON.parse(settings);
+            const rates = Array.from({ length: 200 }, (_, k) => 10 ** (-4 + k / 50));
+            const others = end({
+                ...given, optimizers: rates.map((lr) => ({ kind: "sgd", lr })),
+            });
+            return [...end(given), Math.min(...others.filter(Number.isFinite))];
+        }""",
+        [
+            "/" + MODULE,
+            site_page.locator("[data-explorable]").get_attribute("data-settings"),
+        ],
+    )
+    descent, adam, best = ends
+    assert adam < descent / 10
+    assert adam < best / 10
+
+
+def test_map_and_the_setting_that_is_moved_are_on_the_screen_together(
+    site_page: Page,
+) -> None:
+    figure = site_page.locator("figure[data-explorable]")
+    figure.get_by_role("button", name="More settings").click()
+    controls = figure.locator("input:visible, select:visible")
+    assert controls.count() >= 12
+    for control in controls.all():
+        away = control.evaluate(
+            """(control) => {
+                control.scrollIntoView({ block: "center", behavior: "instant" });
+                const map = document.querySelector(".ex-map").getBoundingClientRect();
+                const view = document.querySelector(".ex-view").getBoundingClientRect();
+                const own = control.getBoundingClientRect();
+                const seen = Math.min(map.bottom, innerHeight) - Math.max(map.top, 0);
+                const free = own.top >= view.bottom || own.bottom <= view.top;
+                const { top, bottom } = own;
+                return { seen: seen / map.height, free, top, bottom };
+            }"""
+        )
+        name = control.evaluate("one => one.outerHTML")
+        assert away["seen"] > 0.99, name
+        assert away["free"], name
+        assert away["top"] >= 0, name
+        assert away["bottom"] <= 844, name
+
+
+def test_a_run_that_leaves_the_picture_does_not_stretch_the_axes(
+    site_page: Page,
+) -> None:
+    figure = site_page.locator("figure[data-explorable]")
+    figure.get_by_label("learning rate, gradient descent").press("End")
+    status = figure.get_by_role("status").filter(has_text="out of the picture at step")
+    status.wait_for()
+    written = figure.locator(".ex-view .ex-text text").evaluate_all(
+        "all => all.map((one) => one.textContent.replace('−', '-'))"
+    )
+    numbers = [float(text) for text in written if text[-1:].isdigit()]
+    assert len(numbers) > 6
+    assert max(numbers) < 1e4
+    assert "Adam, loss 0.00951" in status.inner_text()
+
+
+def test_a_surface_brings_learning_rates_and_a_reader_keeps_his_own(
+    site_page: Page,
+) -> None:
+    figure = site_page.locator("figure[data-explorable]")
+    figure.get_by_role("button", name="More settings").click()
+    figure.get_by_label("surface", exact=True).select_option("rosenbrock")
+    rate = figure.locator("fieldset").first.get_by_label("learning rate")
+    before = rate.input_value()
+    figure.get_by_label("surface", exact=True).select_option("own")
+    figure.get_by_label("f(x, y) =").fill("x^2 + y^2")
+    gentle = figure.locator("fieldset").first.get_by_label("learning rate")
+    assert float(gentle.input_value()) > float(before)
+    gentle.press("ArrowLeft")
+    chosen = gentle.input_value()
+    figure.get_by_label("f(x, y) =").fill("100 x^2 + y^2")
+    assert gentle.input_value() == chosen
+
+
+@pytest.fixture
+def site_page(browser: Browser, site: str) -> Iterator[Page]:
+    """The landing page on a phone, its playground alive."""
+    context = browser.new_context()
+    opened = Visit(context, site, "book/index.html", "dark", 390)
+    opened.page.set_viewport_size({"width": 390, "height": 844})
+    opened.page.locator("figure[data-explorable]").scroll_into_view_if_needed()
+    opened.page.wait_for_selector("figure[data-ready]", timeout=20_000)
+    yield opened.page
+    context.close()
 
 
 def test_the_noise_is_normal_and_the_same_again(blank: Page, site: str) -> None:

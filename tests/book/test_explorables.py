@@ -39,6 +39,44 @@ def ready(page: Page, name: str) -> Locator:
     return page.locator(selector(name))
 
 
+def all_of(page: Page, name: str) -> Locator:
+    """Do the same, and open what it shows only when asked."""
+    figure = ready(page, name)
+    more = figure.locator("button[aria-expanded=false]")
+    if more.count():
+        more.click()
+        settle(page)
+    return figure
+
+
+def cut_off(figure: Locator) -> list[str]:
+    """Return the options that a drop-down has no room for."""
+    found: list[str] = figure.locator("select").evaluate_all(
+        """all => all.filter((one) => one.offsetParent).flatMap((one) => {
+            const style = getComputedStyle(one);
+            const pen = document.createElement("canvas").getContext("2d");
+            pen.font = style.font;
+            // The arrow takes about as much as a letter is high.
+            const room = one.clientWidth - parseFloat(style.paddingLeft)
+                - parseFloat(style.paddingRight) - parseFloat(style.fontSize);
+            return [...one.options].map((option) => option.text)
+                .filter((text) => pen.measureText(text).width > room);
+        })"""
+    )
+    return found
+
+
+def small_letters(figure: Locator) -> list[str]:
+    """Return what is written in plots in letters of less than 11 pixels."""
+    found: list[str] = figure.locator("svg text").evaluate_all(
+        """all => all.filter((one) => {
+            const scale = one.ownerSVGElement.getScreenCTM().a;
+            return parseFloat(getComputedStyle(one).fontSize) * scale < 11;
+        }).map((one) => one.textContent)"""
+    )
+    return found
+
+
 def settle(page: Page) -> None:
     """Wait for the next frames, and for what is said after it has come to rest."""
     page.evaluate(
@@ -141,11 +179,20 @@ def test_it_waits_for_the_reader_is_quiet_accessible_and_no_wider_than_a_phone(
         " o.outerHTML)"
     )
     assert small == []
+    assert small_letters(figure) == []
+    assert cut_off(figure) == []
+    # It begins with what fits a phone.
+    box = figure.bounding_box()
+    assert box is not None
+    if one.name == "playground":
+        assert box["height"] <= 600
+        assert len(figure.locator("input:visible, select:visible").all()) == 2
 
 
 @once_each
 def test_every_control_obeys_the_keyboard(one: Explorable) -> None:
-    figure = ready(one.page, one.name)
+    figure = all_of(one.page, one.name)
+    assert cut_off(figure) == []
     for place in range(len(shown(figure))):
         controls = shown(figure)
         if place >= len(controls):
@@ -169,7 +216,7 @@ def test_every_control_obeys_the_keyboard(one: Explorable) -> None:
             one.page.keyboard.press("Space")
         settle(one.page)
         if kind in ("button", "submit"):
-            continue  # at the end of a run, "one step on" has nothing to do
+            continue  # those that bring settings back have nothing to do
         after = [*state(figure), str(len(shown(figure))), figure.inner_text()]
         assert after != before, control.evaluate("one => one.outerHTML")
     assert one.visit.messages == []
@@ -179,7 +226,7 @@ def test_every_control_obeys_the_keyboard(one: Explorable) -> None:
 def test_the_address_brings_the_view_back_and_sliders_and_boxes_obey_a_finger(
     desk: BrowserContext, site: str, one: Explorable
 ) -> None:
-    figure = ready(one.page, one.name)
+    figure = all_of(one.page, one.name)
     for place, control in enumerate(shown(figure)):
         if control.evaluate("one => one.type") != "range":
             continue
@@ -217,7 +264,7 @@ def test_the_address_brings_the_view_back_and_sliders_and_boxes_obey_a_finger(
 
 @once_each
 def test_buttons_obey_a_finger(one: Explorable) -> None:
-    figure = ready(one.page, one.name)
+    figure = all_of(one.page, one.name)
     for place in range(len(figure.locator("button").all())):
         buttons = [
             button for button in figure.locator("button").all() if button.is_visible()
@@ -236,9 +283,7 @@ def test_buttons_obey_a_finger(one: Explorable) -> None:
         name = buttons[place].inner_text()
         buttons[place].tap()
         settle(one.page)
-        # At the end of a run there is no step on.
-        if name != "one step on":
-            assert (figure.inner_text(), one.page.url) != (text, address), name
+        assert (figure.inner_text(), one.page.url) != (text, address), name
     assert one.visit.messages == []
 
 

@@ -27,6 +27,24 @@ MOST_BYTES = 350_000
 MOST_REQUESTS = 20
 MOST_SHIFT = 0.02
 
+# Matplotlib draws a letter as a path, in units of which a hundred are the size of the
+# type: its scale says how large that is.
+SMALL_LETTERS = r"""
+(async () => {
+    const found = [];
+    for (const image of document.querySelectorAll(".bd-article img")) {
+        if (!image.offsetParent || !image.currentSrc.endsWith(".svg")) continue;
+        const text = await (await fetch(image.currentSrc)).text();
+        const scales = [...text.matchAll(/scale\(([\d.]+) -[\d.]+\)/g)];
+        const sizes = scales.map((found) => 100 * found[1]);
+        const points = Number(text.match(/viewBox="0 0 ([\d.]+)/)?.[1]);
+        const least = Math.min(...sizes) * image.getBoundingClientRect().width / points;
+        if (least < 11) found.push(`${least.toFixed(1)} in ${image.currentSrc}`);
+    }
+    return found;
+})()
+"""
+
 pytestmark = pytest.mark.browser
 
 
@@ -84,6 +102,14 @@ def complaints(visit: Visit) -> Iterator[str]:
         ".map(i => i.src)"
     ):
         yield f"a figure did not load: {figure}"
+    if window < 600:
+        for figure in page.evaluate(SMALL_LETTERS):
+            yield f"a figure has letters of less than 11 pixels: {figure}"
+        for figure in page.evaluate(
+            "[...document.querySelectorAll('.bd-article img')].filter(i =>"
+            " i.getBoundingClientRect().right > innerWidth + 1).map(i => i.src)"
+        ):
+            yield f"a figure reaches out of the screen: {figure}"
     # Without a description of ours the file's path or nothing stands there.
     for figure in page.evaluate(
         "[...document.querySelectorAll('.bd-article img')]"

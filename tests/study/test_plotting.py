@@ -1,9 +1,10 @@
 from __future__ import annotations
 
 import io
+import itertools
 import re
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from types import SimpleNamespace
 from typing import Any
 
@@ -14,6 +15,7 @@ import pytest
 from matplotlib import colors
 from matplotlib.axes import Axes
 from matplotlib.contour import ContourSet
+from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 from matplotlib.text import Text
 from matplotlib_inline import backend_inline
@@ -84,8 +86,92 @@ def test_changing_a_style_that_was_given_out_changes_no_other_figure() -> None:
 def test_unknown_name_is_refused_with_the_known_ones() -> None:
     with pytest.raises(KeyError) as caught:
         style_of("Adm")
-    assert "no style for 'Adm'; there is one for Adam, SGD," in str(caught.value)
+    assert "no style for 'Adm'; there is one for Adam, gradient descent," in str(
+        caught.value
+    )
     assert "baseline" in str(caught.value)
+
+
+# What people see who lack one kind of cone, after Machado, Oliveira and Fernandes
+# (2009), for linear red, green and blue.
+EYES = {
+    "all three": np.eye(3),
+    "protanopia": [
+        [0.152286, 1.052583, -0.204868],
+        [0.114503, 0.786281, 0.099216],
+        [-0.003882, -0.048116, 1.051998],
+    ],
+    "deuteranopia": [
+        [0.367322, 0.860646, -0.227968],
+        [0.280085, 0.672501, 0.047413],
+        [-0.011820, 0.042940, 0.968881],
+    ],
+    "tritanopia": [
+        [1.255528, -0.076749, -0.178779],
+        [-0.078411, 0.930809, 0.147602],
+        [0.004733, 0.691367, 0.303900],
+    ],
+}
+
+
+def lab(name: str, eyes: str) -> np.ndarray:
+    """A colour as those eyes see it, in CIELAB, where distances are visible ones."""
+    rgb = np.array(colors.to_rgb(name))
+    linear = np.where(rgb <= 0.04045, rgb / 12.92, ((rgb + 0.055) / 1.055) ** 2.4)
+    seen = np.clip(np.array(EYES[eyes]) @ linear, 0, 1)
+    to_xyz = [
+        [0.4124564, 0.3575761, 0.1804375],
+        [0.2126729, 0.7151522, 0.0721750],
+        [0.0193339, 0.1191920, 0.9503041],
+    ]
+    x, y, z = np.cbrt(np.array(to_xyz) @ seen / [0.95047, 1.0, 1.08883])
+    return np.array([116 * y - 16, 500 * (x - y), 200 * (y - z)])
+
+
+def dash(name: str) -> tuple[float, ...]:
+    line = STYLES[name]["linestyle"]
+    return () if line == "-" else tuple(line[1])
+
+
+def dashes_differ(first: str, second: str) -> bool:
+    """Another number of strokes in a period, or strokes of twice the length."""
+    one, other = dash(first), dash(second)
+    if len(one) != len(other):
+        return True
+    return any(max(a, b) >= 2 * min(a, b) for a, b in zip(one, other, strict=True))
+
+
+ALIASES = {"SGD": "gradient descent", "SGD with momentum": "momentum"}
+
+
+def test_one_optimizer_has_one_look_and_no_two_have_the_same() -> None:
+    for name, other in ALIASES.items():
+        assert STYLES[name] == STYLES[other]
+    looks = [
+        (style["color"], dash(name))
+        for name, style in STYLES.items()
+        if name not in ALIASES
+    ]
+    assert len(set(looks)) == len(looks)
+
+
+@pytest.mark.parametrize("eyes", EYES)
+@pytest.mark.parametrize("theme", ["light", "dark"])
+def test_any_two_looks_can_be_told_apart_by_colour_or_by_dash(
+    eyes: str, theme: str
+) -> None:
+    def seen(name: str) -> np.ndarray:
+        colour = STYLES[name]["color"]
+        return lab(DARK[colour] if theme == "dark" else colour, eyes)
+
+    names = [name for name in STYLES if name not in ALIASES]
+    alike = [
+        pair
+        for pair in itertools.combinations(names, 2)
+        if np.linalg.norm(seen(pair[0]) - seen(pair[1])) < 15
+        and not dashes_differ(*pair)
+    ]
+    assert alike == []
 
 
 def test_every_colour_has_a_partner_in_the_dark_theme() -> None:
@@ -164,7 +250,11 @@ def test_notebook_gets_png_figures_or_svg_where_the_variable_says_so(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     calls: list[tuple[tuple[str, ...], dict[str, Any]]] = []
-    shell = SimpleNamespace(get_ipython=object)
+    drawn_by: dict[type, Callable[[Figure], str]] = {}
+    formatter = SimpleNamespace(for_type=drawn_by.__setitem__)
+    display = SimpleNamespace(formatters={"image/svg+xml": formatter})
+    notebook = SimpleNamespace(display_formatter=display)
+    shell = SimpleNamespace(get_ipython=lambda: notebook)
     monkeypatch.setitem(sys.modules, "IPython", shell)
     monkeypatch.setattr(
         backend_inline, "set_matplotlib_formats", lambda *a, **k: calls.append((a, k))
@@ -174,6 +264,13 @@ def test_notebook_gets_png_figures_or_svg_where_the_variable_says_so(
         monkeypatch.setenv("ADAM_TUTORIAL_FIGURES", variable)
     use_style()
     assert calls == [expected]
+    assert set(drawn_by) == ({Figure} if variable == "svg" else set())
+    if variable == "svg":
+        figure, _ = plt.subplots(figsize=(8, 3))
+        wide, phone = re.findall(
+            r'<svg [^>]*width="([\d.]+)pt"', drawn_by[Figure](figure)
+        )
+        assert float(wide) > 400 > 300 > float(phone)
 
 
 def test_ipython_that_is_imported_but_runs_no_notebook_is_left_alone(

@@ -154,7 +154,7 @@ function fromAddress(fallback) {
   return { ...found, t: Math.round(found.t), keep };
 }
 
-const LOOKS = { algorithm: "ex-first", hat: "ex-fourth", inside: "ex-third" };
+const LOOKS = { algorithm: "look-adam", hat: "look-third", inside: "look-second" };
 
 /** The three placements with their formulas; returns the table and the cells of its numbers. */
 function table() {
@@ -169,8 +169,8 @@ function table() {
   const body = Object.entries(rows).map(([key, [name, ...formula]]) => {
     const line = svg(
       "svg",
-      { viewBox: "0 0 26 10", width: 26, height: 10, "aria-hidden": "true", class: `ex-line ${LOOKS[key]}` },
-      svg("path", { d: "M1 5H25" }),
+      { viewBox: "0 0 44 10", width: 44, height: 10, "aria-hidden": "true", class: `ex-line ${LOOKS[key]}` },
+      svg("path", { d: "M1 5H43" }),
     );
     cells[key] = el("td");
     const head = el("th", { scope: "row" }, el("span", {}, line, name), el("small", {}, ...formula));
@@ -217,8 +217,8 @@ export default function build(stage, settings) {
   Object.assign(runPlot.margin, { left: 58, right: 18 });
   const lines = legend([
     ["ex-steep", `steep (curvature ${STEEP})`],
-    ["ex-fifth", `flat (curvature ${FLAT})`],
-    ["ex-baseline", "momentum with α/ε"],
+    ["look-first", `flat (curvature ${FLAT})`],
+    ["look-baseline", "momentum with α/ε"],
   ]);
 
   const draw = () => {
@@ -240,8 +240,8 @@ export default function build(stage, settings) {
     const line = (path, look) => ({ x: steps, y: path.map(Math.abs), look });
     runPlot.draw([
       line(found.adam[0], "ex-steep"),
-      line(found.adam[1], "ex-fifth"),
-      ...(found.comparable ? found.momentum.map((path) => line(path, "ex-baseline")) : []),
+      line(found.adam[1], "look-first"),
+      ...(found.comparable ? found.momentum.map((path) => line(path, "look-baseline")) : []),
     ]);
     // Its place stays, so that no slider moves under the finger.
     lines.lastChild.style.visibility = found.comparable ? "visible" : "hidden";

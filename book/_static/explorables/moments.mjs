@@ -274,7 +274,7 @@ export default function build(stage, settings = {}) {
     const hat = compute({ ...rates, correct: true });
     const { steps } = correct.value ? hat : raw;
     const both = (first, second) => [
-      ...curve(first, "ex-fourth"), ...(correct.value ? curve(second, "ex-first") : []),
+      ...curve(first, "look-without-bias-correction"), ...(correct.value ? curve(second, "look-adam") : []),
     ];
 
     if (!before) means.plot.y.range = [lowest(gradients, limit), 1.1 * limit];
@@ -290,7 +290,7 @@ export default function build(stage, settings = {}) {
     const range = [-end(-Math.min(...usable)), end(Math.max(...usable))];
     if (!(range[0] < range[1])) range[1] = 1;
     Object.assign(moves.plot.y, { range, ticks: ticks(...range, 4) });
-    const look = correct.value ? "ex-first" : "ex-fourth";
+    const look = correct.value ? "look-adam" : "look-without-bias-correction";
     // A step between two that are 0/0 has no line to be seen by.
     const alone = steps.map((s, k) =>
       Number.isFinite(steps[k - 1]) || Number.isFinite(steps[k + 1]) ? NaN : s,
@@ -317,8 +317,8 @@ export default function build(stage, settings = {}) {
     cells.step[1].classList.toggle("ex-used", correct.value);
     names.replaceChildren(
       legend([
-        ["ex-bars", "gradient"], ["ex-fourth", "m, √v (uncorrected)"],
-        ...(correct.value ? [["ex-first", "m̂, √v̂ (corrected)"]] : []),
+        ["ex-bars", "gradient"], ["look-without-bias-correction", "m, √v (uncorrected)"],
+        ...(correct.value ? [["look-adam", "m̂, √v̂ (corrected)"]] : []),
       ]),
     );
     hint.hidden = stroked || (onlyFingers && !finger.value);

@@ -157,7 +157,7 @@ export function compute(settings = {}) {
   };
 }
 
-const LOOKS = [["adam", "ex-first"], ["amsgrad", "ex-fourth"]];
+const LOOKS = [["adam", "look-adam"], ["amsgrad", "look-amsgrad"]];
 const xy = ({ t, y }) => ({ x: t, y });
 /** With its sign, and without an exponent, which is hard to read in a sentence. */
 const signed = (value) =>
@@ -376,7 +376,7 @@ export default function build(stage, settings = {}) {
     const found = compute(now);
     const all = [1, found.steps];
     const lines = (kind, level) => [
-      { x: all, y: [level, level], look: "ex-baseline" },
+      { x: all, y: [level, level], look: "look-baseline" },
       ...LOOKS.map(([name, look]) => ({ ...xy(found[kind][name]), look: `${look} ex-range` })),
       ...LOOKS.map(([name, look]) => ({ ...xy(found[kind][name].line), look })),
     ];
@@ -413,8 +413,8 @@ export default function build(stage, settings = {}) {
     const result = (name) => `ends ${ends(name)}; regret per step ${short(found.regret[name])}`;
     results.replaceChildren(
       legend([
-        ["ex-first", `Adam ${result("adam")}`],
-        ["ex-fourth", `AMSGrad ${result("amsgrad")}`],
+        ["look-adam", `Adam ${result("adam")}`],
+        ["look-amsgrad", `AMSGrad ${result("amsgrad")}`],
       ]),
     );
     plots.paths.label =

@@ -12,7 +12,7 @@ const POINTS = 1000;
 const ROUNDED = 1e-9;
 const DEFAULTS = { beta1: 0.9, beta2: 0.999, t: 100, sequence: "grow", R: 100 };
 // The bound at each step: a broad line.
-const BOUND = "ex-second ex-broad";
+const BOUND = "look-second ex-broad";
 const SEQUENCES = [
   ["grow", "each β₂/β₁ times the last"],
   ["spike", "zeros, then one gradient"],
@@ -269,10 +269,10 @@ export default function build(stage, given = {}) {
     stepPlot.draw([
       // Under the others: a sequence that attains the bound lies on it.
       ...(shown === "jump" ? [] : [{ x, y: cut(bound, top * 1.08), look: BOUND }]),
-      ...(earlier ? [{ x, y: cut(earlier, top * 1.08), look: "ex-baseline" }] : []),
-      level(limit, "ex-third"),
-      level(paper, "ex-fourth"),
-      { x, y: steps, look: "ex-first", dots: x.length <= 40 },
+      ...(earlier ? [{ x, y: cut(earlier, top * 1.08), look: "look-baseline" }] : []),
+      level(limit, "look-first"),
+      level(paper, "look-third"),
+      { x, y: steps, look: "look-adam", dots: x.length <= 40 },
       // Where the paper's bound is broken first.
       ...(first === null ? [] : [{ x: [first], y: [breaking], look: "ex-crossing", dots: true }]),
     ]);
@@ -297,11 +297,11 @@ export default function build(stage, given = {}) {
       `${times(paper)}; ${none ? "no step is the longest possible" : `the longest possible is ${times(limit)}`}.`;
     keys.replaceChildren(
       legend([
-        ["ex-first", `this sequence (longest: ${times(longest, paper)})`],
-        ...(earlier ? [["ex-baseline", "the one gradient, had it come earlier"]] : []),
+        ["look-adam", `this sequence (longest: ${times(longest, paper)})`],
+        ...(earlier ? [["look-baseline", "the one gradient, had it come earlier"]] : []),
         ...(shown === "jump" ? [] : [[BOUND, `longest possible at step t (last: ${times(bound.at(-1))})`]]),
-        ...(none ? [] : [["ex-third", `longest possible at any step (limit): ${times(limit)}`]]),
-        ["ex-fourth", `paper’s bound: ${times(paper, longest)}`],
+        ...(none ? [] : [["look-first", `longest possible at any step (limit): ${times(limit)}`]]),
+        ["look-third", `paper’s bound: ${times(paper, longest)}`],
       ]),
     );
     status.say(report(settings, found));

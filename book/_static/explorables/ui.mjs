@@ -146,8 +146,8 @@ function decades(low, high, count = 6) {
 
 /**
  * A plot of lines that is drawn anew by `draw`. Its size is in its own units; it grows and shrinks
- * with the page. Lines take the class of their look ("ex-first", "ex-second", "ex-third",
- * "ex-fourth", "ex-baseline"), which the style sheet gives a colour and a dash.
+ * with the page. Lines take the class of their look ("look-adam"), to which looks.css gives a colour
+ * and a dash.
  */
 export class Plot {
   constructor({ width = 420, height = 260, x = {}, y = {}, label }) {
@@ -160,6 +160,14 @@ export class Plot {
 
   /** Set what a screen reader hears in the place of the picture. */
   set label(text) { this.node.setAttribute("aria-label", text); }
+
+  /** Take the size at which it stands on the page for its own: text is then as large as stated. */
+  fit() {
+    const { width, height } = this.node.getBoundingClientRect();
+    if (!width || !height) return;
+    Object.assign(this, { width, height });
+    this.node.setAttribute("viewBox", `0 0 ${width} ${height}`);
+  }
 
   scale(axis, range, from, to) {
     const log = axis.scale === "log";
@@ -211,7 +219,7 @@ export class Plot {
       ),
     );
     const [yLow, yHigh] = [top - 2, h - bottom + 2];
-    const drawn = lines.map(({ x, y, look = "ex-first", dots }) => {
+    const drawn = lines.map(({ x, y, look = "look-adam", dots }) => {
       let path = "";
       let pen = false;
       const round = [];
@@ -241,8 +249,8 @@ export function legend(entries) {
         {},
         svg(
           "svg",
-          { viewBox: "0 0 26 10", width: 26, height: 10, "aria-hidden": "true", class: `ex-line ${look}` },
-          svg("path", { d: "M1 5H25" }),
+          { viewBox: "0 0 44 10", width: 44, height: 10, "aria-hidden": "true", class: `ex-line ${look}` },
+          svg("path", { d: "M1 5H43" }),
         ),
         name,
       ),
