@@ -19,6 +19,8 @@ import nbformat
 from nbclient import NotebookClient
 
 IMAGES = ("image/png", "image/jpeg", "image/svg+xml", "application/pdf")
+# What only the site shows. A table's text is stored and compared, its HTML is not.
+NOT_STORED = (*IMAGES, "text/html")
 TIMEOUT_SECONDS = 600
 # Figures as SVG, for both themes; one thread, so that sums are added in the same order
 # on every machine.
@@ -73,7 +75,7 @@ def execute(notebook: Any) -> None:
 
 
 def run(path: Path) -> None:
-    """Execute a notebook and store its outputs, without images for the sake of git."""
+    """Execute a notebook and store its outputs as text, for the sake of git."""
     notebook = nbformat.read(path, as_version=4)
     execute(notebook)
     clean(notebook)
@@ -82,7 +84,7 @@ def run(path: Path) -> None:
 
 
 def clean(notebook: Any) -> None:
-    """Remove images, and all metadata that differs from machine to machine."""
+    """Remove images and HTML, and all metadata that differs between machines."""
     notebook.metadata = {
         "kernelspec": {
             "display_name": "Python 3",
@@ -93,7 +95,7 @@ def clean(notebook: Any) -> None:
     }
     for cell in notebook.cells:
         for output in cell.get("outputs", []):
-            for kind in IMAGES:
+            for kind in NOT_STORED:
                 output.get("data", {}).pop(kind, None)
             if output.output_type in ("display_data", "execute_result"):
                 output.metadata = {}
@@ -149,11 +151,11 @@ def output_problems(cell: Any) -> Iterator[str]:
     for output in cell.outputs:
         if output.output_type == "error":
             yield f"an error is stored: {output.ename}: {output.evalue}"
-        for kind in IMAGES:
+        for kind in NOT_STORED:
             if kind in output.get("data", {}):
                 yield (
-                    f"image data is stored ({kind}); run the notebook with `make"
-                    " notebooks`"
+                    f"what only the site shows is stored ({kind}); run the notebook"
+                    " with `make notebooks`"
                 )
         text = output.get("text", "") + "".join(
             value for value in output.get("data", {}).values() if isinstance(value, str)
