@@ -11,7 +11,7 @@ from typing import Any
 __all__ = ["Provenance", "Table"]
 
 MAX_WIDTH = 76
-MIN_HEADING = 10  # a heading narrower than this is not wrapped
+MIN_HEADING = 8
 MARK = "*"
 
 _WHOLE = re.compile(r"[+-]?\d[\d,]*")
@@ -26,15 +26,16 @@ class Table:
 
     Parameters
     ----------
-    columns : mapping of str to str
-        Heading of each column and the format of its numbers, such as ``".3f"``. An
-        empty format is for text. A unit comes last: ``"loss (nats)"``.
+    columns : str
+        The headings, with a bar between two, each with the format of its numbers behind
+        a colon: ``"optimizer | steps:d | loss (nats):.3f"``. A column without a format
+        is text. A unit comes last, in parentheses.
     rows : iterable of sequences
         A value for each column. Text is shown as it is in any column, ``None`` as a
         dash, a truth value as yes or no.
     best : mapping of str to callable, optional
-        Columns in which a value is marked, and what finds it: ``{"loss": min}``. What
-        looks the same as the best is marked too; text and NaN are never the best.
+        Headings under which a value is marked, and what finds it: ``{"loss": min}``.
+        What looks the same as the best is marked too; text and NaN are never the best.
     caption : str, optional
         What the rows are.
 
@@ -47,7 +48,7 @@ class Table:
     Examples
     --------
     >>> Table(
-    ...     {"optimizer": "", "lr": "g", "loss (nats)": ".2f"},
+    ...     "optimizer | lr:g | loss (nats):.2f",
     ...     [("SGD", 0.1, 0.351), ("Adam", 0.001, 0.342), ("none", None, 12)],
     ...     best={"loss (nats)": min},
     ... )
@@ -60,31 +61,34 @@ class Table:
 
     def __init__(
         self,
-        columns: Mapping[str, str],
+        columns: str,
         rows: Iterable[Sequence[Any]],
         *,
         best: Mapping[str, Callable[[list[float]], float]] | None = None,
         caption: str = "",
     ) -> None:
+        named = [column.strip().partition(":") for column in columns.split("|")]
+        formats = {heading: spec for heading, _, spec in named}
         values = [tuple(row) for row in rows]
         for row in values:
-            if len(row) != len(columns):
+            if len(row) != len(named):
                 raise ValueError(
-                    f"a row needs {len(columns)} values, one for each column, "
-                    f"got {row!r}"
+                    f"a row needs {len(named)} values, one for each column, got {row!r}"
                 )
         best = best or {}
-        unknown = {name for name in best if not columns.get(name)}
+        unknown = {name for name in best if not formats.get(name)}
         if unknown:
             raise ValueError(f"best names no column of numbers: {sorted(unknown)}")
         self.caption = caption
         self.columns = [
             _Column(heading, spec, [row[i] for row in values], best.get(heading))
-            for i, (heading, spec) in enumerate(columns.items())
+            for i, (heading, _, spec) in enumerate(named)
         ]
-        if self._width() > MAX_WIDTH:
+        for limit in range(MAX_WIDTH, MIN_HEADING, -1):
+            if self._width() <= MAX_WIDTH:
+                break
             for column in self.columns:
-                column.wrap_heading()
+                column.wrap_heading(limit)
         width = self._width()
         if width > MAX_WIDTH:
             raise ValueError(
@@ -166,10 +170,10 @@ class _Column:
         """How wide the column is as text."""
         return max([self.widest + self.marked, *map(len, self.heading_lines)])
 
-    def wrap_heading(self) -> None:
-        """Break the heading where that makes the column narrower."""
+    def wrap_heading(self, limit: int) -> None:
+        """Break the heading into lines of the limit, if the values are no longer."""
         self.heading_lines = textwrap.wrap(
-            self.heading, max(self.widest, MIN_HEADING), break_long_words=False
+            self.heading, max(self.widest, limit), break_long_words=False
         )
 
     def heading_line(self, index: int) -> str:
