@@ -118,7 +118,7 @@ class Table:
         """Return the table for a page; its classes are styled there."""
         heads = "".join(column.head() for column in self.columns)
         first, *others = self.columns
-        cells = [first.cells('th scope="row"'), *(c.cells("td") for c in others)]
+        cells = [first.cells("th"), *(c.cells("td") for c in others)]
         rows = ["".join(row) for row in zip(*cells, strict=True)]
         body = "\n".join(f"<tr>{row}</tr>" for row in rows)
         caption = f"<caption>{escape(self.caption)}</caption>\n" if self.caption else ""
@@ -210,11 +210,10 @@ class _Column:
             if found
             else escape(self.heading)
         )
-        return f'<th scope="col"{self._class()}>{text}</th>'
+        return f"<th{self._class()}>{text}</th>"
 
     def cells(self, tag: str) -> list[str]:
         """Return the cells of the values."""
-        name = tag.split()[0]
         result = []
         for text, point in zip(self.shown, self.points, strict=True):
             best = self.marked and text in self.best
@@ -226,7 +225,7 @@ class _Column:
             if missing and "." not in text:
                 fill = "." + fill[1:]
             data = f' data-fill="{fill}"' if fill else ""
-            result.append(f"<{tag}{self._class()}{data}>{shown}</{name}>")
+            result.append(f"<{tag}{self._class()}{data}>{shown}</{tag}>")
         return result
 
     def _class(self) -> str:
