@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from IPython.display import Markdown
 
-__all__ = ["edited", "show_source", "source"]
+__all__ = ["Difference", "edited", "show_source", "source"]
 
 _COUNTER = itertools.count(1)
 
@@ -61,10 +61,31 @@ def show_source(thing: Callable[..., Any]) -> Markdown:
     return Markdown(f"```python\n{source(thing)}\n```")
 
 
+class Difference:
+    """The lines that differ between two texts; coloured where a notebook shows them.
+
+    Parameters
+    ----------
+    before, after : str
+    """
+
+    def __init__(self, before: str, after: str) -> None:
+        compared = difflib.ndiff(before.splitlines(), after.splitlines())
+        self.lines = [line for line in compared if line[0] in "-+"]
+
+    def __repr__(self) -> str:
+        return "\n".join(self.lines)
+
+    def _repr_markdown_(self) -> str:
+        return f"```diff\n{self!r}\n```"
+
+
 def edited(
     function: Callable[..., Any], *changes: tuple[str, str]
 ) -> Callable[..., Any]:
-    """Return a copy of a function with changed lines, and print what changed.
+    """Return a copy of a function with changed lines, and show what changed.
+
+    It needs IPython, which every notebook has.
 
     Parameters
     ----------
@@ -87,6 +108,8 @@ def edited(
     -         return theta - lr * m_hat / (np.sqrt(v_hat) + eps)
     +         return theta + lr * m_hat / (np.sqrt(v_hat) + eps)
     """
+    from IPython.display import display
+
     before = text = source(function)
     for old, new in changes:
         if text.count(old) != 1:
@@ -95,9 +118,7 @@ def edited(
                 f"but occurs {text.count(old)} times"
             )
         text = text.replace(old, new)
-    for line in difflib.ndiff(before.splitlines(), text.splitlines()):
-        if line[0] in "-+":
-            print(line)
+    display(Difference(before, text))
     # Tracebacks look for the source under this name, and so does a second edit.
     name = f"<edited {function.__name__} {next(_COUNTER)}>"
     linecache.cache[name] = (len(text), None, text.splitlines(keepends=True), name)

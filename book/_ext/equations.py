@@ -23,6 +23,8 @@ from sphinx.util.docutils import SphinxDirective
 logger = logging.getLogger(__name__)
 
 DEFINITION = "def-"
+OPEN = '<details class="test-source"><summary>Show the test</summary>'
+CLOSE = "</details>"
 
 
 @dataclass(frozen=True)
@@ -75,12 +77,43 @@ def _labels(decorators: Iterable[ast.expr]) -> Iterable[str]:
 
 
 class EquationIndex(SphinxDirective):
-    """Place the list of all equations and tests; filled when all pages are read."""
+    """Place a list of equations and their tests; filled when all pages are read.
+
+    The argument is the page, or the folder of pages, whose equations are listed.
+    Without it, all are.
+    """
+
+    optional_arguments = 1
 
     def run(self) -> list[nodes.Node]:
         """Return a placeholder."""
-        self.env.book_equation_page = self.env.docname  # type: ignore[attr-defined]
+        listed = self.arguments[0] if self.arguments else ""
+        index_pages(self.env)[self.env.docname] = listed
         return [nodes.container(classes=["equation-index"])]
+
+
+def index_pages(env: BuildEnvironment) -> dict[str, str]:
+    """Return the pages that list equations, each with the page or folder it lists."""
+    if not hasattr(env, "book_equation_pages"):
+        env.book_equation_pages = {}  # type: ignore[attr-defined]
+    pages: dict[str, str] = env.book_equation_pages  # type: ignore[attr-defined]
+    return pages
+
+
+def forget_index(_app: Sphinx, env: BuildEnvironment, docname: str) -> None:
+    """Forget what a page lists, before it is read again or when it is gone."""
+    index_pages(env).pop(docname, None)
+
+
+def lists(listed: str, docname: str) -> bool:
+    """Return whether the equations of a page are on the list of a page or folder."""
+    return not listed or f"{docname}/".startswith(f"{listed}/")
+
+
+def index_of(env: BuildEnvironment, docname: str) -> str:
+    """Return the page that lists the equations of a page, or an empty string."""
+    pages = index_pages(env).items()
+    return next((page for page, listed in pages if lists(listed, docname)), "")
 
 
 def collect_tests(app: Sphinx) -> None:
@@ -105,9 +138,8 @@ def chapter_number(env: BuildEnvironment, docname: str) -> str | None:
 
 def prefix_of_equations(env: BuildEnvironment, docname: str) -> str | None:
     """Return what goes before the dot: chapter number, or initial of an API page."""
-    folder, _, name = docname.rpartition("/")
-    initial = name[0].upper() if folder.endswith("api") else None
-    return chapter_number(env, docname) or initial
+    api = re.search(r"(?:^|/)api/(\w)", docname)
+    return chapter_number(env, docname) or (api and api[1].upper())
 
 
 def count_equations(app: Sphinx, doctree: nodes.document) -> None:
@@ -134,14 +166,15 @@ def count_equations(app: Sphinx, doctree: nodes.document) -> None:
 def number_equations(_app: Sphinx, env: BuildEnvironment) -> list[str]:
     """Put the chapter's number before the place of each equation in its chapter.
 
-    Returns every page if a number changed: any page may refer to it.
+    The pages of a part of the API are counted through. Returns every page if a number
+    changed: any page may refer to it.
     """
     equations = equations_of(env)
-    for label, (docname, number) in equations.items():
-        # Pages that were not read anew still have the number of the last build.
-        place = number.rpartition(".")[2]
+    counts: dict[str, int] = {}
+    for label, docname in _in_reading_order(env):
         prefix = prefix_of_equations(env, docname)
-        equations[label] = (docname, f"{prefix}.{place}" if prefix else place)
+        counts[prefix or docname] = place = counts.get(prefix or docname, 0) + 1
+        equations[label] = (docname, f"{prefix}.{place}" if prefix else str(place))
     numbers = {label: number for label, (_, number) in equations.items()}
     changed = numbers != getattr(env, "book_equation_numbers", None)
     env.book_equation_numbers = numbers  # type: ignore[attr-defined]
@@ -170,6 +203,13 @@ def check_consistency(_app: Sphinx, env: BuildEnvironment) -> None:
                 label,
                 location=docname,
             )
+        elif not index_of(env, docname):
+            logger.warning(
+                "no page lists the tests of %s: add one with the directive "
+                "equation-index",
+                docname,
+                location=docname,
+            )
     for label, marked in sorted(tests.items()):
         if label not in equations:
             for test in marked:
@@ -183,21 +223,19 @@ def check_consistency(_app: Sphinx, env: BuildEnvironment) -> None:
 
 
 def rewrite_index(_app: Sphinx, env: BuildEnvironment) -> list[str]:
-    """Write the page with the list anew in each build: any page may have changed it."""
-    page = getattr(env, "book_equation_page", None)
-    return [page] if page in env.all_docs else []
+    """Write the pages with lists anew in each build: any page may have changed them."""
+    return sorted(index_pages(env))
 
 
 def add_signs(app: Sphinx, doctree: nodes.document, docname: str) -> None:
     """Put number and sign beside each equation, and fill the list on its page."""
     env = app.env
     tests: dict[str, list[MarkedTest]] = env.book_tests  # type: ignore[attr-defined]
-    page: str = getattr(env, "book_equation_page", "")
     for block in list(doctree.findall(nodes.math_block)):
         label = block.get("label")
         if label:
             block["number"] = equations_of(env)[label][1]
-            sign = _sign(app, docname, page, label, tests.get(label, []))
+            sign = _sign(app, docname, label, tests.get(label, []))
             block.parent.insert(block.parent.index(block) + 1, sign)
     for placeholder in doctree.findall(nodes.container):
         if "equation-index" in placeholder["classes"] and not placeholder.children:
@@ -207,11 +245,11 @@ def add_signs(app: Sphinx, doctree: nodes.document, docname: str) -> None:
 def _sign(
     app: Sphinx,
     docname: str,
-    page: str,
     label: str,
     tests: list[MarkedTest],
 ) -> nodes.container:
     line = nodes.paragraph()
+    page = index_of(app.env, docname)
     if label.startswith(DEFINITION):
         line += nodes.Text("definition")
     elif page:
@@ -232,19 +270,12 @@ def _sign(
 def _index(
     app: Sphinx, docname: str, tests: dict[str, list[MarkedTest]]
 ) -> list[nodes.Node]:
-    equations = equations_of(app.env)
-    order = {name: place for place, name in enumerate(_reading_order(app.env))}
-    shown = sorted(
-        equations.items(),
-        key=lambda item: (
-            order.get(item[1][0], 0),
-            int(item[1][1].rpartition(".")[2]),
-        ),
-    )
+    listed = index_pages(app.env)[docname]
     result: list[nodes.Node] = []
-    for label, (target, number) in shown:
-        if label.startswith(DEFINITION):
+    for label, target in _in_reading_order(app.env):
+        if label.startswith(DEFINITION) or not lists(listed, target):
             continue
+        number = equations_of(app.env)[label][1]
         entry = nodes.container(
             classes=["equation-entry"], ids=[f"equation-test-{label}"]
         )
@@ -264,10 +295,26 @@ def _index(
             where += nodes.Text(test.sentence + " ")
             where += nodes.literal("", f"{test.path}:{test.line}")
             entry += where
-            code = nodes.literal_block(test.source, test.source, language="python")
-            entry += code
+            entry += nodes.raw("", OPEN, format="html")
+            entry += nodes.literal_block(test.source, test.source, language="python")
+            entry += nodes.raw("", CLOSE, format="html")
         result.append(entry)
     return result
+
+
+def _in_reading_order(env: BuildEnvironment) -> list[tuple[str, str]]:
+    """Return label and page of every equation."""
+    order = {name: place for place, name in enumerate(_reading_order(env))}
+
+    def key(item: tuple[str, tuple[str, str]]) -> tuple[int, str, int]:
+        _, (docname, number) = item
+        # A page that was not read anew has its numbers of the last build, with prefix.
+        return order.get(docname, 0), docname, int(number.rpartition(".")[2])
+
+    return [
+        (label, docname)
+        for label, (docname, _) in sorted(equations_of(env).items(), key=key)
+    ]
 
 
 def _reading_order(env: BuildEnvironment) -> list[str]:
@@ -287,6 +334,7 @@ def setup(app: Sphinx) -> dict[str, bool]:
     """Register with Sphinx."""
     app.add_directive("equation-index", EquationIndex)
     app.connect("builder-inited", collect_tests)
+    app.connect("env-purge-doc", forget_index)
     app.connect("doctree-read", count_equations)
     # After Sphinx has numbered the chapters, before references are resolved.
     app.connect("env-get-updated", number_equations, priority=900)

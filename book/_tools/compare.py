@@ -23,7 +23,7 @@ from nbval.kernel import CURRENT_ENV_KERNEL_NAME, RunningKernel, start_new_kerne
 from nbval.plugin import IPyNbCell, IPyNbFile
 
 from execution import Executed, digest
-from notebooks import IMAGES, KERNEL_ARGUMENTS
+from notebooks import KERNEL_ARGUMENTS, NOT_STORED
 from running import alone, run
 
 CELL_TIMEOUT_SECONDS = 300
@@ -69,8 +69,7 @@ class Chapter(IPyNbFile):  # type: ignore[misc]
 
     def __init__(self, *arguments: Any, **settings: Any) -> None:
         super().__init__(*arguments, **settings)
-        # No image is stored.
-        self.skip_compare: tuple[str, ...] = (*self.skip_compare, *IMAGES)
+        self.skip_compare: tuple[str, ...] = (*self.skip_compare, *NOT_STORED)
         self.passed: dict[int, list[Any]] = {}
 
     def setup(self) -> None:

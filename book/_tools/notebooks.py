@@ -24,6 +24,8 @@ from nbclient.exceptions import CellExecutionError, CellTimeoutError, DeadKernel
 from running import alone, run
 
 IMAGES = ("image/png", "image/jpeg", "image/svg+xml", "application/pdf")
+# What only the site shows. A table's text is stored and compared, its HTML is not.
+NOT_STORED = (*IMAGES, "text/html")
 TIMEOUT_SECONDS = 600
 KERNEL_ARGUMENTS = [
     # Each kernel would warn that it listens on a local port without encryption.
@@ -114,7 +116,7 @@ def execute_all(paths: Iterable[Path]) -> Iterator[tuple[Path, Any, float]]:
 
 
 def clean(notebook: Any) -> None:
-    """Remove images, and all metadata that differs from machine to machine."""
+    """Remove images and HTML, and all metadata that differs between machines."""
     notebook.metadata = {
         "kernelspec": {
             "display_name": "Python 3",
@@ -125,7 +127,7 @@ def clean(notebook: Any) -> None:
     }
     for cell in notebook.cells:
         for output in cell.get("outputs", []):
-            for kind in IMAGES:
+            for kind in NOT_STORED:
                 output.get("data", {}).pop(kind, None)
             if output.output_type in ("display_data", "execute_result"):
                 output.metadata = {}
@@ -181,11 +183,11 @@ def output_problems(cell: Any) -> Iterator[str]:
     for output in cell.outputs:
         if output.output_type == "error":
             yield f"an error is stored: {output.ename}: {output.evalue}"
-        for kind in IMAGES:
+        for kind in NOT_STORED:
             if kind in output.get("data", {}):
                 yield (
-                    f"image data is stored ({kind}); run the notebook with `make"
-                    " notebooks`"
+                    f"what only the site shows is stored ({kind}); run the notebook"
+                    " with `make notebooks`"
                 )
         text = output.get("text", "") + "".join(
             value for value in output.get("data", {}).values() if isinstance(value, str)

@@ -11,7 +11,7 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
-from equations import chapter_number, marked_tests, prefix_of_equations
+from equations import chapter_number, lists, marked_tests, prefix_of_equations
 from figures import darken
 from sphinx.application import Sphinx
 from sphinx.util.docutils import docutils_namespace
@@ -86,6 +86,7 @@ class TestTheTie:
         assert 'id="equation-test-first"' in page
         assert "a is b" in page
         assert "tests/test_it.py:6" in page
+        assert re.search(r"<details.*test_a_is_b.*</details>", page, re.DOTALL)
         assert "(1)" in page
         assert "definition" in page
 
@@ -97,6 +98,12 @@ class TestTheTie:
             (PAGE.replace("(first)", "(third)"), TEST, "label 'third' has no test"),
             (PAGE.replace("(first)", "(third)"), TEST, "'first', which no page has"),
             (PAGE.replace("(first)", ""), TEST, "displayed equation without a label"),
+            (PAGE[: PAGE.index("```")], TEST, "no page lists the tests of page"),
+            (
+                PAGE.replace("{equation-index}", "{equation-index} other"),
+                TEST,
+                "no page lists the tests of page",
+            ),
             (
                 PAGE,
                 TEST.replace('"first"', '"first", "def-second"'),
@@ -162,7 +169,24 @@ def test_equations_of_an_api_page_are_told_from_those_of_another() -> None:
     assert prefix_of_equations(env, "book/adam/four") == "4"
     assert prefix_of_equations(env, "book/reference/api/optim") == "O"
     assert prefix_of_equations(env, "book/reference/api/theory") == "T"
+    assert prefix_of_equations(env, "book/reference/api/theory/averages") == "T"
     assert prefix_of_equations(env, "book/reference/notation") is None
+
+
+@pytest.mark.parametrize(
+    ("listed", "docname", "there"),
+    [
+        ("", "book/adam/derived", True),
+        ("book/adam/derived", "book/adam/derived", True),
+        ("book/api/optim", "book/api/optim/adam", True),
+        ("book/api/optim", "book/api/optimum", False),
+        ("book/api/optim/adam", "book/api/optim", False),
+    ],
+)
+def test_list_has_the_equations_of_its_page_or_folder(
+    listed: str, docname: str, there: bool
+) -> None:
+    assert lists(listed, docname) is there
 
 
 class Book:
@@ -189,8 +213,11 @@ class Book:
         with (folder / "notes.md").open("a") as notes:
             notes.write("\nSee {eq}`def-dog`.\n")
 
-    def build(self, *chapters: str) -> None:
-        """Write the pages, with the chapters in this order, two in the first part."""
+    def build(self, *chapters: str, more: tuple[str, ...] = ()) -> None:
+        """Write the pages, with the chapters in this order, two in the first part.
+
+        More pages come after the notes, in the part without numbers.
+        """
 
         def files(*names: str) -> str:
             return "[" + ", ".join(f"{{file: {name}}}" for name in names) + "]"
@@ -201,7 +228,7 @@ class Book:
             "parts:\n"
             f"  - {{caption: One, numbered: 1, chapters: {files(*chapters[:2])}}}\n"
             f"  - {{caption: Two, numbered: 1, chapters: {files(*chapters[2:])}}}\n"
-            f"  - {{caption: Three, chapters: {files('notes')}}}\n"
+            f"  - {{caption: Three, chapters: {files('notes', *more)}}}\n"
         )
         subprocess.run(
             [sys.executable, "-m", "sphinx", "-q", "-W", ".", "out"],
@@ -242,6 +269,27 @@ def test_chapters_and_their_equations_are_numbered_by_the_table_of_contents(
     assert book.headings("cat") == ["3. The cat", "More"]
     assert book.equations("cat") == ["3.1", "3.2"]
     assert "(1.2)" in book.page("notes")
+
+
+def test_equations_of_the_pages_of_one_part_of_the_api_are_counted_through(
+    tmp_path: Path,
+) -> None:
+    book = Book(tmp_path)
+    (tmp_path / "api/optim").mkdir(parents=True)
+    pages = ("api/optim", "api/optim/lion", "api/optim/adam")
+    for name in ("optim", "optim/adam", "optim/lion"):
+        label = name.replace("/", "-")
+        (tmp_path / f"api/{name}.md").write_text(
+            f"# Page\n\n$$ a $$ (def-{label})\n\n$$ b $$ (def-more-{label})\n"
+        )
+    book.build("cat", "dog", "eel", more=pages)
+    assert book.equations("api/optim/lion") == ["O.3", "O.4"]
+    assert book.equations("api/optim/adam") == ["O.5", "O.6"]
+    # The pages that were not read anew keep their order.
+    (tmp_path / "api/optim/lion.md").write_text("# Page\n\n$$ c $$ (def-lion)\n")
+    book.build("cat", "dog", "eel", more=pages)
+    assert book.equations("api/optim/lion") == ["O.3"]
+    assert book.equations("api/optim/adam") == ["O.4", "O.5"]
 
 
 def test_every_mark_of_the_tests_is_found() -> None:

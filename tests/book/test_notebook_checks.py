@@ -63,6 +63,10 @@ def store_an_image(notebook: Any) -> None:
     notebook.cells[1].outputs[0].data["image/png"] = "iVBORw0KGgo="
 
 
+def store_html(notebook: Any) -> None:
+    notebook.cells[1].outputs[0].data["text/html"] = "<table></table>"
+
+
 def store_a_path(notebook: Any) -> None:
     notebook.cells[4].outputs[0].text = "/home/ada/adam/book\n"
 
@@ -91,7 +95,8 @@ def drop_the_description(notebook: Any) -> None:
 SPOILED: dict[str, Callable[[Any], None]] = {
     "was not executed": clear,
     "has execution count 7, expected 5": skip_a_number,
-    "image data is stored (image/png)": store_an_image,
+    "what only the site shows is stored (image/png)": store_an_image,
+    "what only the site shows is stored (text/html)": store_html,
     "a path or address of one machine is stored: '/home/a'": store_a_path,
     "a path or address of one machine is stored: 'at 0x": store_an_address,
     "a time is stored: '12:34:56'": store_a_time,

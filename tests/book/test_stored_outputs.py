@@ -35,7 +35,7 @@ MARKS = {
 
 
 @pytest.mark.parametrize("mark", MARKS)
-@pytest.mark.parametrize("place", ["stream", "text/plain", "text/html"])
+@pytest.mark.parametrize("place", ["stream", "text/plain", "text/markdown"])
 def test_mark_of_a_machine_or_a_clock_is_found_in_every_output(
     mark: str, place: str
 ) -> None:
@@ -64,9 +64,10 @@ def test_figure_without_words_is_found(alternative: str | None) -> None:
 
 
 @pytest.mark.parametrize("kind", ["display_data", "execute_result"])
-def test_cleaning_leaves_no_metadata_and_no_image_of_any_kind(kind: str) -> None:
+def test_cleaning_leaves_no_metadata_no_html_and_no_image(kind: str) -> None:
     data = dict.fromkeys(
-        ["image/png", "image/jpeg", "image/svg+xml", "application/pdf"], "x"
+        ["image/png", "image/jpeg", "image/svg+xml", "application/pdf", "text/html"],
+        "x",
     )
     more = {"execution_count": 1} if kind == "execute_result" else {}
     output = new_output(kind, {**data, "text/plain": "1"}, metadata={"a": 1}, **more)

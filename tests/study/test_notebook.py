@@ -146,6 +146,12 @@ def test_edited_function_has_the_new_line_and_shows_both(
     assert capsys.readouterr().out == "-     return x + 1\n+     return x + 10\n"
 
 
+def test_difference_is_coloured_as_one_on_a_page() -> None:
+    shown: Any = notebook.Difference("a\nb\n", "a\nc\n")
+    assert repr(shown) == "- b\n+ c"
+    assert shown._repr_markdown_() == "```diff\n- b\n+ c\n```"
+
+
 def test_edited_function_can_be_edited_again() -> None:
     once = notebook.edited(documented, ("x + len", "x - len"))
     twice = notebook.edited(once, ("a string", "string"))
