@@ -10,6 +10,7 @@ that could be wrong, and carries that word.
 from __future__ import annotations
 
 import ast
+import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
