@@ -109,6 +109,7 @@ def measure(browser: Browser, root: str, address: str) -> Row:
         "}).observe({ type: 'layout-shift', buffered: true });"
     )
     page.goto(root + address, wait_until="networkidle")
+    page.wait_for_load_state("load")
     first = [url for url in requests if url.startswith(root)]
     height, words = page.evaluate("document.body.scrollHeight"), page.evaluate(WORDS)
     shift = page.evaluate("window.shift")

@@ -55,6 +55,8 @@ class Visit:
         self._resize(theme, width)
         self.page.add_init_script(WATCH_SHIFTS)
         self.page.goto(site + address, wait_until="networkidle")
+        # On a busy machine the network rests before the scripts have run.
+        self.page.wait_for_load_state("load")
         # What a reader waits for who has not scrolled yet.
         self.first_requests = list(self.requests)
         self.shift: float = self.page.evaluate("window.shift")
