@@ -789,7 +789,8 @@ export default function build(stage, preset, open) {
     more = !more;
     drawPanel();
     changed();
-    toggle.focus(); // it has moved
+    // The button has moved; the map stays where it is.
+    (more ? panel.querySelector("select") : toggle).focus({ preventScroll: true });
   });
   toggle.setAttribute("aria-controls", panel.id);
   function drawPanel() {
