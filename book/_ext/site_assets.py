@@ -72,10 +72,13 @@ UNUSED_IN_PAGE = re.compile(
     re.DOTALL,
 )
 # What a screen reader would stumble over: a role that was withdrawn from the standard,
-# and a label that differs from the visible text.
+# a label that differs from the visible text, and a button without a name.
 REPLACED_IN_PAGE = {
     ' role="doc-biblioentry"': ' role="listitem"',
     '<summary aria-label="Toggle hidden content">': "<summary>",
+    '<summary><span class="toctree-toggle"': (
+        '<summary aria-label="Its pages"><span class="toctree-toggle"'
+    ),
 }
 UNUSED_FILES = (
     "scripts/fontawesome.js",
