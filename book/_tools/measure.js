@@ -61,7 +61,7 @@
     if (share < 0.745) report(element, "too small", 100 * (1 - share));
   }
   for (const element of article.querySelectorAll("[data-scrolls] > table")) {
-    const first = element.querySelector("tbody td");
+    const first = element.querySelector("tbody tr > :first-child");
     const stays = first && getComputedStyle(first).position === "sticky";
     if (first && !stays && !matchMedia("print").matches)
       report(element, "loses its first column", 0);

@@ -204,7 +204,7 @@ def test_a_page_is_readable_without_scripts(browser: Browser, site: str) -> None
         " await Promise.all([...document.images].map(i => (i.loading = 'eager')));"
         " await document.fonts.ready;"
         " const of = (selector) => [...document.querySelectorAll(selector)];"
-        " const name = (image) => image.src.replace('.dark', '');"
+        " const name = (image) => image.src.replace(/\\.(dark|light)\\./, '.');"
         " return {"
         "  figures: of('.bd-article img').filter(i => i.checkVisibility())"
         "    .map(name),"
