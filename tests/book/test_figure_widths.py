@@ -11,7 +11,8 @@ from figures import split
 from .conftest import SITE, pages
 
 PICTURE = re.compile(
-    r'<picture><source media="\(max-width: 600px\)" srcset="([^"]+)"[^>]*>\s*<img ([^>]*)>'
+    r'<picture><source media="\(max-width: 600px\)" srcset="([^"]+)"[^>]*>'
+    r"\s*<img ([^>]*)>"
 )
 
 

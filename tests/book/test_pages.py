@@ -129,8 +129,13 @@ def test_a_page_is_whole_quiet_readable_and_accessible(
     sent = weight(opened.first_requests, site)
     if sent > MOST_BYTES or len(opened.first_requests) > MOST_REQUESTS:
         found.append(f"{sent} bytes in {len(opened.first_requests)} requests")
-    if opened.shift > MOST_SHIFT:
-        found.append(f"what was there moves as the page loads: {opened.shift}")
+    shift = opened.shift
+    if shift > MOST_SHIFT:
+        # A busy machine may bring a font late, once. A page that is at fault moves at
+        # every visit.
+        shift = min(visit(address, *LOOKS[first]).shift for _ in range(2))
+    if shift > MOST_SHIFT:
+        found.append(f"what was there moves as the page loads: {shift}")
     text = opened.page.locator("body").inner_text()
     found += [f"number in two parentheses: {wrong}" for wrong in DOUBLED.findall(text)]
     for look in LOOKS[first:] + LOOKS[:first]:

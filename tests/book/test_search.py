@@ -20,7 +20,7 @@ WANTED = {
     "depth/what_one_step_can_do": "clipping step_supremum clip_grad_norm_",
     "depth/myths_and_mistakes": "fp16|half precision|bias correction|check_optimizer",
     "depth/weight_decay": "weight decay|L2|AdamW|decoupled decay|λ",
-    "adam/adam_in_pytorch": "bf16 checkpoint resume state_dict NaN foreach",
+    "adam/adam_in_pytorch": "bf16 checkpoint resume state_dict NaN",
     "adam/adam_derived": "debias",
     "applications/text": "sparse embeddings",
     "applications/images": "generalisation|overfitting|Fashion-MNIST",
