@@ -156,11 +156,14 @@ class Repository:
 
     def start(self, *command: str, **environment: str) -> subprocess.Popen[str]:
         """Start a command as a terminal does: in a group of its own."""
+        # The tests may be run by make: its settings are not those of a person.
+        of_make = ("MAKEFLAGS", "MFLAGS", "MAKELEVEL", "MAKEOVERRIDES")
+        outside = {k: v for k, v in os.environ.items() if k not in of_make}
         path = f"{self.root}/stand_ins/path{os.pathsep}{os.environ['PATH']}"
         return subprocess.Popen(
             command,
             cwd=self.root,
-            env={**os.environ, "PATH": path, **environment},
+            env={**outside, "PATH": path, **environment},
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
