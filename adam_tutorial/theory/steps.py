@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import sys
 
 import numpy as np
 
@@ -36,6 +37,9 @@ __all__ = [
     "step_supremum_gradients",
     "white_noise_rms",
 ]
+
+# Of a power of e that is a float.
+LARGEST_EXPONENT = math.log(sys.float_info.max)
 
 
 def step_size_factor(t: int, beta1: float = 0.9, beta2: float = 0.999) -> float:
@@ -104,25 +108,18 @@ def step_supremum(
         if beta1**2 >= beta2:
             return math.inf
         return (1 - beta1) * math.sqrt(beta2 / ((1 - beta2) * (beta2 - beta1**2)))
-    return (
-        (1 - beta1)
-        / math.sqrt(1 - beta2)
-        * step_size_factor(t, beta1, beta2)
-        * _root_of_geometric_sum(beta1 / math.sqrt(beta2), t)
-    )
-
-
-def _root_of_geometric_sum(root: float, t: int) -> float:
-    """Return the square root of the sum of ``root**(2 * k)`` over k < t."""
+    first = (1 - beta1) / math.sqrt(1 - beta2) * step_size_factor(t, beta1, beta2)
+    # Times the root of the sum of r**k over k < t, for r = root**2.
+    root = beta1 / math.sqrt(beta2)
     if root in (0, 1):
-        return math.sqrt(t) if root else 1.0
-    # (r**t - 1) / (r - 1) with r = root**2, without cancellation near r = 1.
+        return first * (math.sqrt(t) if root else 1.0)
+    # (r**t - 1) / (r - 1), without cancellation near r = 1.
     exponent, less_one = 2 * t * math.log(root), (root - 1) * (root + 1)
-    if exponent > 1400:  # too large for a float
-        return math.inf
-    if exponent > 700:  # only the root is not
-        return math.exp(exponent / 2) / math.sqrt(less_one)
-    return math.sqrt(math.expm1(exponent) / less_one)
+    if exponent < 700:
+        return first * math.sqrt(math.expm1(exponent) / less_one)
+    # r**t alone may be too large for a float.
+    exponent = exponent / 2 + math.log(first / math.sqrt(less_one))
+    return math.exp(exponent) if exponent < LARGEST_EXPONENT else math.inf
 
 
 def step_supremum_gradients(
