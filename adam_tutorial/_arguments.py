@@ -18,6 +18,7 @@ from adam_tutorial._types import Float64Array
 __all__ = [
     "as_count",
     "as_float64",
+    "as_gradient",
     "as_number",
     "as_numbers",
     "as_vector",
@@ -32,6 +33,7 @@ __all__ = [
     "check_not_negative",
     "check_not_positive",
     "check_positive",
+    "check_setting",
     "check_step",
 ]
 
@@ -107,6 +109,24 @@ def as_numbers(name: str, values: ArrayLike) -> NDArray[Any]:
             " coordinates"
         )
     return array
+
+
+def as_gradient(values: ArrayLike, point: NDArray[Any], called: str) -> NDArray[Any]:
+    """Return what a function gave for the gradient at a point, which ``called`` names.
+
+    Raises
+    ------
+    TypeError
+        It is not numbers: a forgotten ``return`` gives None.
+    ValueError
+        It has another shape than the point, which NumPy would broadcast.
+    """
+    g = as_numbers("what gradient returns", values)
+    if g.shape != point.shape:
+        raise ValueError(
+            f"gradient must return the shape of {called}, {point.shape}, got {g.shape}"
+        )
+    return g
 
 
 def _shortened(value: object) -> str:
@@ -207,6 +227,32 @@ def check_between(name: str, value: float, low: float, high: float) -> None:
     as_number(name, value)
     if not low <= value <= high:
         raise ValueError(f"{name} must be between {low} and {high}, got {value!r}")
+
+
+# What the names of hyper-parameters say; all others are not negative.
+DECAY_RATES = frozenset({"beta", "beta1", "beta2", "rho"})
+EXPONENTS = frozenset({"beta2_decay"})
+
+
+def check_setting(name: str, value: float, called: str | None = None) -> None:
+    """Raise ValueError unless a hyper-parameter has a value that its name allows.
+
+    Parameters
+    ----------
+    name : str
+        As this package names it.
+    value : float
+        Anything else is a TypeError.
+    called : str, optional
+        What the error calls it, if not ``name``.
+    """
+    called = called or name
+    if name in DECAY_RATES:
+        check_decay_rate(called, value)
+    elif name in EXPONENTS:
+        check_not_positive(called, value)
+    else:
+        check_not_negative(called, value)
 
 
 def check_step(t: int, name: str = "t") -> None:

@@ -15,7 +15,7 @@ from typing import Any, Literal, get_args
 import numpy as np
 from numpy.typing import ArrayLike
 
-from adam_tutorial._arguments import as_count, as_float64, check_positive
+from adam_tutorial._arguments import as_count, as_float64, as_gradient, check_positive
 from adam_tutorial._types import Float64Array
 
 __all__ = ["LIBRARIES", "Followed", "find", "follow", "gap"]
@@ -160,13 +160,8 @@ def gap(path: ArrayLike, other: ArrayLike, lr: float = 1.0) -> Float64Array:
 
 
 def _at(gradient: Gradient, point: Float64Array, t: int) -> Float64Array:
-    """Return the gradient at a point; it must have the point's shape."""
-    g = as_float64("what gradient returns", gradient(point, t))
-    if g.shape != point.shape:
-        raise ValueError(
-            f"gradient must return the shape of start, {point.shape}, got {g.shape}"
-        )
-    return g
+    """Return the gradient at a point, in memory of its own."""
+    return as_gradient(gradient(point, t), point, "start").astype(np.float64)
 
 
 def _torch(

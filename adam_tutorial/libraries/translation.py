@@ -8,11 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from adam_tutorial._arguments import (
-    check_at_least,
-    check_decay_rate,
-    check_not_negative,
-)
+from adam_tutorial._arguments import check_setting
 from adam_tutorial.libraries.epsilon import eps_at
 from adam_tutorial.libraries.table import (
     CORRECTED,
@@ -158,19 +154,10 @@ def _read(settings: Mapping[str, Any], convention: Convention) -> Settings:
         if not isinstance(numbers, tuple | list) or len(numbers) != len(names):
             raise ValueError(f"betas must be two numbers, got {value!r}")
         for name, number in zip(names, numbers, strict=True):
-            values[name] = _checked(called, name, number)
+            if not (name == "momentum_decay" and number == math.inf):  # no warm-up
+                check_setting(name, number, called)
+            values[name] = number
     return values
-
-
-def _checked(called: str, name: str, value: Any) -> Any:
-    """Return a number with which the algorithm can work; raise for any other value."""
-    if name in ("beta1", "beta2"):
-        check_decay_rate(called, value)
-    elif name == "momentum_decay":  # infinity: no warm-up of the momentum
-        check_at_least(called, value, 0)
-    else:
-        check_not_negative(called, value)
-    return value
 
 
 def _translate_eps(values: Settings, ours: Convention, theirs: Convention) -> list[str]:

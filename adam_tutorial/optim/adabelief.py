@@ -15,10 +15,10 @@ from adam_tutorial.optim.averages import (
 from adam_tutorial.optim.base import BaseOptimizer, Settings, Slot, State
 from adam_tutorial.optim.hyperparameters import (
     COMMON,
+    EPS,
     ForeachFlags,
     decay_rates,
     flag,
-    number,
 )
 
 __all__ = ["AdaBelief"]
@@ -66,7 +66,7 @@ class AdaBelief(BaseOptimizer):
 
     hyperparameters = COMMON | {
         "betas": decay_rates(2),
-        "eps": number("Invalid epsilon value"),
+        "eps": EPS,
         "decoupled_weight_decay": flag(),
     }
     state_slots = (Slot("exp_avg"), Slot("exp_avg_var"))

@@ -15,10 +15,10 @@ from adam_tutorial.optim.averages import (
 from adam_tutorial.optim.base import BaseOptimizer, Settings, Slot, State
 from adam_tutorial.optim.hyperparameters import (
     COMMON,
+    EPS,
     FusedFlags,
     decay_rates,
     flag,
-    number,
 )
 
 __all__ = ["Adam"]
@@ -114,7 +114,7 @@ class Adam(BaseOptimizer):
 
     hyperparameters = COMMON | {
         "betas": decay_rates(2),
-        "eps": number("Invalid epsilon value"),
+        "eps": EPS,
         "amsgrad": flag(before=False),
         "decoupled_weight_decay": flag(),
     }

@@ -9,7 +9,7 @@ from torch.optim.optimizer import ParamsT
 
 from adam_tutorial.optim.averages import one_minus_power, to_average
 from adam_tutorial.optim.base import BaseOptimizer, Settings, Slot, State
-from adam_tutorial.optim.hyperparameters import COMMON, Flags, decay_rates, number
+from adam_tutorial.optim.hyperparameters import COMMON, EPS, Flags, decay_rates
 
 __all__ = ["Adamax"]
 
@@ -47,7 +47,7 @@ class Adamax(BaseOptimizer):
 
     hyperparameters = COMMON | {
         "betas": decay_rates(2),
-        "eps": number("Invalid epsilon value"),
+        "eps": EPS,
     }
     flags = ("foreach", "maximize", "differentiable", "capturable", "nonfinite")
     state_slots = (Slot("exp_avg"), Slot("exp_inf"))

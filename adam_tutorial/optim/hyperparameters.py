@@ -18,6 +18,7 @@ from torch import Tensor
 
 __all__ = [
     "COMMON",
+    "EPS",
     "FLAG_DEFAULTS",
     "Flags",
     "ForeachFlags",
@@ -309,6 +310,8 @@ def _listed(value: Any) -> Sequence[Any] | None:
     return list(value)
 
 
+# As the optimizers have it that add one number to a root.
+EPS = number("Invalid epsilon value")
 # What every optimizer may have. `nonfinite` is not PyTorch's, so no checkpoint of
 # PyTorch says anything about it.
 COMMON: dict[str, Hyperparameter] = {

@@ -15,6 +15,7 @@ from adam_tutorial.optim.averages import (
 from adam_tutorial.optim.base import BaseOptimizer, Settings, Slot, State
 from adam_tutorial.optim.hyperparameters import (
     COMMON,
+    EPS,
     ForeachFlags,
     decay_rates,
     flag,
@@ -62,7 +63,7 @@ class NAdam(BaseOptimizer):
 
     hyperparameters = COMMON | {
         "betas": decay_rates(2),
-        "eps": number("Invalid epsilon value"),
+        "eps": EPS,
         "momentum_decay": number("Invalid momentum_decay value"),
         "decoupled_weight_decay": flag(),
     }

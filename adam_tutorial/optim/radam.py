@@ -17,10 +17,10 @@ from adam_tutorial.optim.averages import (
 from adam_tutorial.optim.base import BaseOptimizer, Settings, Slot, State
 from adam_tutorial.optim.hyperparameters import (
     COMMON,
+    EPS,
     ForeachFlags,
     decay_rates,
     flag,
-    number,
 )
 
 __all__ = ["RAdam"]
@@ -71,7 +71,7 @@ class RAdam(BaseOptimizer):
 
     hyperparameters = COMMON | {
         "betas": decay_rates(2),
-        "eps": number("Invalid epsilon value"),
+        "eps": EPS,
         "decoupled_weight_decay": flag(),
     }
     state_slots = (Slot("exp_avg"), Slot("exp_avg_sq"))

@@ -10,21 +10,13 @@ from typing import Any, ParamSpec, TypeVar, cast
 import numpy as np
 from numpy.typing import ArrayLike
 
-from adam_tutorial._arguments import (
-    as_numbers,
-    check_decay_rate,
-    check_not_negative,
-    check_not_positive,
-)
+from adam_tutorial._arguments import as_numbers, check_setting
 from adam_tutorial._types import Array
 
 __all__ = ["as_float", "rule", "takes_theta"]
 
 P = ParamSpec("P")
 R = TypeVar("R")
-
-DECAY_RATES = frozenset({"beta", "beta1", "beta2", "rho"})
-EXPONENTS = frozenset({"beta2_decay"})
 
 
 def rule(function: Callable[P, R]) -> Callable[P, R]:
@@ -137,12 +129,7 @@ def _checked(name: str, value: Any, default: Any) -> Any:
             None if part is None and of_part is None else _checked(name, part, of_part)
             for part, of_part in zip(value, default, strict=True)
         )
-    if name in DECAY_RATES:
-        check_decay_rate(name, value)
-    elif name in EXPONENTS:
-        check_not_positive(name, value)
-    else:
-        check_not_negative(name, value)
+    check_setting(name, value)
     return float(value)
 
 

@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import ArrayLike
 
-from adam_tutorial._arguments import as_count, check_between
+from adam_tutorial._arguments import as_count, as_gradient, check_between
 from adam_tutorial._types import Array
 from adam_tutorial.reference.rule import as_float, takes_theta
 
@@ -171,19 +171,13 @@ def _follow(
     needs_theta = takes_theta(rule)
     yield point, np.zeros_like(point), state
     for t in range(steps):
-        g = _at(gradient, point) if callable(gradient) else gradients[t]
+        g = (
+            as_float(as_gradient(gradient(point), point, "theta"))
+            if callable(gradient)
+            else gradients[t]
+        )
         now: dict[str, Any] = {"theta": point} if needs_theta else {}
         state, update = rule(state, g, **now, **hyperparameters)
         moved = point + update
         point = moved if box is None else np.clip(moved, *box)
         yield point, update, state
-
-
-def _at(gradient: Callable[[Array], ArrayLike], point: Array) -> Array:
-    """Return the gradient at a point; NumPy would broadcast one of another shape."""
-    g = as_float(gradient(point), "what gradient returns")
-    if g.shape != point.shape:
-        raise ValueError(
-            f"gradient must return the shape of theta, {point.shape}, got {g.shape}"
-        )
-    return g

@@ -19,13 +19,10 @@ def problems(output: Any, metadata: dict[str, Any] | None = None) -> list[str]:
 
 MACHINE = "a path or address of one machine is stored"
 MARKS = {
-    "/home/ada": MACHINE,
-    "/root/x": MACHINE,
-    "/Users/ada": MACHINE,
-    "/work/x": MACHINE,
-    "/usr/lib": MACHINE,
-    "/opt/x": MACHINE,
-    "/var/x": MACHINE,
+    **{
+        f"/{root}/ada": MACHINE
+        for root in ("home", "root", "Users", "tmp", "work", "usr", "opt", "var")
+    },
     "C:\\Users": MACHINE,
     "<A at 0x7f0012ab>": MACHINE,
     "12:34:56": "a time is stored",

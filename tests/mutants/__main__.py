@@ -102,15 +102,16 @@ def show(outcome: Outcome) -> None:
 def coverage_of(area: Area, jobs: int, tests: Sequence[str]) -> CoverageMap:
     """Return which of the tests run which lines of an area."""
     suite = area.suite
-    return measure(
+    known = measure(
         ROOT,
         FOLDER / suite.name,
         sources=suite.sources,
         tests=[file for file in suite.files(ROOT) if file.startswith(tuple(tests))],
         options=suite.options,
-        of_signatures=suite.of_signatures,
         jobs=jobs,
     )
+    known.of_signatures = suite.of_signatures
+    return known
 
 
 def described(mutant: Mutant) -> str:

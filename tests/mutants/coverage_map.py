@@ -107,7 +107,6 @@ def measure(
     sources: Sequence[str],
     tests: Iterable[str],
     options: Sequence[str] = (),
-    of_signatures: Sequence[str] = (),
     jobs: int = 2,
 ) -> CoverageMap:
     """Return which of the tests run which lines of the sources.
@@ -124,8 +123,6 @@ def measure(
         Files with tests, from the root.
     options : sequence of str
         For pytest.
-    of_signatures : sequence of str
-        See :class:`CoverageMap`.
     jobs : int
         How many processes to use.
     """
@@ -148,9 +145,7 @@ def measure(
             before = kept["at_import"].get(path, ())
             kept["at_import"][path] = sorted({*lines, *before})
         store.write_text(json.dumps(kept), encoding="utf-8")
-    merged = _merged([known[test] for test in tests], kept["at_import"])
-    merged.of_signatures = tuple(of_signatures)
-    return merged
+    return _merged([known[test] for test in tests], kept["at_import"])
 
 
 def _python(root: Path, folders: Iterable[str]) -> list[Path]:
