@@ -164,14 +164,15 @@ def _report(probe: Probe, first: Trace, rule: str) -> Report:
         trace = probe.watch(inputs)
         if trace.failure is not None and len(trace.moves) < len(inputs.gradients):
             found = cause(trace.failure, inputs.settings)
-            findings = [replace(found, seen=f"{where}{found.seen}")]
+            findings.append(replace(found, seen=f"{where}{found.seen}"))
         if len(trace.moves):
             traces.append(trace)
-    beside = check_beside_another(probe, first)
+    beside, of_groups = check_beside_another(probe, first), None
     if beside is not None:
         findings.append(beside)
-    elif hasattr(probe.program, "several"):
-        findings += check_groups(probe)
+    elif probe.has_groups:
+        of_groups = check_groups(probe)
+        findings += of_groups or ()
     if not equal(first, probe.watch(NUMBERS, reuse_gradient=True)):
         findings.append(KEEPS_GRADIENT)
     explanation = identify(probe, traces, rule)
@@ -179,7 +180,8 @@ def _report(probe: Probe, first: Trace, rule: str) -> Report:
     remarks: list[Finding] = []
     if explanation is None:
         name, start = next(iter(right_programs(rule).items()))
-        ends = next(filter(None, map(no_numbers, traces[:2])), None)
+        ended = filter(None, map(no_numbers, traces[:2]))
+        ends = next((found for found in ended if found not in findings), None)
         difference, finding, measured = describe(
             probe, traces, start, ALGORITHM if rule in RIGHT else f"the steps of {name}"
         )
@@ -190,7 +192,7 @@ def _report(probe: Probe, first: Trace, rule: str) -> Report:
     shapes = check_shapes(probe, explanation)
     findings += shapes.findings
     if probe.decays and explanation is not None:
-        decay = check_decay(probe, explanation, rule)
+        decay = check_decay(probe, explanation, rule, alike=not shapes.findings)
         if decay is not None:
             kind, finding = decay
             (findings if kind == "mistake" else remarks).append(finding)
@@ -206,7 +208,7 @@ def _report(probe: Probe, first: Trace, rule: str) -> Report:
         tuple(findings),
         tuple(remarks),
         difference,
-        *_looked_at(probe, shapes),
+        *_looked_at(probe, shapes, groups=of_groups is not None),
     )
 
 
@@ -258,20 +260,24 @@ def _float16(reasons: Sequence[str]) -> Finding:
     )
 
 
-def _looked_at(probe: Probe, shapes: Shapes | None = None) -> tuple[str, str]:
+def _looked_at(
+    probe: Probe, shapes: Shapes | None = None, *, groups: bool = False
+) -> tuple[str, str]:
     """Return what was looked at, and what was not."""
     if shapes is None:
         return f"10 steps of {VECTOR}", "everything else"
     names = ", ".join(str(shape).replace(",)", ")") for shape in shapes.tried)
     tried = f"tensors of the shapes {names}" if len(shapes.tried) > 1 else VECTOR
-    several = hasattr(probe.program, "several")
-    looked = f"up to 40 steps; {tried}; " + (
-        "1 to 3 parameters, 1 and 2 groups" if several else "two programs side by side"
-    )
     refused = [*shapes.refused, "later steps", "training in low precision"]
-    if not several:
+    if groups:
+        beside = "1 to 3 parameters, 1 and 2 groups"
+    elif probe.has_groups:
+        beside = "two parameters side by side"
+        refused.append("groups")
+    else:
+        beside = "two programs side by side"
         refused.append("several parameters in one program")
-    return looked, "; ".join(refused)
+    return f"up to 40 steps; {tried}; {beside}", "; ".join(refused)
 
 
 def _short(rule: str) -> str:

@@ -9,13 +9,12 @@ import numpy as np
 
 from adam_tutorial._types import Array, Float64Array
 from adam_tutorial.checking.probes import Trace, agree
-from adam_tutorial.checking.programs import Step
+from adam_tutorial.checking.programs import Start, Step
 from adam_tutorial.checking.report import Finding
 
 __all__ = [
     "Change",
     "Effect",
-    "Start",
     "after",
     "changed",
     "effect",
@@ -23,7 +22,6 @@ __all__ = [
     "moves_of",
 ]
 
-Start = Callable[..., Step]
 # Takes the move of the right program, theta, and the number of the step.
 Change = Callable[[Array, Array, int], Array]
 

@@ -7,15 +7,15 @@ from collections.abc import Callable, Iterator
 import numpy as np
 
 from adam_tutorial._types import Array, Float64Array
-from adam_tutorial.checking.effect import Effect, Start, after, effect, moves_of
+from adam_tutorial.checking.effect import Effect, after, effect, moves_of
 from adam_tutorial.checking.inputs import Inputs
 from adam_tutorial.checking.probes import Probe, Trace
-from adam_tutorial.checking.programs import Step
+from adam_tutorial.checking.programs import Start, Step
 
 __all__ = ["effects_on_gradients"]
 
 # Takes a gradient and theta, returns what the rule is given.
-Change = Callable[[Array, Array], Array]
+Given = Callable[[Array, Array], Array]
 
 # With an eps much larger than the gradients, the first step is nearly proportional to
 # the gradient, so it shows what the rule has been given.
@@ -44,7 +44,7 @@ def effects_on_gradients(probe: Probe, start: Start) -> Iterator[Effect]:
             g * min(size / float(np.linalg.norm(g)), limit) if g.any() else g
         )
 
-    changes: tuple[tuple[str, str, Change], ...] = (
+    changes: tuple[tuple[str, str, Given], ...] = (
         (
             "gradient clipped",
             f"the gradient is clipped at {largest:.4g}, entry by entry",
@@ -92,7 +92,7 @@ def effects_on_gradients(probe: Probe, start: Start) -> Iterator[Effect]:
         yield effect(_given(start, change), name, seen)
 
 
-def _given(start: Start, change: Change) -> Start:
+def _given(start: Start, change: Given) -> Start:
     """Return right programs that are given other gradients."""
 
     def make(**settings: float) -> Step:

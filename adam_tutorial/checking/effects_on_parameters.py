@@ -7,9 +7,9 @@ from collections.abc import Callable, Iterator, Sequence
 import numpy as np
 
 from adam_tutorial._types import Array, Float64Array
-from adam_tutorial.checking.effect import Effect, Start, after, effect
+from adam_tutorial.checking.effect import Effect, after, effect
 from adam_tutorial.checking.probes import Trace, agree
-from adam_tutorial.checking.programs import Step
+from adam_tutorial.checking.programs import Start, Step
 
 __all__ = ["effects_on_parameters"]
 

@@ -7,8 +7,9 @@ from collections.abc import Callable, Iterator, Sequence
 import numpy as np
 
 from adam_tutorial._types import Array, Float64Array
-from adam_tutorial.checking.effect import Change, Effect, Start, changed, effect
+from adam_tutorial.checking.effect import Change, Effect, changed, effect
 from adam_tutorial.checking.probes import Trace
+from adam_tutorial.checking.programs import Start
 
 __all__ = ["effect_of_the_clock", "effects_on_updates"]
 

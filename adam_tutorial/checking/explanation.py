@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache, partial
 from itertools import combinations
@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from adam_tutorial.checking.behaviour import Behaviour, Behaviours, Mask
 from adam_tutorial.checking.mistakes import MISTAKES, NO_MAXIMUM, Mistake
 from adam_tutorial.checking.probes import Trace, agree
-from adam_tutorial.checking.programs import Step
+from adam_tutorial.checking.programs import Start
 from adam_tutorial.checking.report import Finding
 from adam_tutorial.checking.simulation import Simulation, imitate
 
@@ -65,7 +65,7 @@ class Explanation:
     """
 
     name: str
-    start: Callable[..., Step]
+    start: Start
     findings: tuple[Finding, ...] = ()
     behaviour: Behaviour | None = None
 

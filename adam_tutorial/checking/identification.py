@@ -8,7 +8,7 @@ from itertools import chain
 
 import numpy as np
 
-from adam_tutorial.checking.effect import Effect, Start, leaves, moves_of
+from adam_tutorial.checking.effect import Effect, leaves, moves_of
 from adam_tutorial.checking.effects_on_gradients import effects_on_gradients
 from adam_tutorial.checking.effects_on_parameters import effects_on_parameters
 from adam_tutorial.checking.effects_on_updates import (
@@ -18,6 +18,7 @@ from adam_tutorial.checking.effects_on_updates import (
 from adam_tutorial.checking.explanation import RIGHT, Explanation, explain
 from adam_tutorial.checking.inputs import FALLING, LARGE
 from adam_tutorial.checking.probes import Probe, Trace
+from adam_tutorial.checking.programs import Start
 from adam_tutorial.checking.report import Finding
 from adam_tutorial.checking.rules import RULES
 from adam_tutorial.checking.simulation import imitate

@@ -6,7 +6,15 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal, TypeAlias
 
-__all__ = ["DECAYS", "DECAY_MISTAKES", "MISTAKES", "NO_MAXIMUM", "Mistake", "Topic"]
+__all__ = [
+    "DECAYS",
+    "DECAY_MISTAKES",
+    "MISTAKES",
+    "NO_MAXIMUM",
+    "Mistake",
+    "Topic",
+    "decay_shares",
+]
 
 # What a finding is about. Texts that explain findings can be looked up by these keys.
 Topic: TypeAlias = Literal[
@@ -270,6 +278,12 @@ DECAY_MISTAKES: dict[str, str] = {
     "grows": "weight decay with the wrong sign",
     "": "weight decay without effect",
 }
+
+
+def decay_shares(lr: float) -> dict[str, float]:
+    """Return what the decays beside the step multiply by ``weight_decay * theta``."""
+    return {"lr * decay": lr, "decay": 1.0, "grows": -lr}
+
 
 NO_MAXIMUM = Mistake(
     "takes no maximum",

@@ -74,6 +74,11 @@ class Probe:
         """Whether the program has a weight decay."""
         return "weight_decay" in self.program.takes
 
+    @property
+    def has_groups(self) -> bool:
+        """Whether it takes several parameters, in groups with settings of their own."""
+        return hasattr(self.program, "several")
+
     def watch(self, inputs: Inputs, *, reuse_gradient: bool = False) -> Trace:
         """Return how a new program moves."""
         inputs = replace(inputs, settings=inputs.settings | self.usual)
@@ -147,13 +152,13 @@ class Probe:
     def _together(
         self, settings: list[dict[str, float]]
     ) -> Callable[[list[Array], list[Array]], list[Array]]:
-        every = [self._taken(its) for its in settings]
-        if hasattr(self.program, "several"):
-            step: Any = self.program.several(every)
+        if self.has_groups:
+            program: Any = self.program
+            step = program.several([self._taken(its) for its in settings])
             return lambda thetas, gradients: [
                 np.asarray(after) for after in step(thetas, gradients)
             ]
-        steps = [self.program(**its) for its in every]
+        steps = [self._new(its) for its in settings]
         return lambda thetas, gradients: [
             self._number_after(step, theta, gradient)
             for step, theta, gradient in zip(steps, thetas, gradients, strict=True)

@@ -14,8 +14,8 @@ from adam_tutorial._types import Array
 __all__ = [
     "SETTINGS",
     "FunctionProgram",
-    "Make",
     "RuleProgram",
+    "Start",
     "Step",
     "from_rule",
     "plain_adam",
@@ -23,7 +23,8 @@ __all__ = [
 
 # A program may be typed for one precision.
 Step = Callable[[NDArray[Any], NDArray[Any]], NDArray[Any] | None]
-Make = Callable[..., Step]
+# Takes settings by name, returns a step.
+Start = Callable[..., Step]
 SETTINGS = ("lr", "beta1", "beta2", "eps")
 
 # What rules with fewer settings call them.

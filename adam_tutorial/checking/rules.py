@@ -13,13 +13,12 @@ import numpy as np
 
 from adam_tutorial import reference
 from adam_tutorial._types import Array
-from adam_tutorial.checking.programs import RuleProgram, Step
+from adam_tutorial.checking.programs import Start, from_rule
 from adam_tutorial.libraries import eps_hat_at
+from adam_tutorial.libraries.table import NO_WARMUP
 from adam_tutorial.theory import bias_correction
 
-__all__ = ["RULES", "KnownRule", "decaying"]
-
-Start = Callable[..., Step]
+__all__ = ["RULES", "KnownRule"]
 
 
 @dataclass(frozen=True)
@@ -39,19 +38,13 @@ class KnownRule:
     start: Start
 
 
-def _with(rule: Callable[..., Any], **fixed: float) -> Start:
-    """Return programs of a rule, each given the settings that the rule takes."""
-    program = RuleProgram(rule, fixed)
-    return lambda **settings: program(
-        **{k: v for k, v in settings.items() if k in program.takes and k not in fixed}
-    )
-
-
-def _renamed(rule: Callable[..., Any], setting: str, rate: str) -> Start:
-    """Return programs of a rule whose only rate is set by beta1 or beta2."""
-    return lambda **settings: RuleProgram(rule, {rate: settings[setting]})(
-        lr=settings["lr"], eps=settings["eps"]
-    )
+def _renamed(
+    rule: Callable[..., Any], fixed: dict[str, Any] | None = None, **rates: str
+) -> Start:
+    """Return programs of a rule whose rates are set by others of Adam's settings."""
+    return lambda **settings: from_rule(
+        rule, **(fixed or {}), **{rate: settings[its] for rate, its in rates.items()}
+    )(**settings)
 
 
 def _radam_beside_v_hat(
@@ -78,122 +71,104 @@ def _adabelief_beside_root(
     return state, -lr * m_hat / (root + eps)
 
 
-def _nadam(form: str, momentum_decay: float) -> KnownRule:
-    start = _with(reference.nadam, momentum_decay=momentum_decay)
-    return KnownRule("NAdam", form, start)
-
-
-def _lion(name: str, form: str, **rates: str) -> KnownRule:
-    """Return Lion, or the sign rules that it is with other rates."""
-
-    def start(**settings: float) -> Step:
-        chosen = {
-            rate: settings[setting] if setting else 0.0
-            for rate, setting in rates.items()
-        }
-        return _with(reference.lion)(**{**settings, **chosen})
-
-    return KnownRule(name, form, start)
-
-
 AFTER_ROOT, BESIDE_V = "eps beside the root of v_hat", "eps beside the root of v"
 RULES: tuple[KnownRule, ...] = (
-    KnownRule("RAdam", f"as in PyTorch: {BESIDE_V}", _with(reference.radam)),
-    KnownRule("RAdam", f"as in Optax: {AFTER_ROOT}", _with(_radam_beside_v_hat)),
+    KnownRule("RAdam", f"as in PyTorch: {BESIDE_V}", from_rule(reference.radam)),
+    KnownRule("RAdam", f"as in Optax: {AFTER_ROOT}", from_rule(_radam_beside_v_hat)),
     KnownRule(
         "RAdam",
         f"adaptive from rho_t > 4, as in its paper, with {BESIDE_V}",
-        _with(reference.radam, threshold=4.0),
+        from_rule(reference.radam, threshold=4.0),
     ),
-    _nadam("as in PyTorch: the momentum rises with psi = 0.004", 4e-3),
-    _nadam("as in Keras: the momentum rises with psi = 1", 1.0),
-    # So large that the momentum has risen at the first step.
-    _nadam("as in Optax: the momentum is beta1 from the first step", 1e9),
+    *(
+        KnownRule("NAdam", form, from_rule(reference.nadam, momentum_decay=psi))
+        for form, psi in (
+            ("as in PyTorch: the momentum rises with psi = 0.004", 4e-3),
+            ("as in Keras: the momentum rises with psi = 1", 1.0),
+            ("as in Optax: the momentum is beta1 from the first step", NO_WARMUP),
+        )
+    ),
     KnownRule(
         "AdaBelief",
         "as in its paper: eps in s at every step and beside the root",
-        _with(reference.adabelief),
+        from_rule(reference.adabelief),
     ),
     KnownRule(
-        "AdaBelief", "as in Optax: eps beside the root", _with(_adabelief_beside_root)
+        "AdaBelief",
+        "as in Optax: eps beside the root",
+        from_rule(_adabelief_beside_root),
     ),
     KnownRule(
-        "AdaMax", "as in PyTorch and Optax: eps beside |g|", _with(reference.adamax)
+        "AdaMax", "as in PyTorch and Optax: eps beside |g|", from_rule(reference.adamax)
     ),
-    KnownRule("AdaMax", "as in Keras: eps beside u", _with(_adamax_beside_u)),
+    KnownRule("AdaMax", "as in Keras: eps beside u", from_rule(_adamax_beside_u)),
     KnownRule(
-        "AdaMax", "as in its paper: without eps", _with(reference.adamax, eps=0.0)
+        "AdaMax", "as in its paper: without eps", from_rule(reference.adamax, eps=0.0)
     ),
-    _lion("Lion", "as in its paper, with beta1 in the step and beta2 in the average"),
-    _lion("signSGD", "the sign of the gradient", beta1="", beta2=""),
-    _lion("Signum", "the sign of an average with beta1", beta2="beta1"),
-    _lion("Signum", "the sign of an average with beta2", beta1="beta2"),
-    KnownRule("Adafactor", "as in PyTorch", _with(reference.adafactor)),
+    KnownRule(
+        "Lion",
+        "as in its paper, with beta1 in the step and beta2 in the average",
+        from_rule(reference.lion),
+    ),
+    # With other rates, Lion is one of the older sign rules.
+    KnownRule(
+        "signSGD",
+        "the sign of the gradient",
+        from_rule(reference.lion, beta1=0.0, beta2=0.0),
+    ),
+    KnownRule(
+        "Signum",
+        "the sign of an average with beta1",
+        _renamed(reference.lion, beta2="beta1"),
+    ),
+    KnownRule(
+        "Signum",
+        "the sign of an average with beta2",
+        _renamed(reference.lion, beta1="beta2"),
+    ),
+    KnownRule("Adafactor", "as in PyTorch", from_rule(reference.adafactor)),
     KnownRule(
         "RMSProp",
         "as in PyTorch: eps beside the root, no bias correction",
-        _renamed(reference.rmsprop, "beta2", "beta"),
+        _renamed(reference.rmsprop, beta="beta2"),
     ),
     KnownRule(
         "RMSProp",
         "with the rate beta1, eps beside the root and no bias correction",
-        _renamed(reference.rmsprop, "beta1", "beta"),
+        from_rule(reference.rmsprop),
     ),
     KnownRule(
         "RMSProp",
         "centred, as in PyTorch: eps beside the root, no bias correction",
-        lambda **its: _with(reference.rmsprop, centered=True, beta=its["beta2"])(
-            lr=its["lr"], eps=its["eps"]
-        ),
+        _renamed(reference.rmsprop, {"centered": True}, beta="beta2"),
     ),
     KnownRule(
-        "AdaGrad", "as in PyTorch: eps beside the root", _with(reference.adagrad)
+        "AdaGrad", "as in PyTorch: eps beside the root", from_rule(reference.adagrad)
     ),
     KnownRule(
         "AdaDelta",
         "as in its paper: eps inside both roots",
-        _renamed(reference.adadelta, "beta2", "rho"),
+        from_rule(reference.adadelta),
     ),
     KnownRule(
         "AdaDelta",
         "as in its paper, with rho = 0.9: eps inside both roots",
-        _with(reference.adadelta, rho=0.9),
+        from_rule(reference.adadelta, rho=0.9),
     ),
-    KnownRule("gradient descent", "lr * g", _with(reference.gradient_descent)),
+    KnownRule("gradient descent", "lr * g", from_rule(reference.gradient_descent)),
     *(
         KnownRule(
             f"gradient descent with {kind}", f"as in PyTorch, with the rate {said}", its
         )
         for kind, nesterov in (("momentum", False), ("Nesterov's momentum", True))
         for said, its in (
-            ("0.9", _with(reference.momentum, nesterov=nesterov, beta=0.9)),
-            ("beta1", _with(reference.momentum, nesterov=nesterov)),
+            ("0.9", from_rule(reference.momentum, nesterov=nesterov, beta=0.9)),
+            ("beta1", from_rule(reference.momentum, nesterov=nesterov)),
         )
     ),
     KnownRule(
         "Adam with the schedules of the regret theorem",
         "lr / sqrt(t)",
-        _with(reference.adam_regret),
+        from_rule(reference.adam_regret),
     ),
 )
-
-
-def decaying(start: Start, kind: str) -> Start:
-    """Return programs that decay; ``kind`` is a key of ``DECAYS``."""
-
-    def make(*, weight_decay: float, **settings: float) -> Step:
-        step, lr = start(**settings), settings["lr"]
-
-        def decayed(theta: Array, gradient: Array) -> Array:
-            penalty = weight_decay * theta if kind == "penalty" else 0.0
-            after = step(theta, gradient + penalty)
-            assert after is not None
-            share = {"lr * decay": lr, "decay": 1.0, "grows": -lr}.get(kind, 0.0)
-            after = after - share * weight_decay * theta
-            if kind == "after":
-                after = after * (1 - lr * weight_decay)
-            return np.asarray(after)
-
-        return decayed
-
-    return make

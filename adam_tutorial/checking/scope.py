@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import replace
 from typing import Any
 
@@ -113,14 +112,16 @@ def _otherwise(called: str, seen: str) -> Finding:
 def _seen(moved: Float64Array, right: Float64Array, k: int, inputs: Inputs) -> str:
     """Return how a step of another shape differs."""
     scale = np.abs(right).max()
+    if not np.isfinite(moved).all():
+        return f"of shape {inputs.shape}: step {k} is not a number"
+    if scale == 0:
+        return f"of shape {inputs.shape}: it moves at step {k}, where it should not"
     off = float(np.abs(moved - right).max() / scale)
     share = float(np.mean(~agree(right, moved)))
     said = (
         f"of shape {inputs.shape}: from step {k} on, where {100 * share:.3g} % of the"
         f" entries differ, by up to {100 * off:.3g} % of the longest move"
     )
-    if not np.isfinite(moved).all():
-        return f"of shape {inputs.shape}: step {k} is not a number"
     if off < 0.1:
         return f"{said}, as where numbers are rounded"
     factor = moved / right
@@ -190,25 +191,28 @@ def check_beside_another(probe: Probe, first: Trace) -> Finding | None:
     return SHARED
 
 
-def check_groups(probe: Probe) -> Iterator[Finding]:
-    """Yield what is wrong with three parameters in two groups with other settings."""
+def check_groups(probe: Probe) -> list[Finding] | None:
+    """Return what is wrong with three parameters in two groups with other settings.
+
+    None if one of them alone fails already, so that groups are not tried.
+    """
     three = [NUMBERS, MATRIX, RISING]
     alone = [probe.watch(inputs) for inputs in three]
     if any(trace.failure for trace in alone):
-        return
+        return None
     together = probe.watch_together(three)
     failure = together[0].failure
     if failure is not None:
-        yield Finding(
+        refused = Finding(
             "groups refused",
             f"three parameters in two groups: it raises {failure.said}",
             "groups of parameters, each with its own settings",
             "settings",
         )
-        return
+        return [refused]
     for number, (moved, its) in enumerate(zip(together, alone, strict=True), 1):
         if not _same(moved, its):
-            yield _of_first_group(probe, moved) or Finding(
+            found = _of_first_group(probe, moved) or Finding(
                 "parameters not stepped as alone",
                 f"in an optimizer of three parameters in two groups, number {number}"
                 " moves otherwise than in one of its own",
@@ -216,7 +220,8 @@ def check_groups(probe: Probe) -> Iterator[Finding]:
                 "state",
                 "difference",
             )
-            return
+            return [found]
+    return []
 
 
 def _of_first_group(probe: Probe, moved: Trace) -> Finding | None:

@@ -9,6 +9,7 @@ import numpy as np
 
 from adam_tutorial._types import Array
 from adam_tutorial.checking.behaviour import Behaviour, Behaviours
+from adam_tutorial.checking.mistakes import decay_shares
 
 __all__ = ["Simulation", "imitate"]
 
@@ -123,8 +124,8 @@ class Simulation:
         self._gather(g)
         update = np.where(moves, self.sign * self.lr * self._fraction(theta, g), 0.0)
         update = choose("eps", {"update": update + self.eps}, update)
-        rates = {"lr * decay": self.lr, "decay": 1.0, "grows": -self.lr}
-        update = update - choose("decay", rates, 0.0) * weight_decay * theta
+        share = choose("decay", decay_shares(self.lr), 0.0)
+        update = update - share * weight_decay * theta
         shrunk = (theta + update) * (1 - self.lr * weight_decay)
         update = choose("decay", {"after": shrunk - theta}, update)
         result = choose("returns", {"theta": theta + update, "update": update})

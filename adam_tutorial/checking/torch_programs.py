@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from adam_tutorial._types import Array
-from adam_tutorial.checking.programs import SETTINGS, Step
+from adam_tutorial.checking.programs import Step
 
 if TYPE_CHECKING:
     import torch
@@ -108,7 +108,8 @@ class TorchProgram:
         if self.pair:
             betas = settings["beta1"], settings["beta2"]
             arguments["betas"] = (*betas, *self.more_betas)
-        return arguments
+        # What stands in a group would win over what is fixed.
+        return {k: v for k, v in arguments.items() if k not in self.fixed}
 
 
 # What optimizers without a pair of betas call their rates.
@@ -180,13 +181,10 @@ def of_instance(optimizer: torch.optim.Optimizer) -> TorchProgram:
     Neither the optimizer nor its parameters are touched.
     """
     make = type(optimizer)
-    free = {"lr", "betas", "eps", "weight_decay"}
+    free = {"betas", *(name for names in NAMES.values() for name in names)}
     fixed = {
         name: value
         for name, value in optimizer.defaults.items()
         if name in _parameters(make) and name not in free
     }
-    rates = {name for names in NAMES.values() for name in names} - set(SETTINGS)
-    return TorchProgram(
-        make, {name: value for name, value in fixed.items() if name not in rates}
-    )
+    return TorchProgram(make, fixed)

@@ -8,9 +8,10 @@ from dataclasses import replace
 import numpy as np
 
 from adam_tutorial._types import Float64Array
-from adam_tutorial.checking.effect import Start, moves_of
+from adam_tutorial.checking.effect import moves_of
 from adam_tutorial.checking.inputs import Inputs
 from adam_tutorial.checking.probes import Probe, Trace, agree, equal
+from adam_tutorial.checking.programs import Start
 from adam_tutorial.checking.report import UNKNOWN, Difference, Finding
 
 __all__ = ["describe"]
@@ -23,11 +24,13 @@ def describe(
 
     ``start`` makes right programs; ``right`` says what these compute.
     """
-    difference = next(
-        found for trace in traces if (found := _difference(trace, start)) is not None
+    place, difference = next(
+        (place, found)
+        for place, trace in enumerate(traces)
+        if (found := _difference(trace, start)) is not None
     )
-    special = all(difference.settings != trace.inputs.settings for trace in traces[:2])
-    where = "only where gradients are zero or as small as eps: " if special else ""
+    # After the ordinary gradients of the first two.
+    where = "only where gradients are zero or as small as eps: " if place > 1 else ""
     given = ", ".join(
         f"{name}={value:g}" for name, value in difference.settings.items()
     )

@@ -13,7 +13,15 @@ from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Any, Literal
 
-__all__ = ["CORRECTED", "TABLE", "Convention", "Library", "Settings", "conventions"]
+__all__ = [
+    "CORRECTED",
+    "NO_WARMUP",
+    "TABLE",
+    "Convention",
+    "Library",
+    "Settings",
+    "conventions",
+]
 
 Settings = dict[str, Any]
 Library = Literal["paper", "torch", "adam_tutorial", "optax", "keras", "tensorflow"]
@@ -56,6 +64,9 @@ class Convention:
     fixed: Mapping[str, Any] = field(default_factory=dict)
 
 
+# NAdam's momentum_decay where the momentum does not warm up: no library takes infinity,
+# and 0.96**1e9 is 0 too.
+NO_WARMUP = 1e9
 ADAM = {"lr": 1e-3, "beta1": 0.9, "beta2": 0.999, "eps": 1e-8}
 BELIEF = {**ADAM, "eps": 1e-16, "eps_in_s": 1e-16}
 LION = {"lr": 1e-4, "beta1": 0.9, "beta2": 0.99}

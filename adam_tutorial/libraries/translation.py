@@ -12,6 +12,7 @@ from adam_tutorial._arguments import check_setting
 from adam_tutorial.libraries.epsilon import eps_at
 from adam_tutorial.libraries.table import (
     CORRECTED,
+    NO_WARMUP,
     TABLE,
     Convention,
     Library,
@@ -242,6 +243,5 @@ def _translate_rest(values: Settings, theirs: Convention) -> list[str]:
                 f" always {has}; {why}"
             )
     if values.get("momentum_decay") == math.inf:
-        # No library takes infinity. 0.96**1e9 is 0 too: the momentum does not warm up.
-        values["momentum_decay"] = 1e9
+        values["momentum_decay"] = NO_WARMUP
     return differences

@@ -12,27 +12,9 @@ import numpy as np
 import pytest
 
 from adam_tutorial.checking import check_optimizer, plain_adam
-from tests.checking.lines import Make, names
+from tests.checking.lines import Make, names, on_update, only_finding
 
 Array = Any
-
-
-def on_update(change: Callable[..., Array]) -> Make:
-    """Return Adam whose step is ``change(update, theta, gradient, t, memory, lr)``."""
-
-    def make(lr: float, beta1: float, beta2: float, eps: float) -> Any:
-        memory: dict[str, Array] = {}
-        adam, t = plain_adam(lr, beta1, beta2, eps), 0
-
-        def step(theta: Array, g: Array) -> Array:
-            nonlocal t
-            t += 1
-            update = np.asarray(adam(theta, g)) - theta
-            return change(update, theta, g, t, memory, lr)
-
-        return step
-
-    return make
 
 
 def on_gradient(change: Callable[[Array, Array], Array]) -> Make:
@@ -268,11 +250,7 @@ def test_what_was_added_is_named_and_nothing_else(
     make: Make, name: str, seen: str
 ) -> None:
     report = check_optimizer(make)
-    (finding,) = report.findings
-    assert name in finding.name
-    assert seen in finding.seen
-    assert finding.kind == "difference"
-    assert not report.ok
+    assert only_finding(report, name, seen).kind == "difference"
     assert report.verdict == "1 difference; otherwise it agrees with Algorithm 1"
 
 

@@ -119,6 +119,24 @@ def test_what_a_failing_program_does_before_is_compared_all_the_same() -> None:
     assert report.verdict == "1 mistake; otherwise it agrees with Algorithm 1"
 
 
+def test_failures_for_ordinary_and_for_zero_gradients_are_two() -> None:
+    def make(lr: float, beta1: float, beta2: float, eps: float) -> Any:
+        adam = after(24, fails)(lr, beta1, beta2, eps)
+        return lambda theta, g: adam(theta, g) if g.any() else None
+
+    first, second = check_optimizer(make).findings
+    assert first.seen.startswith("step 25 raises KeyError")
+    assert second.seen.startswith("where some gradients are zero, step 3 returned")
+
+
+def test_program_that_nothing_explains_and_that_fails_has_two_findings() -> None:
+    def make(lr: float, beta1: float, beta2: float, eps: float) -> Any:
+        adam = after(24, fails)(lr, beta1, beta2, eps)
+        return lambda theta, g: adam(theta, np.sin(3 * g))
+
+    assert names(check_optimizer(make)) == ["raises an error", "not a known mistake"]
+
+
 def test_verdict_names_the_failure() -> None:
     report = check_optimizer(after(0, lambda *_: None))
     assert report.verdict == "does not agree with Algorithm 1: returns nothing"

@@ -19,6 +19,7 @@ from adam_tutorial.checking import (
     imitate,
     plain_adam,
 )
+from tests.checking.lines import names
 
 Array = NDArray[Any]
 Step = Callable[..., Any]
@@ -59,12 +60,12 @@ class SharesMaximum(torch.optim.Optimizer):
 def test_maximum_that_parameters_share_is_found() -> None:
     # With the same gradients for both parameters, nothing would be seen.
     report = check_optimizer(from_torch(SharesMaximum), rule="AMSGrad")
-    assert [finding.name for finding in report.findings] == ["state shared"]
+    assert names(report) == ["state shared"]
 
 
 def test_argument_that_a_rule_always_gets_is_a_setting_that_it_ignores() -> None:
     report = check_optimizer(from_rule(reference.adam, lr=1e-3))
-    assert [finding.name for finding in report.findings] == ["setting ignored"]
+    assert names(report) == ["setting ignored"]
     assert "lr is 0.001" in report.findings[0].seen
 
 
@@ -107,5 +108,5 @@ def test_nothing_is_said_of_float16_if_the_program_fails_in_float64_too() -> Non
         return imitate(Behaviour(eps="nothing"), **settings)
 
     report = check_optimizer(make)
-    assert [finding.name for finding in report.findings] == ["eps has no effect"]
+    assert names(report) == ["eps has no effect"]
     assert report.remarks == ()

@@ -8,8 +8,7 @@ import numpy as np
 import pytest
 
 from adam_tutorial.checking import check_optimizer
-from tests.checking.lines import Make, names
-from tests.checking.test_effects import on_update
+from tests.checking.lines import Make, names, on_update
 
 Array = Any
 

@@ -18,6 +18,7 @@ from adam_tutorial.checking.handed import as_program
 from adam_tutorial.checking.identification import identify
 from adam_tutorial.checking.inputs import NUMBERS, RISING, SMALL, ZEROS
 from adam_tutorial.checking.probes import Probe
+from tests.checking.lines import names
 
 PARAMETERS = [torch.nn.Parameter(torch.ones(2))]
 T = torch.optim
@@ -224,5 +225,5 @@ def test_something_added_to_another_rule_is_named() -> None:
                     p.copy_((p + was) / 2)
 
     report = check_optimizer(from_torch(Half), rule="RAdam")
-    assert "every step scaled" in [finding.name for finding in report.findings]
+    assert "every step scaled" in names(report)
     assert "otherwise it agrees with RAdam" in report.verdict

@@ -1,7 +1,7 @@
 """Other shapes and sizes, several parameters, groups."""
 
 # Programs are called with more than each of them uses.
-# ruff: noqa: ARG001
+# ruff: noqa: ARG001, ARG005
 
 from __future__ import annotations
 
@@ -12,25 +12,17 @@ import numpy as np
 import pytest
 import torch
 
-from adam_tutorial.checking import check_optimizer, plain_adam
-from tests.checking.lines import Make, names
+from adam_tutorial.checking import check_optimizer, from_torch, plain_adam
+from tests.checking.lines import Make, names, on_update, only_finding
 
 Array = Any
 
 
 def where(which: Callable[[Array], bool], change: Callable[..., Array]) -> Make:
     """Return Adam that changes the update of some tensors."""
-
-    def make(lr: float, beta1: float, beta2: float, eps: float) -> Any:
-        adam = plain_adam(lr, beta1, beta2, eps)
-
-        def step(theta: Array, g: Array) -> Array:
-            update = np.asarray(adam(theta, g)) - theta
-            return theta + (change(update, g, lr) if which(g) else update)
-
-        return step
-
-    return make
+    return on_update(
+        lambda u, x, g, t, m, lr: x + (change(u, g, lr) if which(g) else u)
+    )
 
 
 def factored(lr: float, beta1: float, beta2: float, eps: float) -> Any:
@@ -91,11 +83,7 @@ SHAPES: list[tuple[Make, str, str]] = [
 def test_shape_that_is_stepped_otherwise_is_named(
     make: Make, shape: str, seen: str
 ) -> None:
-    report = check_optimizer(make)
-    (finding,) = report.findings
-    assert shape in finding.name
-    assert seen in finding.seen
-    assert not report.ok
+    only_finding(check_optimizer(make), shape, seen)
 
 
 def test_shape_that_is_refused_is_named() -> None:
@@ -237,6 +225,70 @@ def test_optimizer_without_groups_is_told_so() -> None:
 def test_parameter_that_is_forgotten_beside_another_is_found() -> None:
     report = check_optimizer(OnlyTheFirst)
     assert not report.ok
-    assert "parameters not stepped as alone" in names(report) or names(report) == [
-        "state shared"
-    ]
+    assert names(report) == ["state shared"]
+    assert "two parameters side by side" in report.looked_at
+    assert "groups" in report.not_looked_at
+
+
+class OnlyTheFirstOfGroups(OnlyTheFirst):
+    """Steps the first parameter of each group only, where there are two groups."""
+
+    def step(self, closure: Any = None) -> None:  # type: ignore[override]
+        if len(self.param_groups) > 1:
+            super().step(closure)
+        else:
+            Base.step(self, closure)
+
+
+def test_parameter_that_is_forgotten_among_groups_is_found() -> None:
+    (finding,) = check_optimizer(OnlyTheFirstOfGroups).findings
+    assert finding.name == "parameters not stepped as alone"
+    assert "number 2 moves otherwise" in finding.seen
+
+
+@pytest.mark.parametrize("fixed", [{"lr": 1e-3}, {"betas": (0.9, 0.999)}], ids=str)
+def test_fixed_setting_is_ignored_and_no_fault_of_groups(fixed: dict[str, Any]) -> None:
+    found = names(check_optimizer(from_torch(torch.optim.Adam, **fixed)))
+    assert found
+    assert set(found) == {"setting ignored"}
+
+
+class TwoBetas(torch.optim.Adam):
+    """Adam that takes its rates apart."""
+
+    def __init__(
+        self, params: Any, lr: float, beta1: float, beta2: float, eps: float
+    ) -> None:
+        super().__init__(params, lr, (beta1, beta2), eps)
+        for options in (self.defaults, *self.param_groups):
+            options.setdefault("beta1", beta1)
+            options.setdefault("beta2", beta2)
+
+    def step(self, closure: Any = None) -> Any:
+        for group in self.param_groups:
+            group["betas"] = group["beta1"], group["beta2"]
+        return super().step(closure)
+
+
+def test_instance_with_separate_rates_is_checked_at_other_rates() -> None:
+    theta = torch.nn.Parameter(torch.ones(2))
+    assert check_optimizer(TwoBetas([theta], 0.1, 0.9, 0.999, 1e-8)).ok
+
+
+def test_matrix_that_moves_where_it_should_not_is_said_so() -> None:
+    def make(lr: float, beta1: float, beta2: float, eps: float) -> Any:
+        adam, t = plain_adam(lr, beta1, beta2, eps), 0
+
+        def step(theta: Array, g: Array) -> Array:
+            nonlocal t
+            t += 1
+            moved = np.asarray(adam(theta, g))
+            return moved if t % 2 or g.ndim > 1 else theta
+
+        return step
+
+    report = check_optimizer(make)
+    assert "steps left out" in names(report)
+    assert any(
+        "it moves at step 2, where it should not" in f.seen for f in report.findings
+    )

@@ -43,6 +43,32 @@ def test_what_the_decay_does_is_reported(does: str) -> None:
     assert as_adam.ok == (decoupled or does == "penalty")
 
 
+def decays(matrix: Any, vector: Any) -> Any:
+    def make(
+        lr: float, beta1: float, beta2: float, eps: float, weight_decay: float = 0.0
+    ) -> Any:
+        adam = plain_adam(lr, beta1, beta2, eps)
+
+        def step(theta: Any, g: Any) -> Any:
+            what = (matrix if g.ndim > 1 else vector)(theta)
+            return adam(theta, g) - lr * weight_decay * what
+
+        return step
+
+    return make
+
+
+def test_matrices_may_decay_in_no_known_way() -> None:
+    (finding,) = check_optimizer(decays(np.sign, lambda x: x)).findings
+    assert finding.name == "weight decay that depends on the shape"
+    assert finding.seen.endswith("; matrices: none of the known kinds")
+
+
+def test_decay_of_no_known_kind_may_be_of_vectors_only() -> None:
+    (finding,) = check_optimizer(decays(np.zeros_like, np.cbrt)).findings
+    assert finding.seen == "it is none of the known kinds"
+
+
 @pytest.mark.parametrize(
     ("does", "rule", "name"),
     [
