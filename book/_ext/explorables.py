@@ -107,11 +107,9 @@ def load_scripts(
     _context: dict[str, Any],
     _doctree: object,
 ) -> None:
-    """Load the starter and the style sheet only on pages that have an explorable."""
+    """Load the starter only on pages that have an explorable."""
     if app.env.metadata.get(pagename, {}).get("explorables"):
         app.add_js_file("explorables/load.mjs", type="module")
-        app.add_css_file("explorables/looks.css")
-        app.add_css_file("explorables/explorables.css")
 
 
 def setup(app: Sphinx) -> dict[str, bool]:

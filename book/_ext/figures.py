@@ -54,13 +54,13 @@ def themed(
         Where their files go, relative to the sources, without suffix.
     """
     images = []
+    documents = {width: shorten(svg) for width, svg in documents.items()}
     for theme in ("light", "dark"):
         uris = {}
         for width, svg in documents.items():
             uris[width] = f"{stem}.{width}.{theme}.svg"
             path = Path(app.srcdir, uris[width].lstrip("/"))
-            short = shorten(svg)
-            write(path, darken(short) if theme == "dark" else short)
+            write(path, darken(svg) if theme == "dark" else svg)
         copy = image.deepcopy()
         copy["uri"] = uris["wide"]
         if "narrow" in uris:

@@ -32,10 +32,7 @@ PRELOAD = re.compile(r'\s*<link rel="preload" as="(?:script|font)"[^>]*>')
 SOURCE = re.compile(r'\bsrc="([^"?]*)')
 NARROW = re.compile(r'<source media="[^"]*" srcset="(?P<address>[^"]*)">')
 IMAGE = re.compile(r"<img\b(?P<rest>[^>]*)>")
-SIZE = re.compile(
-    r'<svg [^>]*?\bwidth="(?P<width>[\d.]+)pt"[^>]*?\bheight="(?P<height>[\d.]+)pt"'
-    r'|<svg [^>]*?\bheight="(?P<tall>[\d.]+)pt"[^>]*?\bwidth="(?P<broad>[\d.]+)pt"',
-)
+SIZE = re.compile(r'<svg [^>]*?\bwidth="([\d.]+)pt"[^>]*?\bheight="([\d.]+)pt"')
 THEME = re.compile(r'<script data-cfasync="false">.*?</script>', re.DOTALL)
 
 # In this order; what does not lie in our own folders loses the rules that no page uses.
@@ -59,7 +56,25 @@ STYLES = (
 OWN = ("css/", "explorables/")
 # The first asks for basic.css, book.css says what the second says of formulas, and no
 # page has the cards and tabs of the third.
-UNUSED_STYLES = ("styles/theme.css", "katex-math.css", "sphinx-design.min.css")
+UNUSED_STYLES = (
+    "styles/theme.css",
+    "katex-math.css",
+    "sphinx-design.min.css",
+    "sphinx-thebe.css",
+)
+# The theme loads 1.5 MB of Font Awesome as a script, although the same icons are in its
+# fonts, and the scripts of a live-code service that this book does not use.
+UNUSED_SCRIPTS = ("bootstrap.js", "design-tabs.js", "fontawesome.js", "sphinx-thebe.js")
+UNUSED_FILES = ("scripts/fontawesome.js", "sphinx-thebe.js", "sphinx-thebe.css")
+# What a screen reader would stumble over: a role that was withdrawn from the standard,
+# a label that differs from the visible text, and a button without a name.
+REPLACED = {
+    ' role="doc-biblioentry"': ' role="listitem"',
+    '<summary aria-label="Toggle hidden content">': "<summary>",
+    '<summary><span class="toctree-toggle"': (
+        '<summary aria-label="Its pages"><span class="toctree-toggle"'
+    ),
+}
 # In this order. Bootstrap is not among them: all it does here are hints in a box of
 # its own, in place of those of the browser.
 SCRIPTS = (
@@ -71,7 +86,6 @@ SCRIPTS = (
     "togglebutton.js",
     "scripts/sphinx-book-theme.js",
     "scripts/pydata-sphinx-theme.js",
-    "js/accessibility.js",
     "js/wide.js",
 )
 # What the theme writes into each page.
@@ -153,11 +167,13 @@ def with_small_fonts(
     names: dict[str, str] = {}
     parts = []
     found = list(rules(css))
-    styles = "".join(body or "" for prelude, body in found if prelude != "@font-face")
+    styles = _plain(
+        "".join(body or "" for prelude, body in found if prelude != "@font-face")
+    )
     for prelude, body in found:
         if prelude == "@font-face" and body:
             family = re.search(r"font-family:\s*[\"']?([^;\"']+)", body)
-            if family is None or _plain(family[1]) not in _plain(styles):
+            if family is None or _plain(family[1]) not in styles:
                 continue
             body = _small_face(body, static, characters, cache, names)
         parts.append(f"{prelude}{{{body}}}")
@@ -192,9 +208,8 @@ def image_size(file: Path) -> tuple[int, int] | None:
     found = SIZE.search(file.read_text(encoding="utf-8")[:2000])
     if found is None:
         return None
-    width = float(found["width"] or found["broad"])
-    height = float(found["height"] or found["tall"])
-    return round(width * 4 / 3), round(height * 4 / 3)
+    width, height = (round(float(size) * 4 / 3) for size in found.groups())
+    return width, height
 
 
 def lighten(
@@ -225,6 +240,7 @@ def lighten(
                     "toggleOpen",
                     "togglebutton",
                     "DOCUMENTATION_",
+                    "THEBE_JS_URL",
                 )
             )
             return (
@@ -236,7 +252,7 @@ def lighten(
         if name.endswith(SEARCH):
             searching = 'id="search-results"' in page
             return f'\n<script defer src="{source[1]}"></script>' if searching else ""
-        if name.endswith((*SCRIPTS, "bootstrap.js", "design-tabs.js", "site.js")):
+        if name.endswith((*SCRIPTS, *UNUSED_SCRIPTS, "site.js")):
             return ""
         return match[0]
 
@@ -257,6 +273,8 @@ def lighten(
     page = PRELOAD.sub("", page)
     page = STYLE_LINK.sub(style_link, page)
     page = SCRIPT.sub(script_tag, page)
+    for old, new in REPLACED.items():
+        page = page.replace(old, new)
     # Without scripts the page is light.
     page = page.replace('data-theme="auto"', 'data-theme="light"', 1)
     return page.replace("</title>", f"</title>{head}", 1)
@@ -290,6 +308,8 @@ def lighten_site(app: Sphinx, exception: Exception | None) -> None:
         return
     out = Path(app.outdir)
     static = out / "_static"
+    for name in UNUSED_FILES:
+        (static / name).unlink(missing_ok=True)
     files = {
         file: file.read_text(encoding="utf-8")
         for file in sorted(out.rglob("*.html"))
@@ -305,9 +325,8 @@ def lighten_site(app: Sphinx, exception: Exception | None) -> None:
     css, fonts = with_small_fonts(
         css, static, characters, Path(app.srcdir, "_build/fonts")
     )
-    # Each in braces: two of them use the same names.
-    js = scripts[0] + SETTINGS + "\n;".join(scripts[1:-2])
-    js += "".join(f"\n;{{{script}}}" for script in scripts[-2:])
+    # Ours in braces: its names are its own.
+    js = scripts[0] + SETTINGS + "\n;".join(scripts[1:-1]) + f"\n;{{{scripts[-1]}}}"
     js = re.sub(r"^//# sourceMappingURL.*$", "", js, flags=re.MULTILINE)
     versions = {}
     for name, text in (("site.css", css), ("site.js", js)):

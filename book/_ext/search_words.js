@@ -9,10 +9,7 @@ const bookPattern = (names) =>
     `(?<![\\p{L}\\p{N}_])(?:${names.map(bookEscaped).join("|")})(?![\\p{L}\\p{N}_])`,
     "giu",
   );
-// The longest name first, as in Python.
-const BOOK_NAME = bookPattern(
-  Object.keys(BOOK_NAMES).sort((a, b) => b.length - a.length),
-);
+const BOOK_NAME = bookPattern(Object.keys(BOOK_NAMES));
 
 function splitQuery(query) {
   return query

@@ -76,10 +76,8 @@ def forget(_app: Sphinx, env: BuildEnvironment, docname: str) -> None:
 def write_script(_app: Sphinx, env: BuildEnvironment) -> None:
     """Give the browser the words, and what was counted."""
     code = (HERE / "search_words.js").read_text(encoding="utf-8")
-    names, counts = (
-        json.dumps(table, ensure_ascii=False, sort_keys=True)
-        for table in (NAMES, _counts(env))
-    )
+    names = json.dumps(NAMES, ensure_ascii=False)  # the longest first, here too
+    counts = json.dumps(_counts(env), ensure_ascii=False, sort_keys=True)
     OurWords.js_splitter_code = code.replace("NAMES_OF_THE_BOOK", names).replace(
         "COUNTS_OF_THE_BOOK", counts
     )

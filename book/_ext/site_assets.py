@@ -1,14 +1,13 @@
-"""Serve what the pages load from the site itself, and nothing that they do not use.
+"""Serve what the pages load from the site itself.
 
 KaTeX's style sheet and the text fonts are in ``.venv/web/node_modules``, where ``make``
-puts them. They are copied into the site's ``_static``; the style sheets ask for the
-woff2 files only.
+puts them. They are copied into the site's ``_static``, the fonts as woff2; what a page
+loads of them ``light_pages`` decides.
 """
 
 from __future__ import annotations
 
 import os
-import re
 import shutil
 import socket
 import subprocess
@@ -56,45 +55,17 @@ katex.RENDER_TIMEOUT = 60.0
 # By default a typo in a formula is shown in red on the page; here it ends the build.
 katex.KATEX_DEFAULT_OPTIONS.update(throwOnError=True)
 
+# The files with Greek are for the betas and epsilons of the text.
 FONTS = {
-    "source-serif-4": ("normal", "italic"),
-    "source-sans-3": ("normal", "italic"),
-    "source-code-pro": ("normal",),
+    "source-serif-4": ("latin-normal", "latin-italic", "greek-normal", "greek-italic"),
+    "source-sans-3": ("latin-normal", "latin-italic", "greek-normal"),
+    "source-code-pro": ("latin-normal", "greek-normal"),
 }
-
-# The theme loads 1.5 MB of Font Awesome as a script, although the same icons are in its
-# fonts, and the scripts of a live-code service that this book does not use.
-UNUSED_IN_PAGE = re.compile(
-    r"\s*<script[^>]*fontawesome\.js[^>]*></script>"
-    r"|\s*<script>const THEBE_JS_URL.*?</script>"
-    r"|\s*<script[^>]*sphinx-thebe\.js[^>]*></script>"
-    r"|\s*<link[^>]*sphinx-thebe\.css[^>]*/?>",
-    re.DOTALL,
-)
-# What a screen reader would stumble over: a role that was withdrawn from the standard,
-# a label that differs from the visible text, and a button without a name.
-REPLACED_IN_PAGE = {
-    ' role="doc-biblioentry"': ' role="listitem"',
-    '<summary aria-label="Toggle hidden content">': "<summary>",
-    '<summary><span class="toctree-toggle"': (
-        '<summary aria-label="Its pages"><span class="toctree-toggle"'
-    ),
-}
-UNUSED_FILES = (
-    "scripts/fontawesome.js",
-    "sphinx-thebe.js",
-    "sphinx-thebe.css",
-)
-
-
-def node_modules(srcdir: Path) -> Path:
-    """Return the folder with the packages that npm installed."""
-    return Path(os.environ.get("BOOK_NODE_MODULES", srcdir / ".venv/web/node_modules"))
 
 
 def copy_assets(app: Sphinx, config: Config) -> None:
     """Copy KaTeX's style sheet and the fonts to a folder on the static path."""
-    modules = node_modules(Path(app.srcdir))
+    modules = Path(app.srcdir, ".venv/web/node_modules")
     if not modules.is_dir():
         raise ExtensionError(
             f"{modules} is missing: build with `make book`, which installs it"
@@ -104,24 +75,17 @@ def copy_assets(app: Sphinx, config: Config) -> None:
     fonts = assets / "katex/fonts"
     fonts.mkdir(parents=True)
 
-    style = (modules / "katex/dist/katex.min.css").read_text(encoding="utf-8")
-    # All browsers of today know woff2; the other formats are not copied.
-    style = re.sub(r',url\(fonts/[^)]*\.(?:woff|ttf)\) format\("[a-z]*"\)', "", style)
-    (assets / "katex/katex.min.css").write_text(style, encoding="utf-8")
+    shutil.copy(modules / "katex/dist/katex.min.css", assets / "katex")
     for font in sorted((modules / "katex/dist/fonts").glob("*.woff2")):
         shutil.copy(font, fonts)
 
     text_fonts = assets / "fonts"
     text_fonts.mkdir()
-    for family, shapes in FONTS.items():
+    for family, files in FONTS.items():
         folder = modules / "@fontsource-variable" / family
-        for shape in shapes:
-            # The second file holds Greek, which the text uses for betas and epsilons.
-            for script in ("latin", "greek"):
-                shutil.copy(
-                    folder / f"files/{family}-{script}-wght-{shape}.woff2",
-                    text_fonts,
-                )
+        for file in files:
+            name = f"{family}-{file.replace('-', '-wght-')}.woff2"
+            shutil.copy(folder / "files" / name, text_fonts)
         shutil.copy(folder / "LICENSE", text_fonts / f"{family}-LICENSE.txt")
     config.html_static_path.append(str(assets))
 
@@ -147,27 +111,10 @@ def use_execution_cache(_app: Sphinx, config: Config) -> None:
     )
 
 
-def slim_pages(app: Sphinx, exception: Exception | None) -> None:
-    """Remove from every page what the site does not use."""
-    if exception or app.builder.format != "html":
-        return
-    out = Path(app.outdir)
-    for page in out.rglob("*.html"):
-        text = page.read_text(encoding="utf-8")
-        slim = UNUSED_IN_PAGE.sub("", text)
-        for old, new in REPLACED_IN_PAGE.items():
-            slim = slim.replace(old, new)
-        if slim != text:
-            page.write_text(slim, encoding="utf-8")
-    for name in UNUSED_FILES:
-        (out / "_static" / name).unlink(missing_ok=True)
-
-
 def setup(app: Sphinx) -> dict[str, bool]:
     """Register with Sphinx."""
     app.add_config_value("book_repository_url", "", "html", [str])
     app.connect("config-inited", copy_assets)
     app.connect("config-inited", link_repository)
     app.connect("config-inited", use_execution_cache)
-    app.connect("build-finished", slim_pages)
     return {"parallel_read_safe": True, "parallel_write_safe": True}

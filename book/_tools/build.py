@@ -18,9 +18,8 @@ from pathlib import Path
 
 from execution import INPUTS, Executed, chapters, digest
 from notebooks import execute_all, plain
-from running import BUILD, ROOT, advice, alone, run
+from running import BUILD, ROOT, SITE, advice, alone, run
 
-SITE = BUILD / "html"
 PAGES_TIMEOUT_SECONDS = 600
 
 # The program, and beside it one that waits for the end of this process, even a sudden
@@ -34,7 +33,8 @@ PAGE_INPUTS = (
     *INPUTS,
     "_config.yml",
     "_toc.yml",
-    "book/_ext/*.py",
+    "book/_ext/*",
+    "book/_tools/svg.py",
     "book/references.bib",
 )
 

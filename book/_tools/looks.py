@@ -30,9 +30,7 @@ PAGE = {
     "warning": ORANGE,
 }
 THEMES = {
-    'html[data-theme="light"], html:not([data-theme])': {
-        colour: colour for colour in DARK
-    },
+    'html[data-theme="light"]': {colour: colour for colour in DARK},
     'html[data-theme="dark"]': DARK,
 }
 

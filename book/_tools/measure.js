@@ -10,7 +10,7 @@
 
   const kind = (element) =>
     element.closest("div.math") ? "equation"
-    : element.closest("table, .table-scrolls") || element.querySelector("table") ? "table"
+    : element.closest("table") || element.querySelector("table") ? "table"
     : element.closest(".explorable") ? "explorable"
     : element.querySelector("img") ? "figure"
     : element.closest(".cell_output") ? "output"

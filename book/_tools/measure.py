@@ -8,13 +8,8 @@ that has to be scrolled. It needs Chromium or Chrome.
 from __future__ import annotations
 
 import argparse
-import functools
 import gzip
-import http.server
-import os
-import shutil
 import sys
-import threading
 from collections import Counter
 from collections.abc import Iterable
 from pathlib import Path
@@ -23,10 +18,9 @@ from urllib.parse import unquote, urlsplit
 
 from playwright.sync_api import Browser, Page, sync_playwright
 
-from running import BUILD
+from browsing import WATCH_SHIFTS, find_browser, serve
+from running import SITE
 
-SITE = BUILD / "html"
-BROWSERS = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
 WIDE, NARROW, HEIGHT = 1280, 390, 900
 # Fonts and pictures count as they are; what else a server sends is compressed.
 AS_THEY_ARE = (".woff2", ".svg", ".png", ".jpg", ".ico")
@@ -103,11 +97,7 @@ def measure(browser: Browser, root: str, address: str) -> Row:
     page = context.new_page()
     requests: list[str] = []
     page.on("request", lambda request: requests.append(request.url))
-    page.add_init_script(
-        "window.shift = 0; new PerformanceObserver((list) => {"
-        " for (const one of list.getEntries()) window.shift += one.value;"
-        "}).observe({ type: 'layout-shift', buffered: true });"
-    )
+    page.add_init_script(WATCH_SHIFTS)
     page.goto(root + address, wait_until="networkidle")
     page.wait_for_load_state("load")
     first = [url for url in requests if url.startswith(root)]
@@ -130,24 +120,11 @@ def measure(browser: Browser, root: str, address: str) -> Row:
     )
 
 
-def find_browser() -> str | None:
-    """Return the path of a Chromium or Chrome, if there is one."""
-    named = os.environ.get("CHROMIUM")
-    return named or next(filter(None, map(shutil.which, BROWSERS)), None)
-
-
 def addresses() -> list[str]:
     """Return the address of every page of the site that has an article."""
     return sorted(
         page.relative_to(SITE).as_posix() for page in (SITE / "book").rglob("*.html")
     )
-
-
-class Quiet(http.server.SimpleHTTPRequestHandler):
-    """Serves files and logs nothing."""
-
-    def log_message(self, format: str, *args: object) -> None:  # noqa: A002
-        """Say nothing."""
 
 
 def counts(blocks: Iterable[Block]) -> str:
@@ -162,24 +139,18 @@ def main(arguments: list[str]) -> int:
     parser.add_argument("--list", action="store_true")
     parser.add_argument("words", nargs="*")
     chosen = parser.parse_args(arguments)
-    handler = functools.partial(Quiet, directory=str(SITE))
-    rows = []
-    with (
-        http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler) as server,
-        sync_playwright() as playwright,
-    ):
-        threading.Thread(target=server.serve_forever, daemon=True).start()
-        root = f"http://127.0.0.1:{server.server_port}/"
+    with serve(SITE) as root, sync_playwright() as playwright:
         browser = playwright.chromium.launch(
             executable_path=find_browser(), args=["--no-sandbox", "--disable-gpu"]
         )
-        rows += [
+        rows = [
             measure(browser, root, address)
             for address in addresses()
             if not chosen.words or any(word in address for word in chosen.words)
         ]
         browser.close()
-        server.shutdown()
+    if not rows:
+        sys.exit(f"No page has {' or '.join(chosen.words)} in its address.")
     print(
         f"| page | height | words | kB | requests | shift "
         f"| cut or scrolling at {WIDE} | at {NARROW} | of these without hint |\n"

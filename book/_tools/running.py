@@ -17,6 +17,7 @@ from typing import NoReturn
 
 ROOT = Path(__file__).resolve().parents[2]
 BUILD = ROOT / "_build"
+SITE = BUILD / "html"
 
 # What programs need to find files, the network and their language. The rest of the
 # reader's environment stays outside: settings of Python, IPython, matplotlib or JAX

@@ -7,7 +7,7 @@ import functools
 import http.server
 import sys
 
-from running import BUILD, run
+from running import SITE, run
 
 
 def main(arguments: list[str]) -> int:
@@ -16,7 +16,7 @@ def main(arguments: list[str]) -> int:
     if not port.isdecimal() or not 0 < int(port) < 65536:
         sys.exit(f"PORT must be a number from 1 to 65535, got {port!r}")
     handler = functools.partial(
-        http.server.SimpleHTTPRequestHandler, directory=str(BUILD / "html")
+        http.server.SimpleHTTPRequestHandler, directory=str(SITE)
     )
     try:
         server = http.server.ThreadingHTTPServer(("127.0.0.1", int(port)), handler)

@@ -2,25 +2,21 @@
 
 from __future__ import annotations
 
-import contextlib
-import functools
-import http.server
 import os
-import shutil
 import sys
-import threading
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
 from playwright.sync_api import Browser, Page, sync_playwright
 
 ROOT = Path(__file__).parents[2]
-SITE = ROOT / "_build/html"
 # The extensions and tools of the book import each other by name.
 sys.path[:0] = [str(ROOT / "book/_ext"), str(ROOT / "book/_tools")]
-BROWSERS = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
+
+from browsing import find_browser, serve  # noqa: E402
+from running import SITE as SITE  # noqa: E402
+
 FLAGS = [
     "--no-sandbox",
     "--disable-gpu",
@@ -33,12 +29,6 @@ HOW_TO_GET_ONE = (
     "no Chromium or Chrome found: install one (Debian, Ubuntu: apt install chromium), "
     "or name one in the variable CHROMIUM"
 )
-
-
-def find_browser() -> str | None:
-    """Return the path of a Chromium or Chrome, if there is one."""
-    named = os.environ.get("CHROMIUM")
-    return named or next(filter(None, map(shutil.which, BROWSERS)), None)
 
 
 def pages() -> list[str]:
@@ -74,34 +64,6 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
     """Say in one line what was left out, and how to get it."""
     if browser_is_missing():
         terminalreporter.write_line(f"The pages were not looked at: {HOW_TO_GET_ONE}")
-
-
-class Handler(http.server.SimpleHTTPRequestHandler):
-    """Serves files over connections that stay open, and logs nothing."""
-
-    protocol_version = "HTTP/1.1"
-
-    def log_message(self, format: str, *args: object) -> None:  # noqa: A002
-        """Say nothing."""
-
-
-class Server(http.server.ThreadingHTTPServer):
-    """Expects a browser to hang up: it does so when it leaves a page."""
-
-    def handle_error(self, request: Any, client_address: Any) -> None:
-        """Print the traceback of every other error."""
-        if not isinstance(sys.exception(), ConnectionError):
-            super().handle_error(request, client_address)
-
-
-@contextlib.contextmanager
-def serve(folder: Path) -> Iterator[str]:
-    """Serve a folder, yield its address."""
-    handler = functools.partial(Handler, directory=str(folder))
-    with Server(("127.0.0.1", 0), handler) as server:
-        threading.Thread(target=server.serve_forever, daemon=True).start()
-        yield f"http://127.0.0.1:{server.server_port}/"
-        server.shutdown()
 
 
 @pytest.fixture(scope="session")

@@ -5,11 +5,6 @@ from __future__ import annotations
 import sys
 
 import pytest
-
-from .conftest import ROOT
-
-sys.path.insert(0, str(ROOT / "book/_ext"))
-
 from api_complete import exists
 
 import adam_tutorial.checking as checking

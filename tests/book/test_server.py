@@ -10,8 +10,7 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 import pytest
-
-from .conftest import Handler, Server, serve
+from browsing import Handler, Server, serve
 
 
 def ask_and_hang_up(address: str) -> None:

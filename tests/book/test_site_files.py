@@ -11,8 +11,7 @@ import pytest
 
 from .conftest import ROOT, SITE, pages
 
-# As a server sends it, compressed: prerendered math is long and repeats itself. The
-# theme's own styles are 65 kB; its unused icons would be 0.5 MB more.
+# As a server sends it, compressed: prerendered math is long and repeats itself.
 MOST_BYTES = 300_000
 
 

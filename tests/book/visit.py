@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from browsing import WATCH_SHIFTS
 from playwright.sync_api import BrowserContext, ConsoleMessage, Page, Response
 
 from .conftest import ROOT
@@ -9,14 +10,6 @@ from .conftest import ROOT
 AXE = ROOT / ".venv/web/node_modules/axe-core/axe.min.js"
 WCAG = ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa"]
 HEIGHT = 900
-
-
-WATCH_SHIFTS = """
-    window.shift = 0;
-    new PerformanceObserver((list) => {
-        for (const { value } of list.getEntries()) window.shift += value;
-    }).observe({ type: "layout-shift", buffered: true });
-"""
 LOAD_IMAGES = """() => Promise.all([...document.images].map((image) => {
     image.loading = "eager";
     return image.complete || new Promise((done) => {

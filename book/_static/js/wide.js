@@ -51,10 +51,10 @@ const EQUATIONS = "div.math > .katex-display";
 const TABLES = ".pst-scrollable-table-container";
 const BOXES = `${EQUATIONS}, ${TABLES}, .cell_output:has(img), .bd-article pre`;
 
-const update = () => {
-  document.querySelectorAll(EQUATIONS).forEach(fitEquation);
-  document.querySelectorAll(TABLES).forEach(fitTable);
-  document.querySelectorAll(BOXES).forEach(mark);
+const update = (part = document) => {
+  part.querySelectorAll(EQUATIONS).forEach(fitEquation);
+  part.querySelectorAll(TABLES).forEach(fitTable);
+  part.querySelectorAll(BOXES).forEach(mark);
 };
 
 for (const box of document.querySelectorAll(BOXES))
@@ -70,8 +70,12 @@ addEventListener("afterprint", () => {
   for (const folded of opened) folded.open = false;
 });
 // What is folded has no width until it is opened.
-addEventListener("toggle", update, true);
+addEventListener("toggle", ({ target }) => update(target), true);
 update();
-addEventListener("load", update);
-addEventListener("resize", update);
-document.fonts?.ready.then(update);
+addEventListener("load", () => update());
+addEventListener("resize", () => update());
+document.fonts?.ready.then(() => update());
+
+// The theme's buttons show one text and announce another.
+for (const button of document.querySelectorAll(".search-button-field[aria-label]"))
+  button.removeAttribute("aria-label");
