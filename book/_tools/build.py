@@ -33,7 +33,9 @@ PAGE_INPUTS = (
     *INPUTS,
     "_config.yml",
     "_toc.yml",
-    "book/_ext/*",
+    "book/_ext/*.py",
+    "book/_ext/*.js",
+    "book/_ext/*.json",
     "book/_tools/svg.py",
     "book/references.bib",
 )
