@@ -84,7 +84,7 @@ install() {
 
 echo "installing Python packages (PyTorch is large: minutes the first time)"
 [ "$purpose" = everything ] || { install '.[notebooks]' && touch .venv/lab-ready && exit; }
-install '.[book,test,peers]'
+install '.[book,test,peers,fast]'
 
 echo "installing web packages"
 mkdir -p .venv/web

@@ -16,6 +16,7 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 from adam_tutorial import optim, reference
+from adam_tutorial.optim.hyperparameters import OWN_FLAGS
 
 Settings = Mapping[str, Any]
 Shape = tuple[int, ...]
@@ -34,6 +35,7 @@ FLAGS: dict[str, Any] = {
     "capturable": False,
     "differentiable": False,
     "nonfinite": "pass",
+    "max_grad_norm": None,
 }
 """What every optimizer takes, with the defaults."""
 
@@ -168,6 +170,8 @@ class Case:
     def accepts(self, settings: Settings) -> bool:
         """Return whether all of the settings can be given on this backend."""
         if not all(map(self.takes, settings)):
+            return False
+        if self.backend == "fused" and settings.get("differentiable"):
             return False
         if self.backend != "foreach" or settings.get("capturable"):
             return True
@@ -353,7 +357,7 @@ ADAFACTOR = Case(
         "weight_decay": 0.0,
     },
     moments=factored,
-    flags={"foreach": None, "maximize": False, "nonfinite": "pass"},
+    flags={name: FLAGS[name] for name in ("foreach", "maximize", *OWN_FLAGS)},
     decoupled=True,
     spelling={},
     draws={
@@ -406,7 +410,6 @@ CASES: tuple[Case, ...] = (
 )
 
 Condition = Callable[[Case], bool]
-PLAIN_AND_FOREACH = ("plain", "foreach")
 
 
 def is_optimizer(case: Case) -> bool:
@@ -425,7 +428,7 @@ def in_torch(case: Case) -> bool:
 
 
 def cases(
-    *conditions: Condition, backends: Sequence[str] = PLAIN_AND_FOREACH
+    *conditions: Condition, backends: Sequence[str] = tuple(BACKENDS)
 ) -> list[Case]:
     """Return the cases that meet the conditions, on each of the backends they have."""
     return [
@@ -438,7 +441,7 @@ def cases(
 
 
 def each(
-    *conditions: Condition, backends: Sequence[str] = PLAIN_AND_FOREACH
+    *conditions: Condition, backends: Sequence[str] = tuple(BACKENDS)
 ) -> pytest.MarkDecorator:
     """Parametrise a test by ``case``."""
     chosen = cases(*conditions, backends=backends)
@@ -448,7 +451,7 @@ def each(
 def each_with(
     *choices: Settings,
     where: Sequence[Condition] = (is_optimizer,),
-    backends: Sequence[str] = PLAIN_AND_FOREACH,
+    backends: Sequence[str] = tuple(BACKENDS),
 ) -> pytest.MarkDecorator:
     """Parametrise a test by ``case`` and by the choices that it accepts, ``chosen``."""
 

@@ -11,10 +11,12 @@ from torch import nn
 from adam_tutorial import optim
 from adam_tutorial.libraries import translate
 from adam_tutorial.libraries.table import TABLE, Library
+from adam_tutorial.optim.hyperparameters import OWN_FLAGS
 from tests.optim.steps import SHAPES, new_parameters, numbers, set_gradients, take_steps
 from tests.optimizers import (
     CASES,
     COMPLEX,
+    FLAGS,
     Case,
     each,
     each_form,
@@ -85,23 +87,24 @@ def test_new_optimizer_has_the_defaults_of_the_table(case: Case) -> None:
 
 
 @each_in_torch
-def test_signature_is_that_of_torch_with_nonfinite_added(case: Case) -> None:
+def test_signature_is_that_of_torch_with_our_own_flags_added(case: Case) -> None:
     ours = inspect.signature(case.optimizer).parameters
     theirs = inspect.signature(case.torch).parameters
     added = set(ours) - set(theirs)
     # `decoupled_weight_decay` of Adam is younger than torch 2.6.
     younger = {"decoupled_weight_decay"} if case.optimizer is optim.Adam else set()
-    assert added - younger == {"nonfinite"}
+    assert added - younger == set(OWN_FLAGS)
     assert [name for name in ours if name not in added] == list(theirs)
     for name, parameter in theirs.items():
         assert ours[name].kind == parameter.kind
         assert ours[name].default == parameter.default
-    assert ours["nonfinite"].kind is inspect.Parameter.KEYWORD_ONLY
-    assert ours["nonfinite"].default == "pass"
+    for name in OWN_FLAGS:
+        assert ours[name].kind is inspect.Parameter.KEYWORD_ONLY
+        assert ours[name].default == FLAGS[name]
 
 
 @each_in_torch
-def test_defaults_are_those_of_torch_and_nonfinite(case: Case) -> None:
+def test_defaults_are_those_of_torch_and_our_own_flags(case: Case) -> None:
     ours, theirs = (
         kind([nn.Parameter(torch.zeros(1))]) for kind in (case.optimizer, case.torch)
     )
@@ -111,7 +114,8 @@ def test_defaults_are_those_of_torch_and_nonfinite(case: Case) -> None:
         if case.optimizer in (optim.Adam, optim.AdamW)
         else {}
     )
-    assert ours.defaults == {**younger, **theirs.defaults, "nonfinite": "pass"}
+    own = {name: FLAGS[name] for name in OWN_FLAGS}
+    assert ours.defaults == {**younger, **theirs.defaults, **own}
 
 
 @each(lambda case: case.form_of is None, backends=["plain"])

@@ -108,7 +108,7 @@ class Adafactor(BaseOptimizer):
         "eps": Hyperparameter(_read_two_eps, _check_two_eps),
         "d": number("Clipping threshold d should be >= 1 but is", low=1),
     }
-    flags = ("foreach", "maximize", "nonfinite")
+    flags = ("foreach", "maximize")
     decoupled = True
     dtypes = REAL
     elementwise = False

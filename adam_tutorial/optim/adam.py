@@ -9,6 +9,7 @@ from torch.optim.optimizer import ParamsT
 
 from adam_tutorial.optim.averages import (
     one_minus_power,
+    root_of,
     to_average,
     to_average_of_squares,
 )
@@ -124,13 +125,14 @@ class Adam(BaseOptimizer):
         "capturable",
         "differentiable",
         "fused",
-        "nonfinite",
     )
     state_slots = (
         Slot("exp_avg"),
         Slot("exp_avg_sq"),
         Slot("max_exp_avg_sq", asked_by="amsgrad"),
     )
+
+    kernel = "adam"
 
     def __init__(
         self,
@@ -166,7 +168,7 @@ class Adam(BaseOptimizer):
             # The derivative of the maximum needs the v_max that is overwritten here.
             before = v_max.clone() if settings["differentiable"] else v_max
             v = v_max.copy_(before.maximum(v))
-        root_of_v_hat = (v / one_minus_power(beta2, t)).sqrt_()
+        root_of_v_hat = v.sqrt() * (1 / root_of(one_minus_power(beta2, t)))
         step_size = settings["lr"] / one_minus_power(beta1, t)
         update: Tensor = m.div(root_of_v_hat + settings["eps"]).mul_(-step_size)
         return update

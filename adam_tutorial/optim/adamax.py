@@ -49,7 +49,7 @@ class Adamax(BaseOptimizer):
         "betas": decay_rates(2),
         "eps": EPS,
     }
-    flags = ("foreach", "maximize", "differentiable", "capturable", "nonfinite")
+    flags = ("foreach", "maximize", "differentiable", "capturable")
     state_slots = (Slot("exp_avg"), Slot("exp_inf"))
 
     def __init__(

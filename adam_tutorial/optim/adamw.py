@@ -55,7 +55,6 @@ class AdamW(Adam):
         "capturable",
         "differentiable",
         "fused",
-        "nonfinite",
     )
 
     def __init__(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import torch
@@ -9,24 +10,28 @@ from torch import Tensor
 
 from adam_tutorial.theory import bias_correction
 
-__all__ = ["one_minus_power", "to_average", "to_average_of_squares"]
+__all__ = ["one_minus_power", "root_of", "to_average", "to_average_of_squares"]
 
 
 def to_average(average: Tensor, value: Tensor, beta: float | Tensor) -> None:
-    """Put ``beta * average + (1 - beta) * value`` into ``average``."""
-    if isinstance(beta, Tensor):
-        average.mul_(beta).add_(value * (1 - beta))
-    else:
-        average.lerp_(value, 1 - beta)
+    """Put ``beta * average + (1 - beta) * value`` into ``average``.
+
+    Every product and every sum is an operation of its own, here and wherever a rule has
+    a native step: so it is rounded as the formula is written, on every CPU, and both
+    give the same bits. An operation that does more (``lerp_``, ``addcmul_``) is rounded
+    once or twice, depending on the CPU and on PyTorch's version.
+    """
+    average.mul_(beta).add_(value * (1 - beta))
 
 
 def to_average_of_squares(average: Tensor, value: Tensor, beta: float | Tensor) -> None:
     """Put ``beta * average + (1 - beta) * value**2`` into ``average``."""
-    average.mul_(beta)
-    if isinstance(beta, Tensor):
-        average.add_(value * value * (1 - beta))
-    else:
-        average.addcmul_(value, value, value=1 - beta)
+    average.mul_(beta).add_(value * value * (1 - beta))
+
+
+def root_of(number: Any) -> Any:
+    """Return the square root of a number or of a tensor."""
+    return number.sqrt() if isinstance(number, Tensor) else math.sqrt(number)
 
 
 def one_minus_power(beta: float | Tensor, t: int | Tensor) -> Any:

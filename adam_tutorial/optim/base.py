@@ -7,19 +7,29 @@ groups, closures, dtypes, weight decay, non-finite gradients, checkpoints.
 
 from __future__ import annotations
 
+import functools
 import inspect
+import math
+import sys
 import warnings
 from collections import defaultdict
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from typing import Any, ClassVar, overload
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from typing import Any, ClassVar, ParamSpec, TypeVar, overload
 
 import torch
 from torch import Tensor
+from torch._C._autograd import _profiler_enabled
 from torch._compile import _disable_dynamo
 from torch._subclasses import FakeTensor
-from torch.optim.optimizer import Optimizer, ParamsT
+from torch.optim.optimizer import (
+    Optimizer,
+    ParamsT,
+    _global_optimizer_post_hooks,
+    _global_optimizer_pre_hooks,
+)
 
-from adam_tutorial.optim.backends import foreach, plain
+from adam_tutorial.optim.backends import foreach, fused, plain
+from adam_tutorial.optim.backends.interrupts import uninterrupted
 from adam_tutorial.optim.backends.prepared import Prepared, prepare
 from adam_tutorial.optim.groups import (
     REAL,
@@ -31,10 +41,12 @@ from adam_tutorial.optim.groups import (
 from adam_tutorial.optim.hyperparameters import (
     COMMON,
     FLAG_DEFAULTS,
+    OWN_FLAGS,
     Hyperparameter,
     parsed,
 )
 from adam_tutorial.optim.state import (
+    HALF,
     STEP,
     Slot,
     State,
@@ -48,6 +60,8 @@ from adam_tutorial.optim.state import (
 __all__ = ["BaseOptimizer", "Settings", "Slot", "State"]
 
 Settings = Mapping[str, Any]
+_P = ParamSpec("_P")
+_R = TypeVar("_R")
 
 
 class BaseOptimizer(Optimizer):
@@ -81,9 +95,8 @@ class BaseOptimizer(Optimizer):
         "maximize",
         "capturable",
         "differentiable",
-        "nonfinite",
     )
-    """Names of the common keyword arguments, in the order of PyTorch's signature."""
+    """Names of PyTorch's common keyword arguments, in the order of its signature."""
 
     state_slots: ClassVar[tuple[Slot, ...]] = ()
     """What is stored for a parameter, beside the number of its steps."""
@@ -102,6 +115,9 @@ class BaseOptimizer(Optimizer):
     """Whether an element's update depends on that element alone; then :meth:`rule` is
     also called with lists of tensors."""
 
+    kernel: ClassVar[str | None] = None
+    """Which native step computes :meth:`rule`, where there is one."""
+
     __signature__: ClassVar[inspect.Signature]
 
     def __init_subclass__(cls, **options: Any) -> None:
@@ -112,17 +128,44 @@ class BaseOptimizer(Optimizer):
         self, params: ParamsT, defaults: dict[str, Any], flags: Mapping[str, Any]
     ) -> None:
         kind = type(self)
+        known = (*kind.flags, *OWN_FLAGS)
         for name in flags:
-            if name not in kind.flags:
+            if name not in known:
                 raise TypeError(f"{kind.__name__} has no argument {name!r}")
         # What a class has no flag for keeps PyTorch's default, and is not in its
         # groups.
-        given = {name: flags.get(name, FLAG_DEFAULTS[name]) for name in kind.flags}
+        given = {name: flags.get(name, FLAG_DEFAULTS[name]) for name in known}
         self._seen: dict[Tensor, Any] = {}
+        self._fused: fused.Fused | None = None
         super().__init__(params, parsed({**defaults, **given}, kind.hyperparameters))
         # GradScaler then leaves unscaling to the step, as with PyTorch's fused: it
         # refuses to divide float16 gradients itself.
         self._step_supports_amp_scaling = bool(self.defaults.get("fused"))
+
+    @staticmethod
+    def profile_hook_step(func: Callable[_P, _R]) -> Callable[_P, _R]:
+        """Return the step with its hooks; PyTorch calls this when it makes a class.
+
+        With no hook to run and no profiler to tell, PyTorch's own wrapper takes as long
+        as the step of a small network.
+        """
+        with_hooks = Optimizer.profile_hook_step(func)
+
+        @functools.wraps(func)
+        def step(*args: _P.args, **kwargs: _P.kwargs) -> _R:
+            self: Any = args[0]
+            if (
+                torch.compiler.is_compiling()
+                or self._optimizer_step_pre_hooks
+                or self._optimizer_step_post_hooks
+                or _global_optimizer_pre_hooks
+                or _global_optimizer_post_hooks
+                or _profiler_enabled()
+            ):
+                return with_hooks(*args, **kwargs)
+            return func(*args, **kwargs)
+
+        return step
 
     def rule(
         self, theta: Tensor, g: Tensor, state: State, settings: Settings
@@ -178,6 +221,13 @@ class BaseOptimizer(Optimizer):
             dtypes=self.dtypes,
             taken=taken,
         )
+        limit = self.defaults["max_grad_norm"]
+        if settings.get("max_grad_norm", limit) != limit:
+            raise ValueError(
+                f"max_grad_norm must be {limit!r} in every group, as it is the"
+                " optimizer's: the norm is that of all gradients together; got"
+                f" {settings['max_grad_norm']!r}"
+            )
         # The dict itself becomes the group, as in PyTorch: the program may keep it, and
         # change the learning rate there.
         param_group.update(settings)
@@ -228,6 +278,7 @@ class BaseOptimizer(Optimizer):
     def __setstate__(self, state: dict[str, Any]) -> None:
         super().__setstate__(state)
         self._seen = {}
+        self._fused = None
         self.__dict__.setdefault(
             "_step_supports_amp_scaling", bool(self.defaults.get("fused"))
         )
@@ -313,11 +364,77 @@ class BaseOptimizer(Optimizer):
             with torch.enable_grad():
                 loss = closure()
         with torch.set_grad_enabled(bool(self.defaults.get("differentiable"))):
-            if self._scaler_allows_a_step() and self._can_step():
-                for group in self.param_groups:
-                    self._init_group(group)
-                    self._step_group(group)
+            if self._scaler_allows_a_step():
+                self._take_step()
         return loss
+
+    def _take_step(self) -> None:
+        if torch.compiler.is_compiling():
+            # Checks would be traced, and the graph would depend on every number.
+            for group in self.param_groups:
+                self._init_group(group)
+            factor = self._clipping()
+            for group in self.param_groups:
+                self._step_group(group, factor)
+            return
+        native = self._fused
+        if native is None or not native.is_current(self):
+            if not self._can_step():
+                return
+            for group in self.param_groups:
+                self._init_group(group)
+            native = self._fused = fused.gather(self)
+        # The sum of squares is quick. If it is not finite, either a gradient is not, or
+        # its square overflows.
+        elif (
+            self._guards() and not math.isfinite(native.norm()) and not self._can_step()
+        ):
+            return
+        factor = self._clipping()
+        if native is not None and native.is_complete:
+            native.step(self, factor, self._scale())
+            return
+        with uninterrupted():
+            done: set[int] = set()
+            if native is not None:
+                native.step(self, factor, self._scale())
+                done = set(map(id, native.parameters))
+            for group in self.param_groups:
+                self._step_group(group, factor, done)
+
+    def _guards(self) -> bool:
+        """Return whether some group looks at its gradients before a step."""
+        return any(
+            group.get("nonfinite", "pass") != "pass" for group in self.param_groups
+        )
+
+    def _scale(self) -> Tensor | None:
+        """Return what a GradScaler has multiplied the gradients by, if it has."""
+        return getattr(self, "grad_scale", None)
+
+    def _clipping(self) -> Tensor | None:
+        """Return what brings the norm of the gradients down to its limit, if it has one.
+
+        As ``clip_grad_norm_`` of PyTorch has it.
+        """
+        limit = self.param_groups[0].get("max_grad_norm")
+        if limit is None:
+            return None
+        native = self._fused
+        if native is not None and native.is_complete:
+            norm = torch.tensor(native.norm(), dtype=torch.float64)
+        else:
+            norm = _norm_of(
+                p.grad
+                for group in self.param_groups
+                for p in group["params"]
+                if p.grad is not None
+            )
+        if (scale := self._scale()) is not None:
+            norm = norm / scale
+        self.gradient_norm = norm
+        clipping: Tensor = (limit / (norm + 1e-6)).clamp(max=1)
+        return clipping
 
     def _scaler_allows_a_step(self) -> bool:
         """Return False if a GradScaler has found that a gradient is not finite."""
@@ -326,8 +443,6 @@ class BaseOptimizer(Optimizer):
 
     def _can_step(self) -> bool:
         """Raise for what would fail half-way; return False to leave the step out."""
-        if torch.compiler.is_compiling():
-            return True  # checks would be traced, and guard on every number
         bad = None
         for index, group in enumerate(self.param_groups):
             self._check_settings(group, index)
@@ -349,7 +464,7 @@ class BaseOptimizer(Optimizer):
             warnings.warn(
                 f"skipped the step: the gradient of {bad} is not finite",
                 RuntimeWarning,
-                stacklevel=4,
+                stacklevel=_levels_to_the_program(),
             )
         return not bad
 
@@ -421,7 +536,10 @@ class BaseOptimizer(Optimizer):
                 if slot.name not in state:
                     state[slot.name] = create(slot, parameter, capturable=capturable)
 
-    def _step_group(self, group: Settings) -> None:
+    def _step_group(
+        self, group: Settings, factor: Tensor | None, done: Collection[int] = ()
+    ) -> None:
+        """Step the parameters of a group, but for those that have been stepped."""
         recorded = bool(
             group.get("capturable")
             or group.get("differentiable")
@@ -440,26 +558,33 @@ class BaseOptimizer(Optimizer):
         # Of numbers that are tensors, each parameter has its own: no list can share
         # them.
         backend = foreach if group["foreach"] and not recorded else plain
-        backend.step(self, self._prepared(group, settings, recorded=recorded), settings)
+        left = [p for p in group["params"] if p.grad is not None and id(p) not in done]
+        prepared = self._prepared(left, settings, factor, recorded=recorded)
+        backend.step(self, prepared, settings)
 
     def _prepared(
-        self, group: Settings, settings: Settings, *, recorded: bool
+        self,
+        parameters: Sequence[Tensor],
+        settings: Settings,
+        factor: Tensor | None,
+        *,
+        recorded: bool,
     ) -> Iterator[Prepared]:
-        """Yield each parameter with a gradient, prepared when its turn comes.
+        """Yield each parameter, prepared when its turn comes.
 
         All at once would need as much memory as all parameters in float32.
         """
-        scale = getattr(self, "grad_scale", None)
-        for parameter in group["params"]:
-            if parameter.grad is not None:
-                yield prepare(
-                    parameter,
-                    self.state[parameter],
-                    self._slots_in_use(parameter, settings),
-                    settings,
-                    scale=scale,
-                    recorded=recorded,
-                )
+        scale = self._scale()
+        for parameter in parameters:
+            yield prepare(
+                parameter,
+                self.state[parameter],
+                self._slots_in_use(parameter, settings),
+                settings,
+                scale=scale,
+                factor=factor,
+                recorded=recorded,
+            )
 
     def _numbers_of(self, group: Settings, *, recorded: bool) -> dict[str, Any]:
         """Return the group's numbers as Python floats; tensors in float64 if recorded.
@@ -489,6 +614,35 @@ def _as_float(value: Any) -> Any:
     return float(value) if is_number else value
 
 
+def _levels_to_the_program() -> int:
+    """Return how many calls above a warning the program's own line is.
+
+    How many functions lie between depends on hooks and on profilers.
+    """
+    level, frame = 1, sys._getframe(1)
+    while frame.f_back is not None and frame.f_globals["__name__"].startswith(
+        ("adam_tutorial.optim", "torch.optim")
+    ):
+        level, frame = level + 1, frame.f_back
+    return level
+
+
+def _norm_of(gradients: Iterable[Tensor]) -> Tensor:
+    """Return the norm of all gradients together, without waiting for their device."""
+    norms = []
+    for gradient in gradients:
+        dtype = torch.float32 if gradient.dtype in HALF else None
+        norm = torch.linalg.vector_norm(gradient, dtype=dtype)
+        if hasattr(norm, "full_tensor"):  # of a DTensor, over all processes
+            norm = norm.full_tensor()
+        norms.append(norm)
+    if not norms:
+        return torch.zeros(())
+    together = torch.stack([norm.to(norms[0].device) for norm in norms])
+    total: Tensor = torch.linalg.vector_norm(together, dtype=torch.float64)
+    return total
+
+
 def _is_finite(gradient: Tensor) -> bool:
     """Return whether all elements are finite; of a DTensor, on all processes."""
     if gradient.is_meta or isinstance(gradient, FakeTensor):
@@ -508,17 +662,18 @@ def _signature(cls: type[BaseOptimizer]) -> inspect.Signature:
     Programs read it to learn what an optimizer takes; ``**flags`` would tell them
     nothing.
     """
-    own = list(inspect.signature(cls.__init__).parameters.values())[1:]
-    named = [p for p in own if p.kind is not inspect.Parameter.VAR_KEYWORD]
+    written = list(inspect.signature(cls.__init__).parameters.values())[1:]
+    named = [p for p in written if p.kind is not inspect.Parameter.VAR_KEYWORD]
     names = {p.name for p in named}
     flags = [
         inspect.Parameter(
             name, inspect.Parameter.KEYWORD_ONLY, default=FLAG_DEFAULTS[name]
         )
-        for name in cls.flags
+        for name in (*cls.flags, *OWN_FLAGS)
         if name not in names
     ]
     by_place = [p for p in named if p.kind is not inspect.Parameter.KEYWORD_ONLY]
     by_name = [p for p in named if p.kind is inspect.Parameter.KEYWORD_ONLY]
-    # PyTorch's own arguments before the one that only this package has.
-    return inspect.Signature([*by_place, *flags[:-1], *by_name, *flags[-1:]])
+    # PyTorch's arguments before those that only this package has.
+    own = len(OWN_FLAGS)
+    return inspect.Signature([*by_place, *flags[:-own], *by_name, *flags[-own:]])

@@ -20,6 +20,7 @@ __all__ = [
     "COMMON",
     "EPS",
     "FLAG_DEFAULTS",
+    "OWN_FLAGS",
     "Flags",
     "ForeachFlags",
     "FusedFlags",
@@ -75,6 +76,7 @@ class Flags(TypedDict, total=False):
     capturable: bool
     differentiable: bool
     nonfinite: Nonfinite
+    max_grad_norm: float | None
 
 
 class ForeachFlags(Flags, total=False):
@@ -96,7 +98,10 @@ FLAG_DEFAULTS: dict[str, Any] = {
     "differentiable": False,
     "fused": None,
     "nonfinite": "pass",
+    "max_grad_norm": None,
 }
+# These are not PyTorch's, and every optimizer has them.
+OWN_FLAGS = ("nonfinite", "max_grad_norm")
 
 
 def number(
@@ -188,6 +193,23 @@ def _read_nonfinite(name: str, value: Any) -> Any:
     if not (isinstance(value, str) and value in choices):
         raise ValueError(f"{name} must be one of {choices}, got {value!r}")
     return value
+
+
+def _read_limit(name: str, value: Any) -> float | None:
+    if value is None:
+        return None
+    found = _read_number(name, value)
+    if isinstance(found, Tensor):
+        raise TypeError(f"{name} must be a number or None, got {value!r}")
+    return float(found)
+
+
+def _check_limit(name: str, value: float | None) -> None:
+    # Some trainers take 0 for "do not clip"; clipping to 0 would stop every parameter.
+    if value is not None and not value > 0:
+        raise ValueError(
+            f"{name} must be positive, or None for no clipping, got {value!r}"
+        )
 
 
 def read(
@@ -312,8 +334,8 @@ def _listed(value: Any) -> Sequence[Any] | None:
 
 # As the optimizers have it that add one number to a root.
 EPS = number("Invalid epsilon value")
-# What every optimizer may have. `nonfinite` is not PyTorch's, so no checkpoint of
-# PyTorch says anything about it.
+# What every optimizer may have. Of what is not PyTorch's, no checkpoint of PyTorch says
+# anything.
 COMMON: dict[str, Hyperparameter] = {
     "lr": number("Invalid learning rate", tensor_with_foreach=False),
     "weight_decay": number("Invalid weight_decay value"),
@@ -323,4 +345,5 @@ COMMON: dict[str, Hyperparameter] = {
     "differentiable": flag(before=False),
     "fused": Hyperparameter(_read_optional_flag, before=None),
     "nonfinite": Hyperparameter(_read_nonfinite),
+    "max_grad_norm": Hyperparameter(_read_limit, _check_limit),
 }

@@ -13,6 +13,7 @@ from adam_tutorial.optim.averages import to_average
 from adam_tutorial.optim.base import BaseOptimizer, Settings, Slot, State
 from adam_tutorial.optim.hyperparameters import (
     COMMON,
+    OWN_FLAGS,
     ForeachFlags,
     decay_rates,
 )
@@ -133,7 +134,7 @@ def test_decay_rates_may_be_of_any_number() -> None:
 def test_signature_lists_the_flags_and_others_are_refused() -> None:
     assert list(inspect.signature(Composed).parameters) == [
         *("params", "lr", "betas", "weight_decay"),
-        *("foreach", "maximize", "capturable", "differentiable", "nonfinite"),
+        *("foreach", "maximize", "capturable", "differentiable", *OWN_FLAGS),
     ]
     with pytest.raises(TypeError, match="Composed has no argument 'fused'"):
         Composed([nn.Parameter(torch.zeros(1, 1))], fused=True)  # type: ignore[call-arg]

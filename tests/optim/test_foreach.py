@@ -63,7 +63,7 @@ def trained(
 def test_foreach_equals_plain_to_the_last_bit(
     rule: Any, settings: dict[str, Any]
 ) -> None:
-    parameters, states = trained(rule, settings)
+    parameters, states = trained(rule, settings, foreach=False)
     others, other_states = trained(rule, settings, foreach=True)
     for one, other in zip(parameters, others, strict=True):
         assert torch.equal(one, other)
@@ -138,12 +138,12 @@ def test_tensors_of_other_classes_and_rules_over_elements_go_the_plain_way(
     assert counts() == {"plain": 3, "lists": 1, "in lists": 1}
 
 
-def test_recorded_steps_and_the_default_are_plain(
+def test_recorded_steps_and_those_without_foreach_are_plain(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     flags: list[dict[str, Any]] = [
-        {},
         {"foreach": False},
+        {"fused": False},
         {"foreach": True, "capturable": True},
     ]
     for flag in flags:

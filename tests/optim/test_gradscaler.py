@@ -67,7 +67,7 @@ def test_scaler_serves_float16_parameters_of_a_fused_optimizer_as_with_torch(
     assert ours[2] == theirs[2]
 
 
-@each(in_torch)
+@each(in_torch, backends=["plain", "foreach"])
 def test_scaler_refuses_float16_parameters_without_fused_as_with_torch(
     case: Case,
 ) -> None:

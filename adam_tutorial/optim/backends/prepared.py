@@ -72,9 +72,28 @@ def prepare(
     settings: Mapping[str, Any],
     *,
     scale: Tensor | None,
+    factor: Tensor | None,
     recorded: bool,
 ) -> Prepared:
-    """Count a parameter's step, and make it and its gradient ready for the rule."""
+    """Count a parameter's step, and make it and its gradient ready for the rule.
+
+    Parameters
+    ----------
+    parameter : Tensor
+        With a gradient.
+    stored : dict
+        Its state.
+    slots : sequence of Slot
+        What the rule needs of the state.
+    settings : mapping
+        Of its group.
+    scale : Tensor, optional
+        What the gradient was multiplied by; it is divided in place.
+    factor : Tensor, optional
+        What the rule's gradient is multiplied by, to clip it.
+    recorded : bool
+        Whether a graph of the step is recorded.
+    """
     if settings["differentiable"]:
         # The graph of the step before still needs the old values.
         for name in stored:
@@ -97,6 +116,8 @@ def prepare(
     if scale is not None:
         g = g / scale
         parameter.grad.div_(scale)  # type: ignore[union-attr]  # as PyTorch's fused step
+    if factor is not None:
+        g = g * factor.to(device=g.device, dtype=g.dtype)
     if settings["maximize"]:
         g = -g
     numbers = tuple(slot.name for slot in slots if slot.number)
@@ -117,11 +138,7 @@ def apply_rule(
     decoupled = optimizer.decouples(settings)
     if decays and not decoupled:
         # The derivative by a tensor needs the theta that is overwritten below.
-        g = (
-            g + theta.clone() * weight_decay
-            if is_tensor
-            else g.add(theta, alpha=weight_decay)
-        )
+        g = g + (theta.clone() if is_tensor else theta) * weight_decay
     update = optimizer.rule(theta, g, state, settings)
     if decays and decoupled:
         theta.mul_(1 - settings["lr"] * weight_decay)

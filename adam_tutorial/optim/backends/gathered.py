@@ -1,0 +1,197 @@
+"""What one native call needs of parameters, and whether it still holds.
+
+An address is good only as long as what it belongs to: a program may load a checkpoint,
+replace a parameter's data or a moment, or take parameters out, and tell no optimizer.
+So everything is compared with what was found before, at each step. The comparisons run
+over whole lists, since a loop in Python would take longer than the step of a small
+tensor.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping, Sequence
+from operator import attrgetter, is_, itemgetter
+from typing import Any
+
+import torch
+from torch import Tensor
+
+__all__ = ["Batch", "Gathered", "is_dense", "overlapping"]
+
+_gradient = attrgetter("grad")
+_dtype = attrgetter("dtype")
+_address = Tensor.data_ptr
+_is_negated = Tensor.is_neg
+_shape = Tensor.size
+_strides = Tensor.stride
+
+
+class Batch:
+    """Parameters of one type that keep the same, and how they were when gathered.
+
+    Parameters
+    ----------
+    parameters : sequence of Tensor
+        With gradients; dense, on the CPU.
+    entries : sequence of dict
+        The state of each.
+    names : tuple of str
+        The tensors in the state, beside ``step``.
+    groups : sequence of int
+        The place of each one's group.
+    """
+
+    def __init__(
+        self,
+        parameters: Sequence[Tensor],
+        entries: Sequence[Mapping[str, Any]],
+        names: tuple[str, ...],
+        groups: Sequence[int],
+    ) -> None:
+        self.parameters = parameters
+        self.groups = groups
+        self.gradients = list(map(_gradient, parameters))
+        self.addresses = list(map(_address, parameters))
+        self._dtypes = list(map(_dtype, parameters))
+        self._shapes = list(map(_shape, parameters))
+        self._strides = list(map(_strides, parameters))
+        self._gradient_strides = list(map(_strides, self.gradients))
+        self._turned = [
+            place
+            for place, gradient in enumerate(self.gradients)
+            if gradient.stride() != parameters[place].stride()
+            or gradient.is_neg()
+            or gradient.is_conj()
+        ]
+        self._entries = entries
+        self.stored: dict[str, list[Tensor]] = {
+            name: [entry[name] for entry in entries] for name in (*names, "step")
+        }
+        self.stored_addresses = {
+            name: list(map(_address, tensors)) for name, tensors in self.stored.items()
+        }
+
+    def straighten(self) -> None:
+        """Copy the gradients that lie in another order than their parameters."""
+        for place in self._turned:
+            straight = torch.empty_like(self.parameters[place], requires_grad=False)
+            self.gradients[place] = straight.copy_(self.gradients[place])
+
+    def gradient_addresses(self) -> list[int]:
+        """Return where the gradients of this step are."""
+        return list(map(_address, self.gradients))
+
+    def is_current(self, gradients: Sequence[Tensor]) -> bool:
+        """Return whether all is as it was, and take these gradients if so."""
+        try:
+            looks_the_same = (
+                list(map(_address, self.parameters)) == self.addresses
+                and self._look_the_same(self.parameters, self._strides)
+                and self._look_the_same(gradients, self._gradient_strides)
+                and not any(map(_is_negated, gradients))
+            )
+        except RuntimeError:  # a sparse tensor has neither strides nor an address
+            return False
+        if not looks_the_same:
+            return False
+        for name, known in self.stored.items():
+            try:
+                found = list(map(itemgetter(name), self._entries))
+            except KeyError:
+                return False
+            # A tensor can be given other memory and stay the same object.
+            where = list(map(_address, known))
+            if not _same(found, known) or where != self.stored_addresses[name]:
+                return False
+        self.gradients = list(gradients)
+        return True
+
+    def _look_the_same(self, tensors: Sequence[Tensor], strides: list[Any]) -> bool:
+        return (
+            list(map(_dtype, tensors)) == self._dtypes
+            and list(map(_shape, tensors)) == self._shapes
+            and list(map(_strides, tensors)) == strides
+        )
+
+
+class Gathered:
+    """All parameters of an optimizer, those in batches and those with no gradient.
+
+    Parameters
+    ----------
+    groups : sequence of dict
+        The optimizer's groups.
+    state : mapping
+        The optimizer's state.
+    batches : sequence of Batch
+        Those with a gradient.
+    """
+
+    def __init__(
+        self,
+        groups: Sequence[Mapping[str, Any]],
+        state: Mapping[Any, Any],
+        batches: Sequence[Batch],
+    ) -> None:
+        self.batches = batches
+        self._lists = [list(group["params"]) for group in groups]
+        self._all = [p for parameters in self._lists for p in parameters]
+        self._kinds = list(map(type, map(_gradient, self._all)))
+        self._entries = list(state.values())
+        place = {id(parameter): i for i, parameter in enumerate(self._all)}
+        self._pick = [
+            [place[id(parameter)] for parameter in batch.parameters]
+            for batch in batches
+        ]
+
+    def is_current(
+        self, groups: Sequence[Mapping[str, Any]], state: Mapping[Any, Any]
+    ) -> bool:
+        """Return whether all is as it was; the batches have their gradients then."""
+        if len(groups) != len(self._lists) or not all(
+            _same(group["params"], known)
+            for group, known in zip(groups, self._lists, strict=True)
+        ):
+            return False
+        gradients: list[Any] = list(map(_gradient, self._all))
+        return (
+            list(map(type, gradients)) == self._kinds
+            and _same(state.values(), self._entries)
+            and all(
+                batch.is_current([gradients[i] for i in pick])
+                for batch, pick in zip(self.batches, self._pick, strict=True)
+            )
+        )
+
+
+def is_dense(tensor: Tensor) -> bool:
+    """Return whether a tensor's elements fill a piece of memory, each of them once."""
+    expected = 1
+    for stride, size in sorted(zip(tensor.stride(), tensor.shape, strict=True)):
+        if size != 1:
+            if stride != expected:
+                return False
+            expected *= size
+    return True
+
+
+def overlapping(tensors: Collection[Tensor]) -> set[int]:
+    """Return the identities of dense tensors that share memory with another one."""
+    spans = sorted(
+        (tensor.data_ptr(), tensor.data_ptr() + tensor.nbytes, id(tensor))
+        for tensor in tensors
+        if tensor.numel()
+    )
+    shared: set[int] = set()
+    end, owner = 0, 0
+    for first, last, identity in spans:
+        if first < end:
+            shared |= {owner, identity}
+        if last > end:
+            end, owner = last, identity
+    return shared
+
+
+def _same(found: Collection[Any], known: Sequence[Any]) -> bool:
+    """Return whether two collections hold the same objects, in one order."""
+    return len(found) == len(known) and all(map(is_, found, known))
