@@ -413,7 +413,7 @@ class BaseOptimizer(Optimizer):
         return getattr(self, "grad_scale", None)
 
     def _clipping(self) -> Tensor | None:
-        """Return what brings the norm of the gradients down to its limit, if it has one.
+        """Return what brings the norm of the gradients to its limit, if it has one.
 
         As ``clip_grad_norm_`` of PyTorch has it.
         """
