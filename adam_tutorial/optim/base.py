@@ -46,7 +46,6 @@ from adam_tutorial.optim.hyperparameters import (
     parsed,
 )
 from adam_tutorial.optim.state import (
-    HALF,
     STEP,
     Slot,
     State,
@@ -199,6 +198,41 @@ class BaseOptimizer(Optimizer):
     def decouples(self, settings: Settings) -> bool:
         """Return True if weight decay shrinks the parameter, False for a penalty."""
         return bool(settings.get("decoupled_weight_decay", self.decoupled))
+
+    def path(self, group: int = 0) -> str:
+        """Return how the parameters of a group are stepped, and why.
+
+        Parameters
+        ----------
+        group : int
+            The place of the group.
+
+        Returns
+        -------
+        str
+            A part for each way that some of the parameters take, the most frequent way
+            first.
+
+        Examples
+        --------
+        >>> import torch
+        >>> from adam_tutorial.optim import Adam
+        >>> parameters = [torch.zeros(3, requires_grad=True) for _ in range(2)]
+        >>> Adam(parameters, foreach=True).path()
+        'foreach: 2 parameters (foreach=True)'
+        """
+        chosen = self.param_groups[group]
+        counts = fused.ways(self, chosen)
+        parts = []
+        for why, count in sorted(counts.items(), key=lambda item: (-item[1], item[0])):
+            way = f"fused by {fused.by_whom()}" if not why else self._slow_way(chosen)
+            noun = "parameter" if count == 1 else "parameters"
+            parts.append(f"{way}: {count} {noun}" + (f" ({why})" if why else ""))
+        return "; ".join(parts)
+
+    def _slow_way(self, group: Settings) -> str:
+        recorded = group.get("capturable") or group.get("differentiable")
+        return "foreach" if group.get("foreach") and not recorded else "plain"
 
     def add_param_group(self, param_group: dict[str, Any]) -> None:
         """Add a group of parameters, after checking its settings and its tensors.
@@ -631,15 +665,20 @@ def _norm_of(gradients: Iterable[Tensor]) -> Tensor:
     """Return the norm of all gradients together, without waiting for their device."""
     norms = []
     for gradient in gradients:
-        dtype = torch.float32 if gradient.dtype in HALF else None
-        norm = torch.linalg.vector_norm(gradient, dtype=dtype)
+        # The square of a large float32 is infinite in float32; Apple's devices have
+        # nothing wider.
+        wide = torch.float32 if gradient.device.type == "mps" else torch.float64
+        norm = torch.linalg.vector_norm(
+            torch.view_as_real(gradient) if gradient.is_complex() else gradient,
+            dtype=wide,
+        )
         if hasattr(norm, "full_tensor"):  # of a DTensor, over all processes
             norm = norm.full_tensor()
         norms.append(norm)
     if not norms:
         return torch.zeros(())
     together = torch.stack([norm.to(norms[0].device) for norm in norms])
-    total: Tensor = torch.linalg.vector_norm(together, dtype=torch.float64)
+    total: Tensor = torch.linalg.vector_norm(together)
     return total
 
 

@@ -29,7 +29,7 @@ from adam_tutorial.optim.backends.interrupts import uninterrupted
 from adam_tutorial.optim.backends.threads import share
 from adam_tutorial.optim.state import Slot
 
-__all__ = ["Fused", "gather", "why_not", "why_not_group"]
+__all__ = ["Fused", "by_whom", "gather", "ways", "why_not", "why_not_group"]
 
 # Below so many elements a second thread is not worth waking.
 ALONE = 2**17
@@ -52,6 +52,7 @@ FORMATS: dict[torch.dtype, Any] = {
 FORMATS_OF_TORCH = (torch.float64, torch.float32)
 
 
+SHARED = "parameters that share memory with another one"
 # What a schedule may change from step to step; a change of anything else begins anew.
 NUMBERS = ("lr", "betas", "eps", "weight_decay")
 
@@ -86,6 +87,11 @@ def _numba_is_installed() -> bool:
     return importlib.util.find_spec("numba") is not None
 
 
+def by_whom() -> str:
+    """Return who compiled the native call."""
+    return "Numba" if _numba_is_installed() else "PyTorch"
+
+
 def why_not_group(optimizer: Optimizer, group: Mapping[str, Any]) -> str:
     """Return what keeps a whole group from a native call; nothing, if nothing does."""
     if optimizer.kernel is None:
@@ -118,6 +124,26 @@ def why_not(parameter: Tensor, gradient: Tensor | None) -> str:
     if gradient.dtype != parameter.dtype:
         return "gradients of another type than the parameter's"
     return "" if gradient.layout == torch.strided else "gradients that are not dense"
+
+
+def ways(optimizer: Optimizer, group: Mapping[str, Any]) -> dict[str, int]:
+    """Return how many parameters of a group each reason keeps from a native call.
+
+    Those that are taken are counted under the empty reason.
+    """
+    reason = why_not_group(optimizer, group)
+    shared = overlapping([p for p in group["params"] if _has_memory(p)])
+    counts: dict[str, int] = {}
+    for parameter in group["params"]:
+        why = reason or why_not(parameter, parameter.grad)
+        if not why and id(parameter) in shared:
+            why = SHARED
+        counts[why] = counts.get(why, 0) + 1
+    return counts
+
+
+def _has_memory(parameter: Tensor) -> bool:
+    return not why_not(parameter, None)
 
 
 def gather(optimizer: Optimizer) -> Fused | None:
