@@ -29,7 +29,9 @@ class AdaBelief(BaseOptimizer):
 
     Parameters
     ----------
-    params, lr, betas, foreach, maximize, capturable, differentiable, nonfinite
+    params, lr, betas, foreach, maximize, capturable, differentiable
+        As for :class:`Adam`.
+    nonfinite, max_grad_norm
         As for :class:`Adam`.
     eps : float
         Added to the second moment at *every* step, and to its root. What it adds to the

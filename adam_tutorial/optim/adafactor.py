@@ -68,7 +68,7 @@ class Adafactor(BaseOptimizer):
         is applied; at least 1.
     weight_decay : float
         As for :class:`AdamW`.
-    foreach, maximize, nonfinite
+    foreach, maximize, nonfinite, max_grad_norm
         As for :class:`Adam`; a parameter's update depends on all its elements, so
         ``foreach`` steps one tensor at a time all the same.
 

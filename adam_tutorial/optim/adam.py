@@ -47,8 +47,8 @@ class Adam(BaseOptimizer):
         Divide by the root of the largest v so far (the maximum is taken over the raw v
         and corrected afterwards, as in PyTorch).
     foreach : bool, optional
-        Step lists of tensors with PyTorch's multi-tensor operations. The numbers stay
-        the same.
+        True: step lists of tensors with PyTorch's multi-tensor operations. False: one
+        tensor at a time, the way to read. The results are the same.
     maximize : bool
         Climb instead of descend.
     capturable : bool
@@ -56,8 +56,12 @@ class Adam(BaseOptimizer):
     differentiable : bool
         Let autograd record the step.
     fused : bool, optional
-        Accepted as PyTorch does; the computation stays the same. With True, a
-        GradScaler hands over its scaled gradients, and the step unscales them.
+        True, and the default on a CPU where ``foreach`` is not given: one native call
+        for all parameters, compiled by Numba (the extra ``fast``); without Numba, by
+        PyTorch's fused step where that computes the same. What such a call cannot take
+        goes the plain way in the same step; :meth:`path` says which parameters do, and
+        why. With True, a GradScaler hands over its scaled gradients, and the step
+        unscales them.
     decoupled_weight_decay : bool
         True makes this :class:`AdamW`.
     nonfinite : {"pass", "skip", "raise"}
@@ -69,6 +73,12 @@ class Adam(BaseOptimizer):
         with shards of them as DTensors (fully_shard), decide alike. Where each holds
         other parameters as plain tensors (ZeroRedundancyOptimizer,
         FullyShardedDataParallel), each decides for its own.
+    max_grad_norm : float, optional
+        Clip: multiply the gradients of all groups by one number, so that their norm
+        together is at most this. As ``torch.nn.utils.clip_grad_norm_`` before the step,
+        but the gradients in ``.grad`` stay as they are, and the memory is not passed
+        through once more. ``gradient_norm`` is the norm before clipping. Over processes
+        with shards, see ``nonfinite``.
 
     Raises
     ------
@@ -97,6 +107,11 @@ class Adam(BaseOptimizer):
     Moments of float16 and bfloat16 parameters are float32, and so is the arithmetic;
     only the parameter is rounded. A complex parameter is treated as its real and
     imaginary parts. Gradients must be dense.
+
+    Every way of stepping computes the same: the moments to the last bit, the parameters
+    but for the last bit of a square root, in which PyTorch's operations are not rounded
+    to the nearest on every CPU. The number of threads changes nothing. Ctrl-C waits
+    until a step is complete.
 
     References
     ----------

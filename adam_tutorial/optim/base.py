@@ -668,10 +668,8 @@ def _norm_of(gradients: Iterable[Tensor]) -> Tensor:
         # The square of a large float32 is infinite in float32; Apple's devices have
         # nothing wider.
         wide = torch.float32 if gradient.device.type == "mps" else torch.float64
-        norm = torch.linalg.vector_norm(
-            torch.view_as_real(gradient) if gradient.is_complex() else gradient,
-            dtype=wide,
-        )
+        real = torch.view_as_real(gradient) if gradient.is_complex() else gradient
+        norm = torch.linalg.vector_norm(real, dtype=wide)
         if hasattr(norm, "full_tensor"):  # of a DTensor, over all processes
             norm = norm.full_tensor()
         norms.append(norm)

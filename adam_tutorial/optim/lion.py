@@ -19,7 +19,7 @@ class Lion(BaseOptimizer):
 
     Parameters
     ----------
-    params, foreach, maximize, capturable, differentiable, nonfinite
+    params, foreach, maximize, capturable, differentiable, nonfinite, max_grad_norm
         As for :class:`Adam`.
     lr : float or Tensor
         Length of every coordinate's step. The authors advise three to ten times less
