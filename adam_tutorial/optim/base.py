@@ -117,6 +117,9 @@ class BaseOptimizer(Optimizer):
     kernel: ClassVar[str | None] = None
     """Which native step computes :meth:`rule`, where there is one."""
 
+    gradient_norm: Tensor
+    """With ``max_grad_norm``: the norm of all gradients at the last step, unclipped."""
+
     __signature__: ClassVar[inspect.Signature]
 
     def __init_subclass__(cls, **options: Any) -> None:
@@ -397,41 +400,51 @@ class BaseOptimizer(Optimizer):
         if closure is not None:
             with torch.enable_grad():
                 loss = closure()
-        with torch.set_grad_enabled(bool(self.defaults.get("differentiable"))):
-            if self._scaler_allows_a_step():
-                self._take_step()
+        if self._scaler_allows_a_step() and not self._stepped_at_once():
+            with torch.set_grad_enabled(bool(self.defaults.get("differentiable"))):
+                self._step_with_care()
         return loss
 
-    def _take_step(self) -> None:
+    def _stepped_at_once(self) -> bool:
+        """Take the step if one native call can, and nothing has changed since the last.
+
+        This is the way of nearly every step, so it does nothing that it need not.
+        """
+        native = self._fused
+        if (
+            native is None
+            or torch.compiler.is_compiling()
+            or not native.is_current(self)
+        ):
+            return False
+        factor, limit, guards = None, self._limit(), self._guards()
+        if guards or limit is not None:
+            norm = native.norm()
+            if guards and not math.isfinite(norm):
+                return False  # which gradient it is, if one is, and what to do
+            factor = self._clipping(torch.tensor(norm, dtype=torch.float64))
+        native.step(factor, self._scale())
+        return True
+
+    def _step_with_care(self) -> None:
         if torch.compiler.is_compiling():
             # Checks would be traced, and the graph would depend on every number.
             for group in self.param_groups:
                 self._init_group(group)
-            factor = self._clipping()
+            factor = self._clipping(self._norm())
             for group in self.param_groups:
                 self._step_group(group, factor)
             return
-        native = self._fused
-        if native is None or not native.is_current(self):
-            if not self._can_step():
-                return
-            for group in self.param_groups:
-                self._init_group(group)
-            native = self._fused = fused.gather(self)
-        # The sum of squares is quick. If it is not finite, either a gradient is not, or
-        # its square overflows.
-        elif (
-            self._guards() and not math.isfinite(native.norm()) and not self._can_step()
-        ):
+        if not self._can_step():
             return
-        factor = self._clipping()
-        if native is not None and native.is_complete:
-            native.step(self, factor, self._scale())
-            return
+        for group in self.param_groups:
+            self._init_group(group)
+        self._fused = native = fused.gather(self)
+        factor = self._clipping(self._norm())
         with uninterrupted():
             done: set[int] = set()
             if native is not None:
-                native.step(self, factor, self._scale())
+                native.step(factor, self._scale())
                 done = set(map(id, native.parameters))
             for group in self.param_groups:
                 self._step_group(group, factor, done)
@@ -442,32 +455,29 @@ class BaseOptimizer(Optimizer):
             group.get("nonfinite", "pass") != "pass" for group in self.param_groups
         )
 
+    def _limit(self) -> float | None:
+        """Return what the norm of all gradients may be, if that has a limit."""
+        limits = [group.get("max_grad_norm") for group in self.param_groups[:1]]
+        return limits[0] if limits else None
+
     def _scale(self) -> Tensor | None:
         """Return what a GradScaler has multiplied the gradients by, if it has."""
         return getattr(self, "grad_scale", None)
 
-    def _clipping(self) -> Tensor | None:
-        """Return what brings the norm of the gradients to its limit, if it has one.
-
-        As ``clip_grad_norm_`` of PyTorch has it.
-        """
-        limit = self.param_groups[0].get("max_grad_norm")
-        if limit is None:
+    def _norm(self) -> Tensor | None:
+        """Return the norm of all gradients, if it is needed."""
+        if self._limit() is None:
             return None
-        native = self._fused
-        if native is not None and native.is_complete:
-            norm = torch.tensor(native.norm(), dtype=torch.float64)
-        else:
-            norm = _norm_of(
-                p.grad
-                for group in self.param_groups
-                for p in group["params"]
-                if p.grad is not None
-            )
-        if (scale := self._scale()) is not None:
-            norm = norm / scale
-        self.gradient_norm = norm
-        clipping: Tensor = (limit / (norm + 1e-6)).clamp(max=1)
+        parameters = [p for group in self.param_groups for p in group["params"]]
+        return _norm_of(p.grad for p in parameters if p.grad is not None)
+
+    def _clipping(self, norm: Tensor | None) -> Tensor | None:
+        """Return what clips the gradients, as ``clip_grad_norm_`` has it."""
+        limit, scale = self._limit(), self._scale()
+        if limit is None or norm is None:
+            return None
+        self.gradient_norm = norm if scale is None else norm / scale
+        clipping: Tensor = (limit / (self.gradient_norm + 1e-6)).clamp(max=1)
         return clipping
 
     def _scaler_allows_a_step(self) -> bool:

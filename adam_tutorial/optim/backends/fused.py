@@ -222,6 +222,7 @@ class Fused:
         self._choices = self._chosen(groups)
         self._numbers: list[tuple[Any, ...] | None] = [None] * len(groups)
         self._settings = np.empty((7, len(groups)))
+        self._read_numbers(optimizer)
 
     def is_current(self, optimizer: Optimizer) -> bool:
         """Return whether all parameters can be stepped by addresses that are known.
@@ -246,25 +247,17 @@ class Fused:
         self._straighten()
         return math.sqrt(sum(call.square_norm() for call in self._calls))
 
-    def step(
-        self,
-        optimizer: Optimizer,
-        factor: Tensor | None = None,
-        scale: Tensor | None = None,
-    ) -> None:
+    def step(self, factor: Tensor | None, scale: Tensor | None) -> None:
         """Move all parameters.
 
         Parameters
         ----------
-        optimizer : Optimizer
-            Has the numbers of the groups.
-        factor : Tensor, optional
+        factor : Tensor or None
             What the gradients are multiplied by, to clip them.
-        scale : Tensor, optional
+        scale : Tensor or None
             What the gradients have been multiplied by, in mixed precision. They are
             divided by it in place.
         """
-        self._read_numbers(optimizer)
         self._straighten()
         settings = self._settings
         if factor is not None or scale is not None:
@@ -280,8 +273,8 @@ class Fused:
         # Autograd refuses a backward pass through what has been overwritten, if told.
         increment_version(self.parameters)
         if scale is not None:
-            for call in self._calls:
-                gradients: list[Any] = [p.grad for p in call.batch.parameters]
+            gradients: list[Any] = [parameter.grad for parameter in self.parameters]
+            with torch.no_grad():
                 torch._foreach_div_(gradients, scale)
 
     def _straighten(self) -> None:

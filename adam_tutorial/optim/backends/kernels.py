@@ -186,10 +186,16 @@ def count_adam(table: Any, settings: Any, groups: Any, numbers: Any) -> None:
         Is filled. In the type of the arithmetic: float64 for parameters of that type,
         float32 for all others.
     """
+    before = 0.0
     for i in range(table.shape[1]):
         count = carray(pointer(table[STEP, i]), 1, np.float64)
         count[0] += 1
         t = count[0]
+        if i > 0 and t == before and groups[i] == groups[i - 1]:
+            # As for the tensor before: the powers take longer than a small tensor.
+            numbers[:, i] = numbers[:, i - 1]
+            continue
+        before = t
         lr, beta1, beta2, eps, penalty, decay, factor = settings[:, groups[i]]
         numbers[G_FACTOR, i] = factor
         numbers[G_PENALTY, i] = penalty
