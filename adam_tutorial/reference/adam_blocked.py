@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
 from itertools import combinations
 from typing import Any
 
@@ -27,8 +25,7 @@ def adam_blocked(
     beta1: float = 0.9,
     beta2: float = 0.999,
     eps: float = 1e-8,
-    block: int = 32_768,
-    threads: int = 1,
+    block: int = 65_536,
 ) -> AdamState:
     """Take one step of :func:`adam` in place, in blocks that stay in the cache.
 
@@ -49,10 +46,8 @@ def adam_blocked(
     lr, beta1, beta2, eps : float
         As in :func:`adam`.
     block : int
-        Elements of a block. Five times as many should fit into the second-level cache.
-        ``theta.size`` makes a single block.
-    threads : int
-        How many blocks are worked on at once. The numbers do not depend on it.
+        Elements of a block: many enough to make little of what a call of NumPy costs,
+        few enough for the second-level cache. ``theta.size`` makes a single block.
 
     Returns
     -------
@@ -87,63 +82,33 @@ def adam_blocked(
     for name, value in settings.items():
         check_setting(name, value)
     block = as_count("block", block, least=1)
-    threads = as_count("threads", threads, least=1)
     t, *arrays = _checked(theta, gradient, state)
 
     root = math.sqrt(bias_correction(beta2, t))
     step_size = lr * root / bias_correction(beta1, t)
-    numbers = [
+    keep_m, add_g, keep_v, add_square, length, eps_hat = (
         # As arrays: NumPy would convert a float again for every block.
         np.array(number, theta.dtype)
         for number in (beta1, 1 - beta1, beta2, 1 - beta2, step_size, eps * root)
-    ]
-
-    def step(part: Sequence[Array]) -> None:
-        _step(numbers, block, *part)
-
+    )
+    scratch = np.empty(min(block, theta.size), theta.dtype)
     flat = [array.reshape(-1) for array in arrays]
-    if threads == 1:
-        step(flat)
-    else:
-        # A share of whole blocks for each thread. NumPy releases the interpreter's lock
-        # while it computes.
-        share = block * max(1, math.ceil(theta.size / (block * threads)))
-        shares = [
-            [array[start : start + share] for array in flat]
-            for start in range(0, theta.size, share)
-        ]
-        with ThreadPoolExecutor(threads) as pool:
-            list(pool.map(step, shares))
-    return AdamState(t, *arrays[2:])
-
-
-def _step(
-    numbers: Sequence[Array],
-    block: int,
-    all_p: Array,
-    all_g: Array,
-    all_m: Array,
-    all_v: Array,
-) -> None:
-    """Move flat arrays by one step, block by block."""
-    beta1, one_minus_beta1, beta2, one_minus_beta2, step_size, eps_hat = numbers
-    scratch = np.empty(min(block, all_p.size), all_p.dtype)
-    for start in range(0, all_p.size, block):
-        here = slice(start, start + block)
-        p, g, m, v = all_p[here], all_g[here], all_m[here], all_v[here]
+    for start in range(0, theta.size, block):
+        p, g, m, v = (array[start : start + block] for array in flat)
         work = scratch[: p.size]
-        np.multiply(m, beta1, out=m)
-        np.multiply(g, one_minus_beta1, out=work)
+        np.multiply(m, keep_m, out=m)
+        np.multiply(g, add_g, out=work)
         np.add(m, work, out=m)
+        np.multiply(v, keep_v, out=v)
         np.multiply(g, g, out=work)
-        np.multiply(work, one_minus_beta2, out=work)
-        np.multiply(v, beta2, out=v)
+        np.multiply(work, add_square, out=work)
         np.add(v, work, out=v)
         np.sqrt(v, out=work)
         np.add(work, eps_hat, out=work)
         np.divide(m, work, out=work)
-        np.multiply(work, step_size, out=work)
+        np.multiply(work, length, out=work)
         np.subtract(p, work, out=p)
+    return AdamState(t, *arrays[2:])
 
 
 def _checked(

@@ -25,14 +25,13 @@ SIZES = st.floats(-(2.0**40), 2.0**40, width=32).map(
     ),
     dtype=st.sampled_from([np.float32, np.float64]),
     block=st.integers(1, 50),
-    threads=st.integers(1, 3),
     beta1=st.floats(0, 0.99),
     beta2=st.floats(0, 0.9999),
     lr=st.floats(1e-6, 10),
     eps=st.sampled_from([1e-8, 1e-3]),
 )
 def test_block_by_block_equals_the_rule(
-    gradients: Array, dtype: type, block: int, threads: int, **settings: Any
+    gradients: Array, dtype: type, block: int, **settings: Any
 ) -> None:
     expected: Array = np.linspace(-1, 1, gradients.shape[1], dtype=dtype)
     theta, allowed = expected.copy(), np.zeros(expected.shape)
@@ -40,7 +39,7 @@ def test_block_by_block_equals_the_rule(
     for g in gradients.astype(dtype):
         state, update = adam(state, g, **settings)
         expected = expected + update
-        other = adam_blocked(theta, g, other, block=block, threads=threads, **settings)
+        other = adam_blocked(theta, g, other, block=block, **settings)
         assert other.t == state.t
         assert {other.m.dtype, other.v.dtype, theta.dtype} == {np.dtype(dtype)}
         np.testing.assert_array_equal(other.m, state.m)
@@ -51,15 +50,14 @@ def test_block_by_block_equals_the_rule(
         assert np.all(np.abs(theta - expected) <= allowed)
 
 
-@pytest.mark.parametrize("threads", [1, 2])
 @pytest.mark.parametrize("shape", [(), (0,), (3, 0), (5, 7), (100_001,)])
 def test_arrays_of_any_shape_are_stepped_in_place(
-    shape: tuple[int, ...], threads: int
+    shape: tuple[int, ...],
 ) -> None:
     rng = np.random.default_rng(0)
     theta, g = np.zeros(shape), np.asarray(rng.standard_normal(shape))
-    first = adam_blocked(theta, g, None, threads=threads)
-    second = adam_blocked(theta, g, first, threads=threads)
+    first = adam_blocked(theta, g, None)
+    second = adam_blocked(theta, g, first)
     state, update = adam(None, g)
     _, more = adam(state, g)
     np.testing.assert_allclose(theta, update + more, rtol=1e-14)
@@ -145,7 +143,6 @@ LOCKED.flags.writeable = False
         ({"eps": np.inf}, ValueError, "eps must be finite and not negative, got inf"),
         ({"block": 0}, ValueError, "block must be at least 1, got 0"),
         ({"block": 2.5}, TypeError, "block must be a whole number, got 2.5"),
-        ({"threads": 0}, ValueError, "threads must be at least 1, got 0"),
     ],
 )
 def test_bad_input_is_named_before_anything_changes(
