@@ -16,7 +16,7 @@ import torch
 from torch import Tensor
 
 from adam_tutorial import optim
-from adam_tutorial.bench import in_numpy
+from adam_tutorial.bench.in_numpy import blocked, in_place, loop, textbook
 from adam_tutorial.bench.machine import cpus
 from adam_tutorial.bench.stream import stream
 from adam_tutorial.bench.workloads import Workload
@@ -233,28 +233,28 @@ CANDIDATES: dict[str, Candidate] = {
     ),
     "numpy-textbook": Candidate(
         "adam_tutorial.reference.adam",
-        lambda task: in_numpy.textbook(task.parameters()),
+        lambda task: textbook(task.parameters()),
         devices=_CPU,
         clips=False,
         default=False,
     ),
     "numpy-inplace": Candidate(
         "reference.adam_blocked with one block, the whole array",
-        lambda task: in_numpy.in_place(task.parameters()),
+        lambda task: in_place(task.parameters()),
         devices=_CPU,
         clips=False,
         default=False,
     ),
     "numpy-blocked": Candidate(
         "reference.adam_blocked, in blocks that stay in the cache",
-        lambda task: in_numpy.blocked(task.parameters()),
+        lambda task: blocked(task.parameters()),
         devices=_CPU,
         clips=False,
         default=False,
     ),
     "python": Candidate(
         "a loop in Python over lists of floats; for small workloads",
-        lambda task: in_numpy.loop(task.parameters()),
+        lambda task: loop(task.parameters()),
         devices=_CPU,
         clips=False,
         default=False,

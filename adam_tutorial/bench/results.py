@@ -201,7 +201,7 @@ class Result:
             except ValueError:
                 return "-"
             chosen = min(seconds) if figure == "best" else statistics.median(seconds)
-            return f"{1e3 * chosen:.3g}"
+            return _three_digits(1e3 * chosen)
 
         rows = [[name, *(cell(name, c) for c in columns)] for name in self.workloads]
         return _aligned([["", *columns], *rows])
@@ -274,6 +274,10 @@ class Result:
             rounds=[Rounds(**rounds) for rounds in record["rounds"]],
             absent=[Absent(*absent) for absent in record["absent"]],
         )
+
+
+def _three_digits(number: float) -> str:
+    return f"{number:.3g}" if number < 100 else f"{number:.0f}"
 
 
 def _aligned(rows: Sequence[Sequence[str]]) -> str:
