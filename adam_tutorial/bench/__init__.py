@@ -1,7 +1,9 @@
 """How long a step of an optimizer takes, beside its peers and the machine's limit.
 
-``python -m adam_tutorial.bench`` measures and prints a table; ``--help`` says what else
-it can do. From Python:
+``python -m adam_tutorial.bench --quick`` prints a table in half a minute. Without
+``--quick`` it measures large models too; ``--help`` lists what can be measured, and
+``--json`` keeps all times, with the machine that they are from. Other libraries are
+measured if they are installed. From Python:
 
 >>> from adam_tutorial import bench
 >>> result = bench.run(["mlp"], ["torch-fused", "ours"], threads=[1], rounds=3)

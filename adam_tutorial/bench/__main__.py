@@ -51,6 +51,7 @@ examples:
   python -m adam_tutorial.bench --workloads mlp 1000x64 --threads 1
   python -m adam_tutorial.bench growth --json growth.json --picture growth.png
 """
+PICTURES = (".png", ".svg", ".pdf")
 QUICK = ("mlp", "1000x64", "200x4096")
 
 
@@ -95,7 +96,7 @@ def parser() -> argparse.ArgumentParser:
         "--json", type=Path, metavar="FILE", help="save all times, with the machine"
     )
     made.add_argument(
-        "--picture", type=Path, metavar="FILE", help="draw them; FILE.png or FILE.svg"
+        "--picture", type=Path, metavar="FILE", help="draw them: FILE.png, .svg or .pdf"
     )
     return made
 
@@ -128,6 +129,10 @@ def main(arguments: Sequence[str] | None = None) -> None:
             reader.error(
                 f"--{option} must be a file in a folder that exists, got {file}"
             )
+    if asked.picture and asked.picture.suffix not in PICTURES:
+        reader.error(
+            f"--picture must end in {', '.join(PICTURES)}, got {asked.picture.name}"
+        )
     if asked.picture and importlib.util.find_spec("matplotlib") is None:
         reader.error("--picture needs matplotlib: pip install 'adam_tutorial[study]'")
     try:
@@ -140,12 +145,15 @@ def main(arguments: Sequence[str] | None = None) -> None:
     result = replace(
         result, command=shlex.join(["python", "-m", "adam_tutorial.bench", *given])
     )
-    print(result)
-    if asked.json:
+    if asked.json:  # first: the reader of what is printed may have gone
         result.save(asked.json)
+    print(result)
     if asked.picture:
         draw = draw_growth if asked.topic == "growth" else draw_ratios
-        draw(result).savefig(asked.picture)
+        try:
+            draw(result).savefig(asked.picture)
+        except ValueError as error:  # growth of workloads that do not grow
+            reader.error(f"--picture: {error}")
 
 
 if __name__ == "__main__":

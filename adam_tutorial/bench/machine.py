@@ -43,7 +43,10 @@ def versions() -> dict[str, str]:
 
 
 def hardware(device: str) -> dict[str, Any]:
-    """Return what is known of the machine; what is not known is left out."""
+    """Return what is known of the machine; what is not known is left out.
+
+    ``load`` is how many processes were running of late, other people's among them.
+    """
     memory = re.search(r"MemTotal:\s+(\d+) kB", _text("/proc/meminfo"))
     pages = re.search(
         r"\[(\w+)\]", _text("/sys/kernel/mm/transparent_hugepage/enabled")
@@ -56,10 +59,11 @@ def hardware(device: str) -> dict[str, Any]:
         "memory_gib": round(int(memory[1]) / 2**20, 1) if memory else None,
         "huge_pages": pages[1] if pages else None,
         "system": f"{platform.system()} {platform.release()} {platform.machine()}",
+        "load": round(os.getloadavg()[0], 1) if hasattr(os, "getloadavg") else None,
         "gpu": torch.cuda.get_device_name() if device == "cuda" else None,
         "environment": {k: os.environ[k] for k in VARIABLES if k in os.environ},
     }
-    return {name: value for name, value in found.items() if value}
+    return {name: value for name, value in found.items() if value not in (None, {})}
 
 
 def in_words(found: dict[str, Any]) -> str:

@@ -68,7 +68,7 @@ def measure(
                 f"the reference {reference!r} cannot be measured: {reason}"
             )
         once = min(_timer(task, 1)(step) for _ in range(WARM_UP))
-        timer = _timer(task, max(1, math.ceil(LEAST_SECONDS / once)))
+        timer = _timer(task, max(1, math.ceil(LEAST_SECONDS / max(once, 1e-9))))
         # One part of the memory for the reference, and one for what a candidate
         # allocates in its step.
         size = int(budget / (BYTES_AN_ELEMENT * task.workload.elements)) - 2

@@ -145,7 +145,7 @@ def draw_growth(result: Result) -> Figure:
         row[1].set_title("Tensors of 1024 elements")
         row[0].set_xlabel("elements")
         row[1].set_xlabel("tensors")
-        row[1].legend(loc="center left", bbox_to_anchor=(1.01, 0.5))
+    panels[0, 1].legend(loc="center left", bbox_to_anchor=(1.01, 0.5))
     return figure
 
 

@@ -14,6 +14,8 @@ from typing import Any, Literal, NamedTuple, get_args
 __all__ = ["Absent", "Result", "Rounds", "threads_in_words"]
 
 Figure = Literal["ratio", "median", "best"]
+# Processes that ran before the measurement.
+BUSY = 0.5
 # A list of numbers, as json.dumps spreads it over lines.
 NUMBERS = re.compile(r"\[\s+((?:[-+.\de]+,\s+)*[-+.\de]+)\s+\]")
 
@@ -211,6 +213,11 @@ class Result:
         reference = self.settings["reference"]
         clip = "" if self.settings["max_grad_norm"] is None else "Clip and step. "
         lines = [self.machine]
+        load = self.hardware.get("load", 0)
+        if load > BUSY:
+            lines.append(
+                f"The machine was busy (load {load}): repeat this when it is idle."
+            )
         for count in self.threads:
             of = threads_in_words(count)
             lines += [

@@ -116,6 +116,7 @@ def run(
     budget = 0.75 * free_memory(device) if memory is None else memory * 2**30
     found = _workloads(workloads, budget)
 
+    machine = hardware(device)
     started = time.perf_counter()
     measured: list[Rounds] = []
     absent: list[Absent] = []
@@ -124,7 +125,6 @@ def run(
             report(f"{workload.name}, {threads_in_words(count)}")
             task = Task(workload, count, device, max_grad_norm)
             measured += measure(task, names, rounds, budget, absent)
-    machine = hardware(device)
     return Result(
         rounds=measured,
         absent=absent,

@@ -48,6 +48,16 @@ def test_growth_is_drawn_as_growth(tmp_path: Path) -> None:
     assert picture.exists()
 
 
+def test_what_does_not_grow_is_printed_and_not_drawn(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit):
+        main(["growth", *TINY, "--picture", str(tmp_path / "growth.png")])
+    said = capsys.readouterr()
+    assert "times as fast as torch-fused" in said.out
+    assert "error: --picture: result must have several workloads" in said.err
+
+
 def test_numpy_is_compared_with_the_textbook(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
@@ -97,18 +107,24 @@ def test_the_help_lists_topics_workloads_and_candidates() -> None:
         (["--memory", "0"], "memory must be positive and finite, got 0.0"),
         (["--json", "nowhere/x.json"], "--json must be a file in a folder that exists"),
         (["--picture", "."], "--picture must be a file in a folder that exists, got ."),
-        (["walk"], "invalid choice: 'walk'"),
+        (["--picture", "x.foo"], "--picture must end in .png, .svg, .pdf, got x.foo"),
     ],
 )
 def test_bad_input_is_named(
     arguments: list[str], said: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     with pytest.raises(SystemExit) as ended:
-        main(arguments)
+        main([*TINY, *arguments])  # tiny, should the mistake not be noticed
     assert ended.value.code == 2
     captured = capsys.readouterr()
     assert captured.out == ""
     assert re.search(said, captured.err)
+
+
+def test_an_unknown_topic_is_named(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        main(["walk"])
+    assert "invalid choice: 'walk'" in capsys.readouterr().err
 
 
 def test_a_picture_without_matplotlib_is_refused_before_the_measurement(

@@ -114,6 +114,11 @@ def test_the_report_has_the_machine_the_tables_and_what_was_left_out() -> None:
         "  ours (2x1024): TypeError: Adam has no argument 'x'\n"
         "  optax: ModuleNotFoundError: No module named 'jax'"
     )
+    assert "busy" not in text
+    busy = made_up(hardware={**made_up().hardware, "load": 1.5})
+    assert "\nThe machine was busy (load 1.5): repeat this when it is idle.\n" in str(
+        busy
+    )
     clipped = made_up(settings={**made_up().settings, "max_grad_norm": 1.0}, absent=[])
     assert "\nClip and step. 1 thread: times as fast" in str(clipped)
     assert "Left out" not in str(clipped)
