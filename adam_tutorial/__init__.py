@@ -6,6 +6,7 @@
 ``optim``               drop-in optimizers for PyTorch
 ``checking``            names the mistakes of an Adam that you hand in
 ``libraries``           what other libraries compute; translates settings
+``bench``               how long a step takes, beside peers and the machine's limit
 ``study``               the laboratory: data, models, training, experiments
 ======================  ===============================================================
 
@@ -31,6 +32,14 @@ def __getattr__(name: str) -> Any:
 
     if name == "check_optimizer":
         return importlib.import_module("adam_tutorial.checking").check_optimizer
-    if name in ("checking", "libraries", "optim", "reference", "study", "theory"):
+    if name in (
+        "bench",
+        "checking",
+        "libraries",
+        "optim",
+        "reference",
+        "study",
+        "theory",
+    ):
         return importlib.import_module(f"adam_tutorial.{name}")
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -18,7 +18,7 @@ PACKAGE = Path(adam_tutorial.__file__).parent
 MODULES = [
     found.name for found in pkgutil.walk_packages([str(PACKAGE)], "adam_tutorial.")
 ]
-PRODUCT = ("reference", "theory", "optim", "checking", "libraries")
+PRODUCT = ("reference", "theory", "optim", "checking", "libraries", "bench")
 
 
 def imported_by(module: str) -> set[str]:
@@ -84,6 +84,15 @@ def test_optimizers_load_torch_and_nothing_of_the_laboratory() -> None:
         "pooch",
         "sklearn",
         "adam_tutorial.study",
+    }
+
+
+def test_bench_loads_no_library_that_it_measures_and_no_matplotlib() -> None:
+    loaded = loaded_after("import adam_tutorial.bench")
+    assert "adam_tutorial.optim" in loaded
+    assert not loaded & {
+        *("numba", "jax", "optax", "bitsandbytes", "torchao", "deepspeed"),
+        *("matplotlib", "adam_tutorial.study"),
     }
 
 

@@ -14,6 +14,8 @@ weight decay, take them as ``theta``.
 >>> theta.round(3).tolist()
 [0.702, -1.701]
 
+``adam_blocked`` is the exception: it computes what ``adam`` does, in place and fast.
+
 Each rule is in the file of its name, with the state that it keeps. ``rule.py`` has what
 all rules share, ``walk.py`` follows a rule, ``linear_trajectory.py`` makes long runs on
 linear losses.
@@ -24,6 +26,7 @@ from adam_tutorial.reference.adadelta import AdaDeltaState, adadelta
 from adam_tutorial.reference.adafactor import AdafactorState, adafactor
 from adam_tutorial.reference.adagrad import AdaGradState, adagrad
 from adam_tutorial.reference.adam import AdamState, adam
+from adam_tutorial.reference.adam_blocked import adam_blocked
 from adam_tutorial.reference.adam_efficient import adam_efficient
 from adam_tutorial.reference.adam_l2 import adam_l2
 from adam_tutorial.reference.adam_regret import adam_regret
@@ -59,6 +62,7 @@ __all__ = [
     "adafactor",
     "adagrad",
     "adam",
+    "adam_blocked",
     "adam_efficient",
     "adam_l2",
     "adam_regret",
