@@ -18,8 +18,9 @@ def stored_runs(name: str) -> dict[str, Any]:
 
     Parameters
     ----------
-    name : {"decay", "hyperparameters", "images", "pains", "text"}
-        The experiment.
+    name : str
+        The experiment: "decay", "hyperparameters", "images", "pains", "text"; or a run
+        of the bench: "fast_step", "fast_clip", "fast_growth", "fast_numpy".
 
     Raises
     ------
