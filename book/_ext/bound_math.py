@@ -18,6 +18,8 @@ from sphinx.application import Sphinx
 from sphinx.transforms.post_transforms import SphinxPostTransform
 from sphinxcontrib.katex import get_latex, render_latex
 
+from equation_parts import part, split, whole
+
 # Punctuation, or the rest of a word as in "t-th": longer ones would widen a phone.
 BEHIND = re.compile(r"\S{1,6}(?=\s|$)|[^\s\w]+")
 BEFORE = re.compile(r"(?<!\S)\S{1,4}$|[^\s\w]+$")
@@ -31,6 +33,8 @@ HIDDEN = '<span class="katex-html" aria-hidden="true">'
 PIECE = '<span class="base">'
 # Of the pieces, the formula, and the element that Sphinx puts around it.
 END = "</span></span>"
+# So many pieces within parentheses stay on one line.
+FEW = 4
 
 
 def take_neighbours(math: nodes.math) -> None:
@@ -51,6 +55,8 @@ def take_neighbours(math: nodes.math) -> None:
 def bound(formula: str, before: str, behind: str) -> str:
     """Return a rendered formula with text that stays beside its outer pieces.
 
+    What is within parentheses stays together too.
+
     Parameters
     ----------
     formula : str
@@ -59,24 +65,27 @@ def bound(formula: str, before: str, behind: str) -> str:
     before, behind : str
         The text, in HTML.
     """
-    start = formula.index(HIDDEN)
-    pieces = formula[start + len(HIDDEN) : -len(END)].split(PIECE)[1:]
-    pieces = [f'<span aria-hidden="true" class="base">{piece}' for piece in pieces]
-    if before:
-        pieces[0] = f'<span class="bound-text">{before}</span>{pieces[0]}'
-    if behind:
-        pieces[-1] = f'{pieces[-1]}<span class="bound-text">{behind}</span>'
-    for place in {0, len(pieces) - 1}:
-        pieces[place] = f'<span class="bound">{pieces[place]}</span>'
-    return f'{formula[:start]}<span class="katex-html">{"".join(pieces)}{END}'
+    head, hidden, rest = formula.partition(HIDDEN)
+    pieces = [PIECE + piece for piece in rest.removesuffix(END).split(PIECE)[1:]]
+    if before or behind:
+        hidden = '<span class="katex-html">'
+        unread = '<span aria-hidden="true" class="base">'
+        pieces = [piece.replace(PIECE, unread) for piece in pieces]
+        if before:
+            pieces[0] = f'<span class="bound-text">{before}</span>{pieces[0]}'
+        if behind:
+            pieces[-1] = f'{pieces[-1]}<span class="bound-text">{behind}</span>'
+        for place in {0, len(pieces) - 1}:
+            pieces[place] = f'<span class="bound">{pieces[place]}</span>'
+    terms = split(pieces, whole)
+    kept = (part(term) if len(term) <= FEW else "".join(term) for term in terms)
+    return f"{head}{hidden}{''.join(kept)}{END}"
 
 
 def visit_math(translator: Any, node: nodes.math) -> None:
     """Write a formula in a line of text."""
-    formula = render_latex(get_latex(node))
-    if "before" in node or "behind" in node:
-        texts = (translator.encode(node.get(name, "")) for name in ("before", "behind"))
-        formula = bound(formula, *texts)
+    texts = (translator.encode(node.get(name, "")) for name in ("before", "behind"))
+    formula = bound(render_latex(get_latex(node)), *texts)
     start = translator.starttag(node, "span", "", CLASS="math")
     translator.body.append(f"{start}{formula}</span>")
     raise nodes.SkipNode

@@ -18,8 +18,35 @@ function splitQuery(query) {
     .filter((word) => word);
 }
 
+// A heading has formulas as LaTeX.
+const BOOK_LETTERS = {
+  "\\alpha": "α", "\\beta": "β", "\\varepsilon": "ε", "\\hat\\varepsilon": "ε̂", _1: "₁", _2: "₂",
+};
+const readable = (heading) =>
+  heading.replace(/\\hat\\varepsilon|\\[a-z]+|_[12]/gu, (part) => BOOK_LETTERS[part] ?? part);
+
+// Exercises and theorems have no heading of their own.
+const NO_SECTION = /^ \(|^Solution to/u;
+
+// Of each page, the section whose heading says some words and little else.
+function sectionsWith(words) {
+  const found = {};
+  for (const [heading, places] of Object.entries(Search._index.alltitles)) {
+    const said = splitQuery(heading.toLowerCase());
+    if (NO_SECTION.test(heading) || !words.every((word) => said.includes(word))) continue;
+    const share = words.length / said.length;
+    for (const [page, id] of places) {
+      const name = Search._index.docnames[page];
+      const title = `${Search._index.titles[page]} › ${readable(heading)}`;
+      if (id && !(found[name]?.share >= share)) found[name] = { title, anchor: `#${id}`, share };
+    }
+  }
+  return found;
+}
+
 // Results as Sphinx has them, [page, title, anchor, description, score, file], the best
-// last. A chapter comes before the API, unless the name of an object was typed.
+// last. A chapter comes before the API, unless the name of an object was typed; a page
+// with a heading for what was typed comes sooner, and the result leads there.
 Search.ranked = (query) => {
   const [, ...parsed] = Search._parseQuery(query);
   const words = splitQuery(query.toLowerCase());
@@ -30,6 +57,7 @@ Search.ranked = (query) => {
     ]),
   );
   const typed = query.trim().toLowerCase();
+  const sections = words.length ? sectionsWith(words) : {};
   const results = Search._performSearch(query.trim(), ...parsed);
   for (const result of results) {
     const [page, title, , description] = result;
@@ -46,6 +74,12 @@ Search.ranked = (query) => {
   for (const result of results) {
     const key = result[3] ? result[1] : result[0];
     if (!best.has(key) || best.get(key)[4] < result[4]) best.set(key, result);
+  }
+  for (const result of best.values()) {
+    const section = sections[result[0]];
+    if (!section || result[3]) continue;
+    [result[1], result[2]] = [section.title, section.anchor];
+    result[4] += 30 * section.share;
   }
   return [...best.values()].sort(_orderResultsByScoreThenName);
 };

@@ -171,6 +171,18 @@ def test_comma_goes_with_the_last_piece_of_a_formula_and_is_read_aloud() -> None
     assert made.count("<span") == made.count("</span>")
 
 
+def test_parentheses_in_a_line_of_text_stay_together_if_they_are_not_long() -> None:
+    opened, closed = '<span class="mopen">(</span>', '<span class="mclose">)</span>'
+    begin = '<span class="katex"><span class="katex-html" aria-hidden="true">'
+    short = [piece("a"), piece(opened), piece(f"1{closed}")]
+    made = bound_math.bound(begin + "".join(short) + "</span></span>", "", "")
+    assert made == (
+        f'{begin}{short[0]}<span class="part">{short[1]}{short[2]}</span></span></span>'
+    )
+    long = begin + "".join([piece(opened), *short, *short]) + "</span></span>"
+    assert bound_math.bound(long, "", "").count("part") == 0
+
+
 @pytest.mark.parametrize(
     ("before", "behind", "taken"),
     [

@@ -67,6 +67,29 @@ def test_first_three_results_have_the_page_that_the_word_is_about(search: Page) 
 
 
 @pytest.mark.browser
+@pytest.mark.parametrize(
+    ("query", "page", "section"),
+    [
+        ("resume", "adam/adam_in_pytorch", "stop-and-go-on"),
+        ("fp16", "adam/adam_in_pytorch", "half-precision"),
+        ("Keras ε", "depth/adam_in_the_wild", "keras-and"),
+        ("warmup", "depth/choosing_the_hyperparameters", "what-warm-up-does"),
+    ],
+)
+def test_result_leads_to_the_section_whose_heading_says_the_word(
+    search: Page, query: str, page: str, section: str
+) -> None:
+    found = search.evaluate(
+        "q => Object.fromEntries(Search.ranked(q).map(r => [r[0], [r[1], r[2]]]))",
+        query,
+    )
+    title, anchor = found[f"book/{page}"]
+    assert anchor.startswith(f"#{section}")
+    assert " › " in title
+    assert "\\" not in title
+
+
+@pytest.mark.browser
 def test_excerpts_show_a_formula_once_and_nothing_of_the_frame(search: Page) -> None:
     search.goto(search.url.replace("q=adam", "q=eps"))
     search.wait_for_selector("ul.search li:nth-child(3) p.context")
