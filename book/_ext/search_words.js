@@ -26,19 +26,29 @@ const readable = (heading) =>
   heading.replace(/\\hat\\varepsilon|\\[a-z]+|_[12]/gu, (part) => BOOK_LETTERS[part] ?? part);
 
 // Exercises and theorems have no heading of their own.
-const NO_SECTION = /^ \(|^Solution to/u;
+const NO_HEADING = /^ \(|^Solution to/u;
+const telling = (words) => new Set(words.filter((word) => !stopwords.includes(word)));
 
-// Of each page, the section whose heading says some words and little else.
-function sectionsWith(words) {
+// Of each page, the heading that is most like some words, by the share of the words of
+// both that they have in common, and sooner if it begins with one. It says all of them, or
+// the share is a quarter at least.
+function headingsLike(words) {
+  const asked = telling(words);
   const found = {};
   for (const [heading, places] of Object.entries(Search._index.alltitles)) {
-    const said = splitQuery(heading.toLowerCase());
-    if (NO_SECTION.test(heading) || !words.every((word) => said.includes(word))) continue;
-    const share = words.length / said.length;
+    if (NO_HEADING.test(heading)) continue;
+    const said = telling(splitQuery(heading.toLowerCase()));
+    const both = [...asked].filter((word) => said.has(word)).length;
+    const first = asked.has([...said][0]) ? 0.1 : 0;
+    const share = both / (asked.size + said.size - both) + first;
+    if (!both || (both < asked.size && share < 0.25)) continue;
     for (const [page, id] of places) {
       const name = Search._index.docnames[page];
-      const title = `${Search._index.titles[page]} › ${readable(heading)}`;
-      if (id && !(found[name]?.share >= share)) found[name] = { title, anchor: `#${id}`, share };
+      if (found[name]?.share >= share) continue;
+      const title = Search._index.titles[page];
+      found[name] = id
+        ? { share, title: `${title} › ${readable(heading)}`, anchor: `#${id}` }
+        : { share, title, anchor: "" };
     }
   }
   return found;
@@ -46,7 +56,7 @@ function sectionsWith(words) {
 
 // Results as Sphinx has them, [page, title, anchor, description, score, file], the best
 // last. A chapter comes before the API, unless the name of an object was typed; a page
-// with a heading for what was typed comes sooner, and the result leads there.
+// with a heading like what was typed comes sooner, and the result leads there.
 Search.ranked = (query) => {
   const [, ...parsed] = Search._parseQuery(query);
   const words = splitQuery(query.toLowerCase());
@@ -57,7 +67,7 @@ Search.ranked = (query) => {
     ]),
   );
   const typed = query.trim().toLowerCase();
-  const sections = words.length ? sectionsWith(words) : {};
+  const headings = headingsLike(words);
   const results = Search._performSearch(query.trim(), ...parsed);
   for (const result of results) {
     const [page, title, , description] = result;
@@ -76,10 +86,10 @@ Search.ranked = (query) => {
     if (!best.has(key) || best.get(key)[4] < result[4]) best.set(key, result);
   }
   for (const result of best.values()) {
-    const section = sections[result[0]];
-    if (!section || result[3]) continue;
-    [result[1], result[2]] = [section.title, section.anchor];
-    result[4] += 30 * section.share;
+    const heading = headings[result[0]];
+    if (!heading || result[3]) continue;
+    [result[1], result[2]] = [heading.title, heading.anchor];
+    result[4] += 30 * heading.share;
   }
   return [...best.values()].sort(_orderResultsByScoreThenName);
 };
