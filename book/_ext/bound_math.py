@@ -1,10 +1,11 @@
-"""Keep a formula and what is written to it on one line.
+"""Keep a formula on one line with what is written to it, and other things together.
 
 A browser may break the line between any piece of a formula and the comma behind it,
 which then stands alone at the start of the next line. Here the last piece of a formula
 and what follows it without a space go into one element, whose style forbids that; so do
-a parenthesis and the first piece. The number of an equation brings its parentheses
-along, but not into parentheses.
+a parenthesis and the first piece, a number and its per cent, short code, and a number
+that is all of a table's cell. The number of an equation brings its parentheses along,
+but not into parentheses.
 """
 
 from __future__ import annotations
@@ -17,15 +18,23 @@ from sphinx.application import Sphinx
 from sphinx.transforms.post_transforms import SphinxPostTransform
 from sphinxcontrib.katex import get_latex, render_latex
 
+from equation_parts import part, split, whole
+
 # Punctuation, or the rest of a word as in "t-th": longer ones would widen a phone.
 BEHIND = re.compile(r"\S{1,6}(?=\s|$)|[^\s\w]+")
 BEFORE = re.compile(r"(?<!\S)\S{1,4}$|[^\s\w]+$")
 NUMBER = re.compile(r"\(([A-Z\d.]+)\)")
+PER_CENT = re.compile(r"(?<=\d) (?=%)")
+# The longest code that is not broken: a third of a phone.
+SHORT = 16
+QUANTITY = re.compile(r"[+-]?\d[\d.,]*(e[+-]?\d+)?")
 
 HIDDEN = '<span class="katex-html" aria-hidden="true">'
 PIECE = '<span class="base">'
 # Of the pieces, the formula, and the element that Sphinx puts around it.
 END = "</span></span>"
+# So many pieces within parentheses stay on one line.
+FEW = 4
 
 
 def take_neighbours(math: nodes.math) -> None:
@@ -34,16 +43,19 @@ def take_neighbours(math: nodes.math) -> None:
     place = parent.index(math)
     before = parent[place - 1] if place else None
     behind = parent[place + 1] if place + 1 < len(parent) else None
+    # By place: a text is equal to another with the same characters.
     if isinstance(behind, nodes.Text) and (found := BEHIND.match(behind)):
-        parent.replace(behind, nodes.Text(behind[found.end() :]))
+        parent[place + 1] = nodes.Text(behind[found.end() :])
         math["behind"] = found[0]
     if isinstance(before, nodes.Text) and (found := BEFORE.search(before)):
-        parent.replace(before, nodes.Text(before[: found.start()]))
+        parent[place - 1] = nodes.Text(before[: found.start()])
         math["before"] = found[0]
 
 
 def bound(formula: str, before: str, behind: str) -> str:
     """Return a rendered formula with text that stays beside its outer pieces.
+
+    What is within parentheses stays together too.
 
     Parameters
     ----------
@@ -53,24 +65,27 @@ def bound(formula: str, before: str, behind: str) -> str:
     before, behind : str
         The text, in HTML.
     """
-    start = formula.index(HIDDEN)
-    pieces = formula[start + len(HIDDEN) : -len(END)].split(PIECE)[1:]
-    pieces = [f'<span aria-hidden="true" class="base">{piece}' for piece in pieces]
-    if before:
-        pieces[0] = f'<span class="bound-text">{before}</span>{pieces[0]}'
-    if behind:
-        pieces[-1] = f'{pieces[-1]}<span class="bound-text">{behind}</span>'
-    for place in {0, len(pieces) - 1}:
-        pieces[place] = f'<span class="bound">{pieces[place]}</span>'
-    return f'{formula[:start]}<span class="katex-html">{"".join(pieces)}{END}'
+    head, hidden, rest = formula.partition(HIDDEN)
+    pieces = [PIECE + piece for piece in rest.removesuffix(END).split(PIECE)[1:]]
+    if before or behind:
+        hidden = '<span class="katex-html">'
+        unread = '<span aria-hidden="true" class="base">'
+        pieces = [piece.replace(PIECE, unread) for piece in pieces]
+        if before:
+            pieces[0] = f'<span class="bound-text">{before}</span>{pieces[0]}'
+        if behind:
+            pieces[-1] = f'{pieces[-1]}<span class="bound-text">{behind}</span>'
+        for place in {0, len(pieces) - 1}:
+            pieces[place] = f'<span class="bound">{pieces[place]}</span>'
+    terms = split(pieces, whole)
+    kept = (part(term) if len(term) <= FEW else "".join(term) for term in terms)
+    return f"{head}{hidden}{''.join(kept)}{END}"
 
 
 def visit_math(translator: Any, node: nodes.math) -> None:
     """Write a formula in a line of text."""
-    formula = render_latex(get_latex(node))
-    if "before" in node or "behind" in node:
-        texts = (translator.encode(node.get(name, "")) for name in ("before", "behind"))
-        formula = bound(formula, *texts)
+    texts = (translator.encode(node.get(name, "")) for name in ("before", "behind"))
+    formula = bound(render_latex(get_latex(node)), *texts)
     start = translator.starttag(node, "span", "", CLASS="math")
     translator.body.append(f"{start}{formula}</span>")
     raise nodes.SkipNode
@@ -87,8 +102,22 @@ def unwrap(reference: nodes.reference) -> None:
             text.parent.replace(text, nodes.Text(found[1]))
 
 
+def bind_code_and_numbers(document: nodes.document) -> None:
+    """Forbid breaks in short code, in a cell's only number, and before a per cent."""
+    for code in document.findall(nodes.literal):
+        if len(code.astext()) <= SHORT:
+            code["classes"].append("bound")
+    for cell in document.findall(nodes.entry):
+        if QUANTITY.fullmatch(cell.astext()):
+            cell["classes"].append("bound")
+    for text in list(document.findall(nodes.Text)):
+        if PER_CENT.search(text) and not isinstance(text.parent, nodes.literal_block):
+            place = next(i for i, one in enumerate(text.parent) if one is text)
+            text.parent[place] = nodes.Text(PER_CENT.sub("\N{NO-BREAK SPACE}", text))
+
+
 class BoundMath(SphinxPostTransform):
-    """Bind every formula in a line of text."""
+    """Bind what belongs together."""
 
     # After references are resolved (10).
     default_priority = 400
@@ -104,6 +133,7 @@ class BoundMath(SphinxPostTransform):
                 reference["reftitle"] = f"Where {latex} is defined"
         for math in list(self.document.findall(nodes.math)):
             take_neighbours(math)
+        bind_code_and_numbers(self.document)
 
 
 def take_over(app: Sphinx) -> None:

@@ -117,7 +117,6 @@ PRELOADED = {
     "source-serif-4-latin-wght-normal": "<p>",
     "source-sans-3-latin-wght-normal": "<h1>",
     "source-serif-4-latin-wght-italic": "(?<!<td>)<p>(?:(?!</p>).)*<em>",
-    "source-sans-3-latin-wght-italic": "<td><p>(?:(?!</p>).)*<em>",
     "source-code-pro-latin-wght-normal": "<pre>|<code",
     "KaTeX_Main-Regular": 'class="katex"',
     "KaTeX_Math-Italic": "mathnormal",

@@ -18,8 +18,45 @@ function splitQuery(query) {
     .filter((word) => word);
 }
 
+// A heading has formulas as LaTeX.
+const BOOK_LETTERS = {
+  "\\alpha": "α", "\\beta": "β", "\\varepsilon": "ε", "\\hat\\varepsilon": "ε̂", _1: "₁", _2: "₂",
+};
+const readable = (heading) =>
+  heading.replace(/\\hat\\varepsilon|\\[a-z]+|_[12]/gu, (part) => BOOK_LETTERS[part] ?? part);
+
+// Exercises and theorems have no heading of their own.
+const NO_HEADING = /^ \(|^Solution to/u;
+const telling = (words) => new Set(words.filter((word) => !stopwords.includes(word)));
+
+// Of each page, the heading that is most like some words, by the share of the words of
+// both that they have in common, and sooner if it begins with one. It says all of them, or
+// the share is a quarter at least.
+function headingsLike(words) {
+  const asked = telling(words);
+  const found = {};
+  for (const [heading, places] of Object.entries(Search._index.alltitles)) {
+    if (NO_HEADING.test(heading)) continue;
+    const said = telling(splitQuery(heading.toLowerCase()));
+    const both = [...asked].filter((word) => said.has(word)).length;
+    const first = asked.has([...said][0]) ? 0.1 : 0;
+    const share = both / (asked.size + said.size - both) + first;
+    if (!both || (both < asked.size && share < 0.25)) continue;
+    for (const [page, id] of places) {
+      const name = Search._index.docnames[page];
+      if (found[name]?.share >= share) continue;
+      const title = Search._index.titles[page];
+      found[name] = id
+        ? { share, title: `${title} › ${readable(heading)}`, anchor: `#${id}` }
+        : { share, title, anchor: "" };
+    }
+  }
+  return found;
+}
+
 // Results as Sphinx has them, [page, title, anchor, description, score, file], the best
-// last. A chapter comes before the API, unless the name of an object was typed.
+// last. A chapter comes before the API, unless the name of an object was typed; a page
+// with a heading like what was typed comes sooner, and the result leads there.
 Search.ranked = (query) => {
   const [, ...parsed] = Search._parseQuery(query);
   const words = splitQuery(query.toLowerCase());
@@ -30,6 +67,7 @@ Search.ranked = (query) => {
     ]),
   );
   const typed = query.trim().toLowerCase();
+  const headings = headingsLike(words);
   const results = Search._performSearch(query.trim(), ...parsed);
   for (const result of results) {
     const [page, title, , description] = result;
@@ -46,6 +84,12 @@ Search.ranked = (query) => {
   for (const result of results) {
     const key = result[3] ? result[1] : result[0];
     if (!best.has(key) || best.get(key)[4] < result[4]) best.set(key, result);
+  }
+  for (const result of best.values()) {
+    const heading = headings[result[0]];
+    if (!heading || result[3]) continue;
+    [result[1], result[2]] = [heading.title, heading.anchor];
+    result[4] += 30 * heading.share;
   }
   return [...best.values()].sort(_orderResultsByScoreThenName);
 };

@@ -58,7 +58,7 @@ katex.KATEX_DEFAULT_OPTIONS.update(throwOnError=True)
 # The files with Greek are for the betas and epsilons of the text.
 FONTS = {
     "source-serif-4": ("latin-normal", "latin-italic", "greek-normal", "greek-italic"),
-    "source-sans-3": ("latin-normal", "latin-italic", "greek-normal"),
+    "source-sans-3": ("latin-normal", "greek-normal"),
     "source-code-pro": ("latin-normal", "greek-normal"),
 }
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import re
+from collections import Counter
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,17 @@ NOTEBOOKS = sorted(ROOT.glob("book/*/*.ipynb"))
 WITHOUT_SUMMARY = {"questions"}
 CHAPTERS = [path for path in NOTEBOOKS if path.stem not in WITHOUT_SUMMARY]
 LONG = 30
+EVERYWHERE = {"Exercises", "Sources"}
+HEADING = re.compile(r"^#+ (.+)$", re.MULTILINE)
+# A length, not how many rates were tried: those are written in words.
+IN_LEARNING_RATES = re.compile(
+    r"in learning rates|\(learning rates\)|[\d|]\$? learning rates|learning rates? long"
+)
+UNIT_EXPLAINED = re.compile(
+    r"(?:1|one) (?:learning rate )?is a (?:step|way|distance) of "
+    r"(?:length )?\$\\alpha\$"
+    r"|learning rates? \(\$[^$]*\\alpha\$\)"
+)
 BOX = re.compile(
     r"# [^\n]+\n\n"
     r"\*[^\n]+\*\n\n"
@@ -77,6 +89,32 @@ def test_chapter_begins_with_its_question_and_the_answer_in_short(path: Path) ->
     items = box["items"].split("\n")
     assert all(item.startswith("- ") for item in items)
     assert 3 <= len(items) <= 7
+
+
+def test_a_heading_stands_once_in_the_book_because_it_says_its_subject() -> None:
+    pages = [nbformat.read(path, as_version=4).cells for path in NOTEBOOKS]
+    found = Counter(
+        heading
+        for cells in pages
+        for cell in cells
+        if cell.cell_type == "markdown"
+        for heading in HEADING.findall(re.sub("```.*?```", "", cell.source, flags=re.S))
+    )
+    assert {heading for heading, n in found.items() if n > 1} <= EVERYWHERE
+
+
+@pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
+def test_a_page_that_counts_in_learning_rates_first_says_that_one_is_alpha(
+    path: Path,
+) -> None:
+    text = "\n\n".join(
+        cell.source + str(cell.get("outputs", ""))
+        for cell in nbformat.read(path, as_version=4).cells
+    )
+    used = IN_LEARNING_RATES.search(text)
+    if used:
+        until_then = text[: text.find("\n\n", used.end())]
+        assert UNIT_EXPLAINED.search(until_then), until_then[-300:]
 
 
 @pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)

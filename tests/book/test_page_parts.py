@@ -6,11 +6,13 @@ import re
 from pathlib import Path
 
 import bound_math
+import equation_parts
 import outputs
 import pytest
 import stylesheets
 import threads
 from docutils import nodes
+from docutils.utils import new_document
 from light_pages import characters_of, lighten, with_lazy_images, words_of
 from small_fonts import compress, decompress
 
@@ -169,6 +171,18 @@ def test_comma_goes_with_the_last_piece_of_a_formula_and_is_read_aloud() -> None
     assert made.count("<span") == made.count("</span>")
 
 
+def test_parentheses_in_a_line_of_text_stay_together_if_they_are_not_long() -> None:
+    opened, closed = '<span class="mopen">(</span>', '<span class="mclose">)</span>'
+    begin = '<span class="katex"><span class="katex-html" aria-hidden="true">'
+    short = [piece("a"), piece(opened), piece(f"1{closed}")]
+    made = bound_math.bound(begin + "".join(short) + "</span></span>", "", "")
+    assert made == (
+        f'{begin}{short[0]}<span class="part">{short[1]}{short[2]}</span></span></span>'
+    )
+    long = begin + "".join([piece(opened), *short, *short]) + "</span></span>"
+    assert bound_math.bound(long, "", "").count("part") == 0
+
+
 @pytest.mark.parametrize(
     ("before", "behind", "taken"),
     [
@@ -189,6 +203,59 @@ def test_neighbours_of_a_formula(
     assert "".join(texts) == before.removesuffix(taken[0]) + behind.removeprefix(
         taken[1]
     )
+
+
+def test_comma_is_taken_from_the_text_behind_the_formula_not_from_an_equal_one() -> (
+    None
+):
+    math = nodes.math("m", "m")
+    link = nodes.reference("", "(4.3)")
+    line = nodes.paragraph(
+        "", "", link, nodes.Text(", "), nodes.math("g", "g"), nodes.Text(" so "), math
+    )
+    line += nodes.Text(", ")
+    bound_math.take_neighbours(math)
+    assert math["behind"] == ","
+    assert line.astext() == "(4.3), g so m "
+
+
+def test_short_code_numbers_and_per_cent_are_kept_together() -> None:
+    short, long = nodes.literal("", "pip install ."), nodes.literal("", "a " * 20)
+    number, words = (
+        nodes.entry("", nodes.paragraph("", its)) for its in ("1e-08", "1 a")
+    )
+    share = nodes.paragraph(
+        "", "", nodes.Text("90 % or "), short, nodes.Text("90 % or ")
+    )
+    document = new_document("")
+    document += [share, nodes.paragraph("", "", long), number, words]
+    bound_math.bind_code_and_numbers(document)
+    assert share.astext() == "90\xa0% or pip install .90\xa0% or "
+    assert [its["classes"] for its in (short, long, number, words)] == [
+        ["bound"],
+        [],
+        ["bound"],
+        [],
+    ]
+
+
+def piece(html: str, end: str = "") -> str:
+    last = f'<span class="{end}">e</span>' if end else ""
+    return f'<span class="base">{html}{last}</span>'
+
+
+def test_equation_is_broken_at_quads_then_at_relations_and_not_in_parentheses() -> None:
+    opened, closed = '<span class="mopen">(</span>', '<span class="mclose">)</span>'
+    first = [piece("V", "mrel"), piece("W", "mbin"), piece("x", "mspace allowbreak")]
+    second = [piece("y", "mrel"), piece(opened, "mbin"), piece(f"z{closed}")]
+    begin, end = '<span class="katex-html">', "</span>"
+    made = equation_parts.in_parts("".join([begin, *first, *second, end]))
+    part = '<span class="part">'
+    assert made == (
+        f"{begin}{part}{first[0]}{part}{first[1]}{first[2]}</span></span>"
+        f"{part}{second[0]}{part}{second[1]}{second[2]}</span></span>{end}"
+    )
+    assert equation_parts.in_parts(begin + piece("a") + end) == begin + piece("a") + end
 
 
 @pytest.mark.parametrize(("before", "number"), [("as (", "4.8"), ("as ", "(4.8)")])

@@ -16,17 +16,24 @@ WANTED = {
     "depth/choosing_the_hyperparameters": (
         "beta1 warmup warm-up|learning rate|lr scheduler|batch size|lr_scheduler"
     ),
-    "depth/does_adam_converge": "beta2 β2 regret Reddi AMSGrad counterexample",
-    "depth/what_one_step_can_do": "clipping step_supremum clip_grad_norm_",
+    "depth/does_adam_converge": (
+        "beta2|β2|regret|Reddi|AMSGrad|counterexample|loss spike|loss explodes"
+    ),
+    "depth/what_one_step_can_do": (
+        "clipping|step_supremum|clip_grad_norm_|update bound|rotation"
+    ),
     "depth/myths_and_mistakes": "fp16|half precision|bias correction|check_optimizer",
-    "depth/weight_decay": "weight decay|L2|AdamW|decoupled decay|λ",
-    "adam/adam_in_pytorch": "bf16 checkpoint resume state_dict NaN",
+    "depth/weight_decay": "weight decay|L2|AdamW|decoupled decay|λ|LayerNorm no decay",
+    "adam/adam_in_pytorch": (
+        "bf16|checkpoint|resume|state_dict|NaN|out of memory|frozen parameters"
+    ),
+    "adam/adam_in_numpy": "numpy from scratch|from scratch",
     "adam/adam_derived": "debias",
-    "applications/text": "sparse embeddings",
+    "applications/text": "sparse|embeddings|rare words|class imbalance",
     "applications/images": "generalisation|overfitting|Fashion-MNIST",
     "foundations/the_parts": "momentum RMSProp AdaGrad",
     "foundations/where_gradient_descent_hurts": "ravine",
-    "answers/questions": "Trainer|hugging face",
+    "answers/questions": "Trainer|hugging face|Adam vs SGD|bytes per parameter",
     "reference/api/": "Lion RAdam NAdam Adafactor translate",
 }
 
@@ -64,6 +71,29 @@ def test_first_three_results_have_the_page_that_the_word_is_about(search: Page) 
             missed[word] = found[:3]
     assert missed == {}
     assert len(list(cases())) >= 40
+
+
+@pytest.mark.browser
+@pytest.mark.parametrize(
+    ("query", "page", "section"),
+    [
+        ("resume", "adam/adam_in_pytorch", "stop-and-go-on"),
+        ("fp16", "adam/adam_in_pytorch", "half-precision"),
+        ("Keras ε", "depth/adam_in_the_wild", "keras-and"),
+        ("warmup", "depth/choosing_the_hyperparameters", "what-warm-up-does"),
+    ],
+)
+def test_result_leads_to_the_section_whose_heading_says_the_word(
+    search: Page, query: str, page: str, section: str
+) -> None:
+    found = search.evaluate(
+        "q => Object.fromEntries(Search.ranked(q).map(r => [r[0], [r[1], r[2]]]))",
+        query,
+    )
+    title, anchor = found[f"book/{page}"]
+    assert anchor.startswith(f"#{section}")
+    assert " › " in title
+    assert "\\" not in title
 
 
 @pytest.mark.browser

@@ -223,7 +223,7 @@ function listSlider({ label, values, value, oninput }) {
   };
 }
 
-/** In words: which way Adam drifts, and from which beta2 on it is the right way. */
+/** In words: where Adam drifts, and from which beta2 on to the best point. */
 function verdict({ mean, best, drift, threshold, lastPeriod: { adam } }) {
   const drifts =
     `In the long run, away from the edges, Adam drifts by ${signed(drift)} learning rates a step`;
@@ -231,13 +231,13 @@ function verdict({ mean, best, drift, threshold, lastPeriod: { adam } }) {
   const point = `The mean slope is ${signed(mean)}, so ${best < 0 ? "−1" : "+1"} is the best point.`;
   // Rounding may leave a trace of a drift that is zero.
   const still = Math.abs(drift) < 1e-12;
-  const way = drift * mean < 0 ? "to the right side" : "to the wrong side";
+  const way = `to the ${drift * mean < 0 ? "best" : "worst"} point`;
   // As many digits as tell the threshold from 1.
   const digits = Math.max(2, Math.ceil(-Math.log10(1 - threshold)) + 1);
   const where =
     threshold === 0
-      ? "With this β₁ that is so for every β₂."
-      : `For every β₂ above about ${threshold.toFixed(digits)} it is the right side.`;
+      ? "With this β₁ it drifts to the best point for every β₂."
+      : `For every β₂ above about ${threshold.toFixed(digits)} it drifts to the best point.`;
   const said = still ? "In the long run Adam does not drift" : `${drifts}: ${way}`;
   const wild =
     adam.low === -1 && adam.high === 1

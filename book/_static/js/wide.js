@@ -24,8 +24,10 @@ const fitEquation = (box) => {
 };
 
 const fitTable = (box) => {
-  box.classList.remove("tight");
+  box.classList.remove("tight", "roomy");
   box.classList.toggle("tight", !fits(box));
+  // Where one has to scroll anyway, narrow columns only make it taller.
+  box.classList.toggle("roomy", !fits(box));
 };
 
 const kind = (box) =>
