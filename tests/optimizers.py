@@ -36,6 +36,7 @@ FLAGS: dict[str, Any] = {
     "differentiable": False,
     "nonfinite": "pass",
     "max_grad_norm": None,
+    "state_dtype": None,
 }
 """What every optimizer takes, with the defaults."""
 
@@ -200,6 +201,11 @@ class Case:
         )
 
     @property
+    def own_flags(self) -> tuple[str, ...]:
+        """The names of its arguments that PyTorch does not have."""
+        return tuple(name for name in OWN_FLAGS if name in self.flags)
+
+    @property
     def dtypes(self) -> tuple[torch.dtype, ...]:
         """The types that a parameter may have."""
         return (*REAL, *COMPLEX) if self.complex else REAL
@@ -357,7 +363,11 @@ ADAFACTOR = Case(
         "weight_decay": 0.0,
     },
     moments=factored,
-    flags={name: FLAGS[name] for name in ("foreach", "maximize", *OWN_FLAGS)},
+    flags={
+        name: FLAGS[name]
+        for name in ("foreach", "maximize", *OWN_FLAGS)
+        if name != "state_dtype"
+    },
     decoupled=True,
     spelling={},
     draws={
