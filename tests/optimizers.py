@@ -6,6 +6,7 @@ test a new backend, add it to :data:`BACKENDS` and to the cases that have it.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -29,6 +30,14 @@ BACKENDS: dict[str, dict[str, bool]] = {
 }
 """What selects a backend. All of them compute the same."""
 
+SMALL: dict[str, dict[str, Any]] = {
+    "bfloat16": {"state_dtype": torch.bfloat16},
+    "uint8": {"state_dtype": torch.uint8},
+}
+"""What selects a state in fewer bits. It computes nearly the same as the others."""
+
+CHOICES = BACKENDS | SMALL
+
 FLAGS: dict[str, Any] = {
     "foreach": None,
     "maximize": False,
@@ -36,6 +45,7 @@ FLAGS: dict[str, Any] = {
     "differentiable": False,
     "nonfinite": "pass",
     "max_grad_norm": None,
+    "state_dtype": None,
 }
 """What every optimizer takes, with the defaults."""
 
@@ -104,8 +114,10 @@ class Case:
         Takes complex parameters, each as two real ones.
     backends : tuple of str
         Those that it has.
+    small : tuple of str
+        The states in fewer bits that tests of all optimizers take this one for.
     backend : str
-        The one that :meth:`new` selects.
+        What :meth:`new` selects, of either kind.
     """
 
     name: str
@@ -132,6 +144,7 @@ class Case:
     elementwise: bool = True
     complex: bool = True
     backends: tuple[str, ...] = ("plain", "foreach")
+    small: tuple[str, ...] = ()
     backend: str = "plain"
 
     def __str__(self) -> str:
@@ -139,7 +152,7 @@ class Case:
 
     def new(self, params: Any, **settings: Any) -> Any:
         """Return a new optimizer of this case, on its backend."""
-        chosen = {**BACKENDS[self.backend], **self.fixed, **settings}
+        chosen = {**CHOICES[self.backend], **self.fixed, **settings}
         return self.optimizer(params, **chosen)
 
     def new_in_torch(self, params: Any, **settings: Any) -> Any:
@@ -171,7 +184,7 @@ class Case:
         """Return whether all of the settings can be given on this backend."""
         if not all(map(self.takes, settings)):
             return False
-        if self.backend == "fused" and settings.get("differentiable"):
+        if self.backend in ("fused", *SMALL) and settings.get("differentiable"):
             return False
         if self.backend != "foreach" or settings.get("capturable"):
             return True
@@ -183,7 +196,14 @@ class Case:
         """Return the shapes of the state's tensors, for a parameter of this shape."""
         if callable(self.moments):
             return dict(self.moments(shape))
-        return dict.fromkeys(self.moments, shape)
+        if self.backend != "uint8":
+            return dict.fromkeys(self.moments, shape)
+        blocks = (-(-math.prod(shape) // 256),)
+        return {
+            f"{name}_{part}": size
+            for name in self.moments
+            for part, size in (("code", shape), ("scale", blocks))
+        }
 
     def state_of(self, shape: Shape) -> set[str]:
         """Return all names of the state of a parameter of this shape."""
@@ -198,6 +218,11 @@ class Case:
         return st.fixed_dictionaries(
             {name: draw for name, draw in self.draws.items() if self.takes(name)}
         )
+
+    @property
+    def own_flags(self) -> tuple[str, ...]:
+        """The names of its arguments that PyTorch does not have."""
+        return tuple(name for name in OWN_FLAGS if name in self.flags)
 
     @property
     def dtypes(self) -> tuple[torch.dtype, ...]:
@@ -238,6 +263,7 @@ ADAM = Case(
     hyperparameters={**RATES, "amsgrad": False, **EITHER},
     flags=FUSED,
     backends=ALL,
+    small=("bfloat16", "uint8"),
     torch=torch.optim.Adam,
     key="adam",
     same_formula=("torch", "optax"),
@@ -251,6 +277,7 @@ AMSGRAD = replace(
     rule=reference.amsgrad,
     rule_with_decay=None,
     moments=("exp_avg", "exp_avg_sq", "max_exp_avg_sq"),
+    small=("uint8",),
     key="amsgrad",
     same_formula=("torch",),
     explorable="amsgrad",
@@ -258,6 +285,7 @@ AMSGRAD = replace(
 ADAMW = replace(
     ADAM,
     name="AdamW",
+    small=(),
     optimizer=optim.AdamW,
     rule=reference.adamw,
     rule_with_decay=reference.adamw,
@@ -296,6 +324,7 @@ NADAM = Case(
     rule=reference.nadam,
     hyperparameters={**RATES, "lr": 2e-3, "momentum_decay": 4e-3, **EITHER},
     numbers={"mu_product": 1.0},
+    small=("uint8",),
     torch=torch.optim.NAdam,
     key="nadam",
     same_formula=("torch",),
@@ -357,7 +386,11 @@ ADAFACTOR = Case(
         "weight_decay": 0.0,
     },
     moments=factored,
-    flags={name: FLAGS[name] for name in ("foreach", "maximize", *OWN_FLAGS)},
+    flags={
+        name: FLAGS[name]
+        for name in ("foreach", "maximize", *OWN_FLAGS)
+        if name != "state_dtype"
+    },
     decoupled=True,
     spelling={},
     draws={
@@ -377,6 +410,7 @@ def with_the_other_decay(case: Case, name: str, key: str | None) -> Case:
     return replace(
         case,
         name=name,
+        small=(),
         form_of=case.name,
         fixed={"decoupled_weight_decay": not case.decoupled},
         decoupled=not case.decoupled,
@@ -436,7 +470,7 @@ def cases(
         for case in CASES
         if all(condition(case) for condition in conditions)
         for backend in backends
-        if backend in case.backends
+        if backend in (*case.backends, *case.small)
     ]
 
 
@@ -471,7 +505,8 @@ def each_with(
     return pytest.mark.parametrize(("case", "chosen"), rows)
 
 
-each_optimizer = each(is_optimizer)
+each_optimizer = each(is_optimizer, backends=tuple(CHOICES))
+each_optimizer_exactly = each(is_optimizer)
 each_form = each()
 each_in_torch = each(in_torch)
 each_form_in_torch = each(lambda case: case.torch is not None)

@@ -11,7 +11,6 @@ from torch import nn
 from adam_tutorial import optim
 from adam_tutorial.libraries import translate
 from adam_tutorial.libraries.table import TABLE, Library
-from adam_tutorial.optim.hyperparameters import OWN_FLAGS
 from tests.optim.steps import SHAPES, new_parameters, numbers, set_gradients, take_steps
 from tests.optimizers import (
     CASES,
@@ -93,12 +92,12 @@ def test_signature_is_that_of_torch_with_our_own_flags_added(case: Case) -> None
     added = set(ours) - set(theirs)
     # `decoupled_weight_decay` of Adam is younger than torch 2.6.
     younger = {"decoupled_weight_decay"} if case.optimizer is optim.Adam else set()
-    assert added - younger == set(OWN_FLAGS)
+    assert added - younger == set(case.own_flags)
     assert [name for name in ours if name not in added] == list(theirs)
     for name, parameter in theirs.items():
         assert ours[name].kind == parameter.kind
         assert ours[name].default == parameter.default
-    for name in OWN_FLAGS:
+    for name in case.own_flags:
         assert ours[name].kind is inspect.Parameter.KEYWORD_ONLY
         assert ours[name].default == FLAGS[name]
 
@@ -114,7 +113,7 @@ def test_defaults_are_those_of_torch_and_our_own_flags(case: Case) -> None:
         if case.optimizer in (optim.Adam, optim.AdamW)
         else {}
     )
-    own = {name: FLAGS[name] for name in OWN_FLAGS}
+    own = {name: FLAGS[name] for name in case.own_flags}
     assert ours.defaults == {**younger, **theirs.defaults, **own}
 
 

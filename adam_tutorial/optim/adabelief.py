@@ -71,7 +71,7 @@ class AdaBelief(BaseOptimizer):
         "eps": EPS,
         "decoupled_weight_decay": flag(),
     }
-    state_slots = (Slot("exp_avg"), Slot("exp_avg_var"))
+    state_slots = (Slot("exp_avg"), Slot("exp_avg_var", signed=False))
 
     def __init__(
         self,

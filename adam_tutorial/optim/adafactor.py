@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
-from typing import Any, Unpack
+from collections.abc import Mapping, Sequence
+from typing import Any, ClassVar, Unpack
 
 import torch
 from torch import Tensor
@@ -109,6 +109,9 @@ class Adafactor(BaseOptimizer):
         "d": number("Clipping threshold d should be >= 1 but is", low=1),
     }
     flags = ("foreach", "maximize")
+    refused: ClassVar[Mapping[str, str]] = {
+        "state_dtype": "it has a number for each row and column, not for each element"
+    }
     decoupled = True
     dtypes = REAL
     elementwise = False

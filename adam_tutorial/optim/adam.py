@@ -143,8 +143,8 @@ class Adam(BaseOptimizer):
     )
     state_slots = (
         Slot("exp_avg"),
-        Slot("exp_avg_sq"),
-        Slot("max_exp_avg_sq", asked_by="amsgrad"),
+        Slot("exp_avg_sq", signed=False),
+        Slot("max_exp_avg_sq", asked_by="amsgrad", signed=False),
     )
 
     kernel = "adam"

@@ -50,7 +50,7 @@ class Adamax(BaseOptimizer):
         "eps": EPS,
     }
     flags = ("foreach", "maximize", "differentiable", "capturable")
-    state_slots = (Slot("exp_avg"), Slot("exp_inf"))
+    state_slots = (Slot("exp_avg"), Slot("exp_inf", signed=False))
 
     def __init__(
         self,

@@ -14,6 +14,7 @@ import sys
 import warnings
 from collections import defaultdict
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from numbers import Integral
 from typing import Any, ClassVar, ParamSpec, TypeVar, overload
 
 import torch
@@ -54,6 +55,8 @@ from adam_tutorial.optim.state import (
     create,
     loaded_group,
     loaded_state,
+    stored_as,
+    unsharded,
 )
 
 __all__ = ["BaseOptimizer", "Settings", "Slot", "State"]
@@ -114,11 +117,16 @@ class BaseOptimizer(Optimizer):
     """Whether an element's update depends on that element alone; then :meth:`rule` is
     also called with lists of tensors."""
 
+    refused: ClassVar[Mapping[str, str]] = {}
+    """Arguments that other optimizers have, and why this one does not."""
+
     kernel: ClassVar[str | None] = None
     """Which native step computes :meth:`rule`, where there is one."""
 
     gradient_norm: Tensor
     """With ``max_grad_norm``: the norm of all gradients at the last step, unclipped."""
+
+    _rounding_seed = 0
 
     __signature__: ClassVar[inspect.Signature]
 
@@ -130,10 +138,10 @@ class BaseOptimizer(Optimizer):
         self, params: ParamsT, defaults: dict[str, Any], flags: Mapping[str, Any]
     ) -> None:
         kind = type(self)
-        known = (*kind.flags, *OWN_FLAGS)
+        known = _flags_of(kind)
         for name in flags:
             if name not in known:
-                raise TypeError(f"{kind.__name__} has no argument {name!r}")
+                raise TypeError(kind._refusal(name))
         # What a class has no flag for keeps PyTorch's default, and is not in its
         # groups.
         given = {name: flags.get(name, FLAG_DEFAULTS[name]) for name in known}
@@ -143,6 +151,11 @@ class BaseOptimizer(Optimizer):
         # GradScaler then leaves unscaling to the step, as with PyTorch's fused: it
         # refuses to divide float16 gradients itself.
         self._step_supports_amp_scaling = bool(self.defaults.get("fused"))
+
+    @classmethod
+    def _refusal(cls, name: str) -> str:
+        why = f": {cls.refused[name]}" if name in cls.refused else ""
+        return f"{cls.__name__} has no argument {name!r}{why}"
 
     @staticmethod
     def profile_hook_step(func: Callable[_P, _R]) -> Callable[_P, _R]:
@@ -193,6 +206,22 @@ class BaseOptimizer(Optimizer):
             The update. Weight decay is not in it.
         """
         raise NotImplementedError
+
+    @property
+    def rounding_seed(self) -> int:
+        """Choose the random bits with which a state in fewer bits is rounded; first 0.
+
+        A copy of the optimizer has the same; no checkpoint has it. To resume a run to
+        the last bit that was given another one, set it again.
+        """
+        return self._rounding_seed
+
+    @rounding_seed.setter
+    def rounding_seed(self, seed: int) -> None:
+        given: Any = seed
+        if not isinstance(given, Integral):
+            raise TypeError(f"rounding_seed must be an integer, got {given!r}")
+        self._rounding_seed = int(given)
 
     def slots(self, parameter: Tensor) -> Sequence[Slot]:
         """Return what is stored for a parameter, beside the number of its steps."""
@@ -250,6 +279,9 @@ class BaseOptimizer(Optimizer):
         if isinstance(param_group.get("params"), Iterator):
             # The check would use the iterator up.
             param_group["params"] = list(param_group["params"])
+        for name in self.refused:
+            if param_group.get(name) is not None:
+                raise TypeError(self._refusal(name))
         taken = {id(p) for other in self.param_groups for p in other["params"]}
         settings = checked_settings(
             param_group,
@@ -312,6 +344,9 @@ class BaseOptimizer(Optimizer):
         for after in self._optimizer_load_state_dict_post_hooks.values():
             after(self)
 
+    def __getstate__(self) -> dict[str, Any]:
+        return {**super().__getstate__(), "_rounding_seed": self._rounding_seed}
+
     def __setstate__(self, state: dict[str, Any]) -> None:
         super().__setstate__(state)
         self._seen = {}
@@ -325,16 +360,21 @@ class BaseOptimizer(Optimizer):
         """Return the state and the settings, as :meth:`load_state_dict` takes them.
 
         The state of a parameter whose group was taken out of ``param_groups`` is left
-        out, and stays in ``state``.
+        out, and stays in ``state``. That of a DTensor is in float32 where it is stored
+        in fewer bits: it can be loaded by any number of processes.
         """
         held = {id(p) for group in self.param_groups for p in group["params"]}
         everything = self.state
         kept = {
-            key: entry
+            key: (
+                unsharded(entry, key, self.slots(key))
+                if hasattr(key, "to_local")
+                else entry
+            )
             for key, entry in everything.items()
             if not isinstance(key, Tensor) or id(key) in held
         }
-        if len(kept) == len(everything):
+        if list(map(id, kept.values())) == list(map(id, everything.values())):
             return super().state_dict()
         self.state = defaultdict(dict, kept)
         try:
@@ -362,6 +402,9 @@ class BaseOptimizer(Optimizer):
                 )
             if "decoupled_weight_decay" in loaded:
                 loaded["decoupled_weight_decay"] = decouples
+            if "state_dtype" in loaded:
+                # The state is converted, so that one can change over in mid-run.
+                loaded["state_dtype"] = group.get("state_dtype")
             groups.append(loaded)
         return groups
 
@@ -538,6 +581,7 @@ class BaseOptimizer(Optimizer):
             parameter.stride() if parameter.layout == torch.strided else None,
             *(gradient.dtype, gradient.shape, gradient.layout, gradient.device),
             bool(group.get("amsgrad")),
+            group.get("state_dtype"),
         )
         if self._seen.get(parameter) == now:
             return
@@ -557,8 +601,8 @@ class BaseOptimizer(Optimizer):
             )
         state = self.state.get(parameter, {})
         for slot in self._slots_in_use(parameter, group):
-            if slot.name in state and not slot.number:
-                check_fits(slot, state[slot.name], parameter, owner)
+            if not slot.number:
+                check_fits(slot, state, parameter, group.get("state_dtype"), owner)
         self._seen[parameter] = now
 
     def _slots_in_use(self, parameter: Tensor, settings: Settings) -> list[Slot]:
@@ -570,15 +614,21 @@ class BaseOptimizer(Optimizer):
         The name is the one that ``torch.compile`` looks for: it runs this method
         instead of tracing it.
         """
-        capturable = bool(group.get("capturable"))
+        capturable, state_dtype = (
+            bool(group.get("capturable")),
+            group.get("state_dtype"),
+        )
         for parameter in group["params"]:
             if parameter.grad is None:
                 continue
             state = self.state[parameter]
             # Also when AMSGrad is switched on in mid-run: its maximum begins at zero.
             for slot in (STEP, *self._slots_in_use(parameter, group)):
-                if slot.name not in state:
-                    state[slot.name] = create(slot, parameter, capturable=capturable)
+                (first, *_) = stored_as(slot, parameter, state_dtype)
+                if first.name not in state:
+                    state.update(
+                        create(slot, parameter, state_dtype, capturable=capturable)
+                    )
 
     def _step_group(
         self, group: Settings, factor: Tensor | None, done: Collection[int] = ()
@@ -627,6 +677,7 @@ class BaseOptimizer(Optimizer):
                 settings,
                 scale=scale,
                 factor=factor,
+                seed=self._rounding_seed,
                 recorded=recorded,
             )
 
@@ -703,6 +754,11 @@ def _is_finite(gradient: Tensor) -> bool:
     return int(count) == gradient.numel()
 
 
+def _flags_of(cls: type[BaseOptimizer]) -> tuple[str, ...]:
+    """Return the flags of PyTorch that a class takes, and those of this package."""
+    return (*cls.flags, *(name for name in OWN_FLAGS if name not in cls.refused))
+
+
 def _signature(cls: type[BaseOptimizer]) -> inspect.Signature:
     """Return the constructor's signature with its flags written out.
 
@@ -716,11 +772,11 @@ def _signature(cls: type[BaseOptimizer]) -> inspect.Signature:
         inspect.Parameter(
             name, inspect.Parameter.KEYWORD_ONLY, default=FLAG_DEFAULTS[name]
         )
-        for name in (*cls.flags, *OWN_FLAGS)
+        for name in _flags_of(cls)
         if name not in names
     ]
     by_place = [p for p in named if p.kind is not inspect.Parameter.KEYWORD_ONLY]
     by_name = [p for p in named if p.kind is inspect.Parameter.KEYWORD_ONLY]
     # PyTorch's arguments before those that only this package has.
-    own = len(OWN_FLAGS)
+    own = len(_flags_of(cls)) - len(cls.flags)
     return inspect.Signature([*by_place, *flags[:-own], *by_name, *flags[-own:]])

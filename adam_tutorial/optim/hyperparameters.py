@@ -14,6 +14,7 @@ from numbers import Integral, Real
 from typing import Any, Literal, TypedDict
 
 import numpy as np
+import torch
 from torch import Tensor
 
 __all__ = [
@@ -77,6 +78,7 @@ class Flags(TypedDict, total=False):
     differentiable: bool
     nonfinite: Nonfinite
     max_grad_norm: float | None
+    state_dtype: torch.dtype | None
 
 
 class ForeachFlags(Flags, total=False):
@@ -99,9 +101,11 @@ FLAG_DEFAULTS: dict[str, Any] = {
     "fused": None,
     "nonfinite": "pass",
     "max_grad_norm": None,
+    "state_dtype": None,
 }
-# These are not PyTorch's, and every optimizer has them.
-OWN_FLAGS = ("nonfinite", "max_grad_norm")
+# These are not PyTorch's. Every optimizer has them whose rule is elementwise.
+OWN_FLAGS = ("nonfinite", "max_grad_norm", "state_dtype")
+STATE_DTYPES = (torch.float32, torch.bfloat16, torch.uint8)
 
 
 def number(
@@ -195,6 +199,13 @@ def _read_nonfinite(name: str, value: Any) -> Any:
     return value
 
 
+def _read_state_dtype(name: str, value: Any) -> Any:
+    if value is not None and value not in STATE_DTYPES:
+        choices = ", ".join(map(str, STATE_DTYPES))
+        raise TypeError(f"{name} must be None or one of {choices}; got {value!r}")
+    return value
+
+
 def _read_limit(name: str, value: Any) -> float | None:
     if value is None:
         return None
@@ -264,6 +275,11 @@ def parsed(
         )
     if fused and values.get("differentiable"):
         raise ValueError("`fused` does not support `differentiable`; got both True")
+    if values.get("state_dtype") and values.get("differentiable"):
+        raise ValueError(
+            "`state_dtype` does not support `differentiable`: rounding has no"
+            f" derivative; got {values['state_dtype']} and True"
+        )
     if foreach and not values.get("capturable"):
         for name, hyperparameter in known.items():
             if hyperparameter.tensor_with_foreach:
@@ -346,4 +362,5 @@ COMMON: dict[str, Hyperparameter] = {
     "fused": Hyperparameter(_read_optional_flag, before=None),
     "nonfinite": Hyperparameter(_read_nonfinite),
     "max_grad_norm": Hyperparameter(_read_limit, _check_limit),
+    "state_dtype": Hyperparameter(_read_state_dtype),
 }

@@ -69,7 +69,7 @@ class NAdam(BaseOptimizer):
     }
     state_slots = (
         Slot("exp_avg"),
-        Slot("exp_avg_sq"),
+        Slot("exp_avg_sq", signed=False),
         Slot("mu_product", first=1.0, number=True),
     )
 

@@ -74,7 +74,7 @@ class RAdam(BaseOptimizer):
         "eps": EPS,
         "decoupled_weight_decay": flag(),
     }
-    state_slots = (Slot("exp_avg"), Slot("exp_avg_sq"))
+    state_slots = (Slot("exp_avg"), Slot("exp_avg_sq", signed=False))
 
     def __init__(
         self,

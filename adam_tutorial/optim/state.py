@@ -6,13 +6,21 @@ import copy
 import math
 from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
 from torch import Tensor
 
 from adam_tutorial.optim.hyperparameters import KEEP, Hyperparameter, read
+from adam_tutorial.optim.low_precision import (
+    BLOCK,
+    code_of,
+    decoded,
+    encode,
+    real_numbers,
+    scale_of,
+)
 
 __all__ = [
     "HALF",
@@ -24,6 +32,9 @@ __all__ = [
     "create",
     "loaded_group",
     "loaded_state",
+    "relaid",
+    "stored_as",
+    "unsharded",
 ]
 
 State = dict[str, Any]
@@ -47,6 +58,11 @@ class Slot:
         ``capturable``: reading it back from an accelerator would wait for the device.
     asked_by : str, optional
         The flag without which the entry is not needed.
+    signed : bool
+        Whether its numbers can be negative. If not, 8 bits hold more digits of them.
+    dtype : dtype, optional
+        By default the parameter's, or float32 for half precision. In any other, complex
+        numbers are stored as pairs, and of a DTensor each process stores its own part.
     """
 
     name: str
@@ -54,6 +70,8 @@ class Slot:
     shape: tuple[int, ...] | None = None
     number: bool = False
     asked_by: str | None = None
+    signed: bool = True
+    dtype: torch.dtype | None = None
 
     def is_asked_for(self, settings: Mapping[str, Any]) -> bool:
         """Return whether a group with these settings needs the entry."""
@@ -64,58 +82,181 @@ class Slot:
 STEP = Slot("step", number=True)
 
 
-def create(slot: Slot, parameter: Tensor, *, capturable: bool) -> Tensor:
-    """Return the entry of a parameter that has not taken a step."""
+def stored_as(
+    slot: Slot, parameter: Tensor, state_dtype: torch.dtype | None
+) -> tuple[Slot, ...]:
+    """Return what holds an entry of the state, in the precision that is asked for.
+
+    Parameters
+    ----------
+    slot : Slot
+        As the rule knows it.
+    parameter : Tensor
+        Whose state it is.
+    state_dtype : dtype, optional
+        Of its group.
+    """
+    own = _dtype_of(slot, parameter).to_real()
+    if slot.number or state_dtype is None or state_dtype == own:
+        return (slot,)
+    if state_dtype != torch.uint8:
+        return (replace(slot, dtype=state_dtype),)
+    shape = tuple(real_numbers(parameter).shape) if slot.shape is None else slot.shape
+    blocks = -(-math.prod(shape) // BLOCK)
+    return (
+        replace(slot, name=code_of(slot.name), dtype=torch.uint8),
+        Slot(scale_of(slot.name), shape=(blocks,), dtype=torch.float32),
+    )
+
+
+def create(
+    slot: Slot,
+    parameter: Tensor,
+    state_dtype: torch.dtype | None = None,
+    *,
+    capturable: bool = False,
+) -> State:
+    """Return what holds an entry of the state, before the parameter's first step."""
+    stored = stored_as(slot, parameter, state_dtype)
+    created = {
+        held.name: _created(held, parameter, capturable=capturable) for held in stored
+    }
+    if stored[0].dtype == torch.uint8 and slot.first != 0:
+        shape = created[stored[0].name].shape
+        value = torch.full(shape, slot.first, device=parameter.device)
+        encode(created, slot.name, value, None, signed=slot.signed)
+    return created
+
+
+def _created(slot: Slot, parameter: Tensor, *, capturable: bool) -> Tensor:
     if slot.number:
         device = parameter.device if capturable else "cpu"
         return torch.full((), slot.first, dtype=torch.float64, device=device)
-    dtype = _dtype_for(parameter)
+    like = parameter if slot.dtype is None else real_numbers(parameter)
+    dtype = _dtype_of(slot, parameter)
+    first = 0 if dtype == torch.uint8 else slot.first
     if slot.shape is not None:
-        return parameter.new_full(slot.shape, slot.first, dtype=dtype)
+        return like.new_full(slot.shape, first, dtype=dtype)
     like_the_parameter: dict[str, Any] = {
         "dtype": dtype,
         "memory_format": torch.preserve_format,
         "requires_grad": False,
     }
-    if slot.first == 0:
-        return torch.zeros_like(parameter, **like_the_parameter)
-    return torch.full_like(parameter, slot.first, **like_the_parameter)
+    if first == 0:
+        return torch.zeros_like(like, **like_the_parameter)
+    return torch.full_like(like, first, **like_the_parameter)
 
 
-def check_fits(slot: Slot, value: Tensor, parameter: Tensor, owner: str) -> None:
-    """Raise if a stored tensor does not fit its parameter, which was changed meanwhile.
+def check_fits(
+    slot: Slot,
+    entry: Mapping[str, Any],
+    parameter: Tensor,
+    state_dtype: torch.dtype | None,
+    owner: str,
+) -> None:
+    """Raise if what is stored does not fit its parameter, which was changed meanwhile.
 
     Parameters
     ----------
     slot : Slot
-        Describes the entry.
-    value, parameter : Tensor
-        What is stored, and the parameter as it is now.
+        Describes an entry of the state.
+    entry : mapping
+        The state of the parameter; it may lack the entry.
+    parameter : Tensor
+        As it is now.
+    state_dtype : dtype, optional
+        Of its group now.
     owner : str
         What messages call the parameter.
 
     Raises
     ------
     ValueError
-        Shape, dtype or device differ.
+        Shape, dtype or device differ, or the precision that is asked for.
     """
-    shape = tuple(parameter.shape) if slot.shape is None else slot.shape
-    if tuple(value.shape) != shape:
-        raise ValueError(
-            f"{owner}: its {slot.name} has the shape {tuple(value.shape)}, but"
-            f" {shape} is needed now; if the parameter was resized on purpose, begin"
-            " its state anew with `del optimizer.state[parameter]`"
-        )
-    found, needed = (
-        (value.dtype, value.device),
-        (_dtype_for(parameter), parameter.device),
+    stored = stored_as(slot, parameter, state_dtype)
+    names = [
+        name
+        for name in (slot.name, code_of(slot.name), scale_of(slot.name))
+        if name in entry
+    ]
+    convert = (
+        "convert the state as well, with"
+        " `optimizer.load_state_dict(optimizer.state_dict())`"
     )
-    if found != needed:
+    if names and names != [held.name for held in stored]:
         raise ValueError(
-            f"{owner}: its {slot.name} is {found[0]} on {found[1]}, but {needed[0]} on"
-            f" {needed[1]} is needed now; convert the state as well, with"
-            " `optimizer.load_state_dict(optimizer.state_dict())`"
+            f"{owner}: its state has {' and '.join(names)}, but its group's state_dtype"
+            f" is {state_dtype} now; {convert}"
         )
+    for held in stored if names else ():
+        value, shape = entry[held.name], _shape_of(held, parameter)
+        if tuple(value.shape) != shape:
+            raise ValueError(
+                f"{owner}: its {held.name} has the shape {tuple(value.shape)}, but"
+                f" {shape} is needed now; if the parameter was resized on purpose,"
+                " begin its state anew with `del optimizer.state[parameter]`"
+            )
+        found, needed = (
+            (value.dtype, value.device),
+            (_dtype_of(held, parameter), parameter.device),
+        )
+        if found != needed:
+            raise ValueError(
+                f"{owner}: its {held.name} is {found[0]} on {found[1]}, but"
+                f" {needed[0]} on {needed[1]} is needed now; {convert}"
+            )
+
+
+def relaid(
+    slot: Slot, entry: State, parameter: Tensor, state_dtype: torch.dtype | None
+) -> State:
+    """Return an entry of the state in the parameter's order in memory.
+
+    Numbers in 8 bits are rounded anew, since other ones share their blocks.
+    """
+    created = create(slot, parameter, state_dtype)
+    dtype = next(iter(created.values())).dtype
+    if dtype == torch.uint8:
+        numbers = decoded(entry, slot.name, torch.float32, signed=slot.signed)
+        encode(created, slot.name, numbers, None, signed=slot.signed)
+    else:
+        created[slot.name].copy_(entry[slot.name])
+    return created
+
+
+def unsharded(entry: State, parameter: Any, slots: Sequence[Slot]) -> State:
+    """Return the state of a DTensor as one can load it on any number of processes.
+
+    What each process stores for itself becomes a float32 DTensor.
+
+    Parameters
+    ----------
+    entry : dict
+        The state of the parameter.
+    parameter : DTensor
+        Whose state it is.
+    slots : sequence of Slot
+        Its entries, as the rule knows them.
+    """
+    stored = {code_of(slot.name): slot for slot in slots}
+    stored |= {slot.name: slot for slot in slots if not slot.number}
+    result: State = {}
+    for name, value in entry.items():
+        if name in stored and not hasattr(value, "to_local"):
+            slot = stored[name]
+            numbers = decoded(entry, slot.name, torch.float32, signed=slot.signed)
+            result[slot.name] = type(parameter).from_local(
+                torch.view_as_complex(numbers) if parameter.is_complex() else numbers,
+                parameter.device_mesh,
+                parameter.placements,
+                run_check=False,
+                shape=parameter.shape,
+                stride=parameter.stride(),
+            )
+        elif name not in {scale_of(slot.name) for slot in slots}:
+            result[name] = value
+    return result
 
 
 def check_origin(
@@ -173,7 +314,8 @@ def check_origin(
     for key, (parameter, _) in _owners(state_dict, groups).items():
         entry = state_dict["state"].get(key)
         for slot in slots(parameter) if entry else ():
-            if slot.name not in entry and slot.asked_by is None:
+            stored = slot.name in entry or code_of(slot.name) in entry
+            if not stored and slot.asked_by is None:
                 raise ValueError(
                     f"the state of parameter {key!r} has no {slot.name!r}, only"
                     f" {sorted(entry)}: it was not made by {owner}"
@@ -256,9 +398,8 @@ def loaded_state(
     for key, entry in state_dict["state"].items():
         if key in owners:
             parameter, group = owners[key]
-            capturable = bool(group.get("capturable"))
             state[parameter] = _loaded_entry(
-                key, entry, parameter, slots(parameter), capturable=capturable
+                key, entry, parameter, slots(parameter), group
             )
         else:
             # Belongs to no parameter: PyTorch keeps it too.
@@ -271,13 +412,21 @@ def _loaded_entry(
     entry: Mapping[str, Any],
     parameter: Tensor,
     slots: Sequence[Slot],
-    *,
-    capturable: bool,
+    group: Mapping[str, Any],
 ) -> State:
     described = {slot.name: slot for slot in slots}
+    coded = {code_of(slot.name): slot for slot in slots}
+    scales = {scale_of(slot.name) for slot in slots}
+    capturable, state_dtype = bool(group.get("capturable")), group.get("state_dtype")
     loaded: State = {}
     for name, value in entry.items():
-        if name not in described:
+        if name in coded:
+            slot = coded[name]
+            saved = _loaded_codes(key, entry, parameter, slot)
+            loaded |= _converted(saved, parameter, slot, state_dtype)
+        elif name in scales:
+            continue  # comes with the codes
+        elif name not in described:
             loaded[name] = copy.deepcopy(value)
         elif described[name].number:
             number = float(value)  # older versions of PyTorch kept plain numbers
@@ -286,15 +435,18 @@ def _loaded_entry(
                     f"{name} of parameter {key!r} must be finite and not negative, got"
                     f" {value!r}"
                 )
-            loaded[name] = create(
-                Slot(name, number, number=True), parameter, capturable=capturable
-            )
+            slot = Slot(name, number, number=True)
+            loaded |= create(slot, parameter, capturable=capturable)
         else:
-            loaded[name] = _loaded_tensor(key, value, parameter, described[name])
+            slot = described[name]
+            saved = {name: _loaded_tensor(key, value, parameter, slot)}
+            loaded |= _converted(saved, parameter, slot, state_dtype)
     return loaded
 
 
 def _loaded_tensor(key: object, value: object, parameter: Tensor, slot: Slot) -> Tensor:
+    if isinstance(value, Tensor) and _is_pairs_of(value, parameter):
+        value = torch.view_as_complex(value.float().contiguous())
     if not isinstance(value, Tensor) or value.is_complex() != parameter.is_complex():
         raise TypeError(
             f"{slot.name} of parameter {key!r} must be a tensor as {parameter.dtype}"
@@ -315,10 +467,67 @@ def _loaded_tensor(key: object, value: object, parameter: Tensor, slot: Slot) ->
             f" {but}"
         )
     return value.detach().to(
-        device=parameter.device, dtype=_dtype_for(parameter), copy=True
+        device=parameter.device, dtype=_dtype_of(slot, parameter), copy=True
     )
 
 
-def _dtype_for(parameter: Tensor) -> torch.dtype:
-    """Return the dtype of the state: the parameter's, or float32 for half precision."""
+def _is_pairs_of(value: Tensor, parameter: Tensor) -> bool:
+    """Return whether a tensor has the real and imaginary parts of a parameter."""
+    return (
+        parameter.is_complex()
+        and not value.is_complex()
+        and tuple(value.shape) == (*parameter.shape, 2)
+    )
+
+
+def _loaded_codes(
+    key: object, entry: Mapping[str, Any], parameter: Tensor, slot: Slot
+) -> State:
+    loaded: State = {}
+    for held in stored_as(slot, parameter, torch.uint8):
+        value, shape = entry.get(held.name), _shape_of(held, parameter)
+        if not isinstance(value, Tensor) or value.dtype != held.dtype:
+            raise TypeError(
+                f"{held.name} of parameter {key!r} must be a tensor of {held.dtype},"
+                f" got {getattr(value, 'dtype', value)!r}"
+            )
+        if tuple(value.shape) != shape:
+            raise ValueError(
+                f"{held.name} of parameter {key!r} has the shape {tuple(value.shape)},"
+                f" but {shape} is right for a parameter of shape"
+                f" {tuple(parameter.shape)}"
+            )
+        loaded[held.name] = value.detach().to(device=parameter.device, copy=True)
+    return loaded
+
+
+def _converted(
+    saved: State, parameter: Tensor, slot: Slot, state_dtype: torch.dtype | None
+) -> State:
+    """Return an entry of a checkpoint in the precision that is asked for."""
+    code = code_of(slot.name)
+    if code not in saved and stored_as(slot, parameter, state_dtype) == (slot,):
+        return saved
+    created = create(slot, parameter, state_dtype)
+    if (
+        code in saved
+        and code in created
+        and saved[code].stride() == created[code].stride()
+    ):
+        return saved
+    numbers = decoded(saved, slot.name, torch.float32, signed=slot.signed)
+    encode(created, slot.name, numbers, None, signed=slot.signed)
+    return created
+
+
+def _dtype_of(slot: Slot, parameter: Tensor) -> torch.dtype:
+    """Return the slot's dtype: the parameter's, or float32 for half precision."""
+    if slot.dtype is not None:
+        return slot.dtype
     return torch.float32 if parameter.dtype in HALF else parameter.dtype
+
+
+def _shape_of(slot: Slot, parameter: Tensor) -> tuple[int, ...]:
+    if slot.shape is not None:
+        return slot.shape
+    return tuple((parameter if slot.dtype is None else real_numbers(parameter)).shape)

@@ -34,6 +34,7 @@ from tests.optimizers import (
     each,
     each_in_torch,
     each_optimizer,
+    each_optimizer_exactly,
     each_with,
     is_optimizer,
 )
@@ -58,7 +59,7 @@ def test_run_resumed_from_a_file_is_the_same_to_the_last_bit(case: Case) -> None
         assert counts == [30] * len(SHAPES)
 
 
-@each_optimizer
+@each_optimizer_exactly
 def test_run_resumed_on_another_backend_is_the_same_to_the_last_bit(
     case: Case,
 ) -> None:
@@ -254,7 +255,7 @@ def test_setting_that_torch_lacks_stays_as_it_is_when_its_checkpoint_is_loaded(
 # Precision
 
 
-@each_optimizer
+@each_optimizer_exactly
 @pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16], ids=str)
 def test_moments_of_half_precision_weights_stay_float32_through_a_file(
     case: Case, dtype: torch.dtype

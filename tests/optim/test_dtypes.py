@@ -10,7 +10,14 @@ from torch import nn
 
 from adam_tutorial.optim import Adam
 from tests.optim.steps import numbers
-from tests.optimizers import Case, each, each_optimizer, each_with, in_torch
+from tests.optimizers import (
+    Case,
+    each,
+    each_optimizer,
+    each_optimizer_exactly,
+    each_with,
+    in_torch,
+)
 
 HALF = (torch.float16, torch.bfloat16)
 each_half = pytest.mark.parametrize("dtype", HALF, ids=str)
@@ -90,7 +97,7 @@ def test_second_moment_of_a_bfloat16_weight_cannot_decay_in_torch() -> None:
     assert history[0] == history[100] > 0
 
 
-@each_optimizer
+@each_optimizer_exactly
 def test_moments_are_as_precise_as_the_parameter_and_float32_at_least(
     case: Case,
 ) -> None:
@@ -201,7 +208,7 @@ def test_parameters_of_all_dtypes_in_one_group_move_as_each_alone(case: Case) ->
         assert not torch.equal(one, numbers(0, dtype=dtype))
 
 
-@each_optimizer
+@each_optimizer_exactly
 @pytest.mark.usefixtures("float64")
 def test_default_dtype_of_torch_has_no_influence(case: Case) -> None:
     weight, other = (nn.Parameter(torch.ones(3, dtype=torch.float32)) for _ in range(2))

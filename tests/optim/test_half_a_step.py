@@ -12,7 +12,7 @@ from torch import nn
 from adam_tutorial.optim import Adam, base
 from adam_tutorial.optim.groups import check_can_be_optimized
 from tests.optim.steps import frozen, new_parameters, set_gradients, take_steps
-from tests.optimizers import Case, each_optimizer
+from tests.optimizers import Case, each_optimizer, each_optimizer_exactly
 
 
 def trained(case: Case) -> tuple[Any, list[nn.Parameter]]:
@@ -39,7 +39,7 @@ def refused(
     assert everything(optimizer, parameters) == before
 
 
-@each_optimizer
+@each_optimizer_exactly
 def test_parameter_of_another_dtype_since_the_last_step(case: Case) -> None:
     optimizer, parameters = trained(case)
     last = parameters[1]

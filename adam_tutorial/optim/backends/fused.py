@@ -27,7 +27,8 @@ from adam_tutorial.optim.backends.gathered import (
 )
 from adam_tutorial.optim.backends.interrupts import uninterrupted
 from adam_tutorial.optim.backends.threads import share
-from adam_tutorial.optim.state import Slot
+from adam_tutorial.optim.low_precision import real_numbers
+from adam_tutorial.optim.state import Slot, relaid, stored_as
 
 __all__ = ["Fused", "by_whom", "gather", "ways", "why_not", "why_not_group"]
 
@@ -64,6 +65,7 @@ class Optimizer(Protocol):
     state: defaultdict[Tensor, Any]
     hyperparameters: ClassVar[Mapping[str, Any]]
     kernel: ClassVar[str | None]
+    rounding_seed: int
 
     def decouples(self, settings: Mapping[str, Any]) -> bool:
         """Return True if weight decay shrinks the parameter, False for a penalty."""
@@ -105,7 +107,11 @@ def why_not_group(optimizer: Optimizer, group: Mapping[str, Any]) -> str:
     return f"fused={fused}" if foreach is None else f"foreach={foreach}"
 
 
-def why_not(parameter: Tensor, gradient: Tensor | None) -> str:
+def why_not(
+    parameter: Tensor,
+    gradient: Tensor | None,
+    state_dtype: torch.dtype | None = None,
+) -> str:
     """Return what keeps a parameter from a native call; nothing, if it can be taken."""
     for tensor in (parameter,) if gradient is None else (parameter, gradient):
         if type(tensor) not in (Tensor, torch.nn.Parameter, torch.nn.Buffer):
@@ -119,6 +125,11 @@ def why_not(parameter: Tensor, gradient: Tensor | None) -> str:
         return f"{parameter.dtype} without Numba (pip install 'adam_tutorial[fast]')"
     if parameter.layout != torch.strided or not is_dense(parameter):
         return "parameters with gaps between their elements"
+    if state_dtype is not None:
+        if FORMATS[parameter.dtype] is np.float64:
+            return f"{parameter.dtype} with a state_dtype"
+        if state_dtype != torch.float32 and not _numba_is_installed():
+            return f"{state_dtype} without Numba (pip install 'adam_tutorial[fast]')"
     if gradient is None:
         return ""
     if gradient.dtype != parameter.dtype:
@@ -159,22 +170,27 @@ def gather(optimizer: Optimizer) -> Fused | None:
     for index, group in enumerate(optimizer.param_groups):
         if why_not_group(optimizer, group):
             continue
+        state_dtype = group.get("state_dtype")
         for parameter in group["params"]:
-            if parameter.grad is None or why_not(parameter, parameter.grad):
+            if parameter.grad is None or why_not(
+                parameter, parameter.grad, state_dtype
+            ):
                 continue
             slots = optimizer._slots_in_use(parameter, group)
-            names = tuple(slot.name for slot in slots)
+            stored = [stored_as(slot, parameter, state_dtype) for slot in slots]
+            names = tuple(held.name for form in stored for held in form)
             entry = optimizer.state[parameter]
             if not all(type(entry[name]) is Tensor for name in names):
                 continue
-            for name in names:
-                entry[name] = _laid_out_as(parameter, entry[name])
-            kind = (parameter.dtype, names)
+            for slot, (held, *_) in zip(slots, stored, strict=True):
+                if not _is_laid_out_as(parameter, entry[held.name]):
+                    entry |= relaid(slot, entry, parameter, state_dtype)
+            kind = (parameter.dtype, *(entry[name].dtype for name in names), names)
             kinds.setdefault(kind, []).append((parameter, index))
             taken += [parameter, *(entry[name] for name in names)]
     shared = overlapping(taken)
     batches = []
-    for (_, names), members in kinds.items():
+    for (*_, names), members in kinds.items():
         kept = [(p, index) for p, index in members if id(p) not in shared]
         if kept:
             parameters = [parameter for parameter, _ in kept]
@@ -184,13 +200,10 @@ def gather(optimizer: Optimizer) -> Fused | None:
     return Fused(optimizer, batches) if batches else None
 
 
-def _laid_out_as(parameter: Tensor, stored: Tensor) -> Tensor:
-    """Return a moment in the parameter's order in memory, which may have changed."""
-    if stored.layout == torch.strided and stored.stride() == parameter.stride():
-        return stored
-    return torch.empty_like(parameter, dtype=stored.dtype, requires_grad=False).copy_(
-        stored
-    )
+def _is_laid_out_as(parameter: Tensor, stored: Tensor) -> bool:
+    """Return whether a moment is in the parameter's order in memory."""
+    like = parameter if stored.is_complex() else real_numbers(parameter)
+    return stored.layout == torch.strided and stored.stride() == like.stride()
 
 
 class Fused:
@@ -214,8 +227,7 @@ class Fused:
             for parameter in group["params"]
         )
         self.is_complete = len(self.parameters) == with_gradient
-        kind = ByNumba if _numba_is_installed() else ByTorch
-        self._calls = [kind(batch) for batch in batches]
+        self._calls = [_call_for(batch) for batch in batches]
         self._fixed = [
             name for name in optimizer.hyperparameters if name not in NUMBERS
         ]
@@ -265,11 +277,11 @@ class Fused:
             settings[FACTOR] *= 1.0 if factor is None else float(factor)
             settings[FACTOR] /= 1.0 if scale is None else float(scale)
         if len(self._calls) == 1 and self._calls[0].is_alone:
-            self._calls[0].step(settings)
+            self._calls[0].step(settings, optimizer.rounding_seed)
         else:
             with uninterrupted():
                 for call in self._calls:
-                    call.step(settings)
+                    call.step(settings, optimizer.rounding_seed)
         # Autograd refuses a backward pass through what has been overwritten, if told.
         increment_version(self.parameters)
         if scale is not None:
@@ -341,18 +353,12 @@ class ByNumba:
         self._table[kernels.FIRST] = ends - sizes
         self._table[kernels.SIZE] = sizes
         self._table[kernels.PARAMETER] = batch.addresses
-        rows = {
-            "exp_avg": kernels.AVERAGE,
-            "exp_avg_sq": kernels.SQUARES,
-            "max_exp_avg_sq": kernels.LARGEST,
-            "step": kernels.STEP,
-        }
         for name, addresses in batch.stored_addresses.items():
-            self._table[rows[name]] = addresses
+            self._table[kernels.ROW_OF[name]] = addresses
         chunks = -(-np.array(sizes) // kernels.CHUNK)
         self._table[kernels.CHUNKS] = np.cumsum(chunks) - chunks
         self._sums = np.empty(chunks.sum())
-        self._amsgrad = "max_exp_avg_sq" in batch.stored
+        self._amsgrad = any(name.startswith("max_exp_avg_sq") for name in batch.stored)
         self._groups = np.array(batch.groups)
         self._stored = np.empty(0, FORMATS[parameters[0].dtype])
         is_double = self._stored.dtype == np.float64
@@ -376,7 +382,7 @@ class ByNumba:
         share(add, _borders(len(self._sums), 1, alone=self.is_alone))
         return float(self._sums.sum())
 
-    def step(self, settings: Any) -> None:
+    def step(self, settings: Any, seed: int) -> None:
         kernels = self._kernels
         self._table[kernels.GRADIENT] = self.batch.gradient_addresses()
         table, numbers, more = self._table, self._numbers, (self._stored, self._amsgrad)
@@ -389,6 +395,44 @@ class ByNumba:
 
         kernels.count_adam(table, settings, self._groups, numbers)
         share(move, _borders(self._size, GRAIN, alone=False))
+
+
+class InFewerBits(ByNumba):
+    """A batch whose moments are stored in 16 or 8 bits.
+
+    Parameters
+    ----------
+    batch : Batch
+        What is stepped.
+    """
+
+    def __init__(self, batch: Batch) -> None:
+        super().__init__(batch)
+        kernels = importlib.import_module("adam_tutorial.optim.backends.kernels_small")
+        self._small = kernels
+        blocks = -(-self._table[self._kernels.SIZE] // kernels.BLOCK)
+        self._table[self._kernels.BLOCKS] = np.cumsum(blocks) - blocks
+        self._keys = np.empty((kernels.KEYS, len(blocks)), np.uint32)
+        self._in_blocks = "exp_avg_code" in batch.stored
+        self._units = int(blocks.sum()) if self._in_blocks else self._size
+
+    def step(self, settings: Any, seed: int) -> None:
+        small, table, numbers = self._small, self._table, self._numbers
+        table[self._kernels.GRADIENT] = self.batch.gradient_addresses()
+
+        seed &= 0xFFFFFFFF
+        begin = table, settings, self._groups, numbers, seed, self._keys
+        kind = self._stored, self._amsgrad, self._in_blocks
+        if self.is_alone:
+            small.count_and_move(*begin, self._units, *kind)
+            return
+
+        def move(first: int, last: int) -> None:
+            small.move(table, numbers, self._keys, first, last, *kind)
+
+        small.count(*begin)
+        grain = GRAIN // small.BLOCK if self._in_blocks else GRAIN
+        share(move, _borders(self._units, grain, alone=False))
 
 
 class ByTorch:
@@ -416,7 +460,7 @@ class ByTorch:
         norms = torch._foreach_norm(self.batch.gradients)
         return float(torch.stack(norms).double().square().sum())
 
-    def step(self, settings: Any) -> None:
+    def step(self, settings: Any, seed: int) -> None:
         batch = self.batch
         counts = batch.stored["step"]
         torch._foreach_add_(counts, self._one)
@@ -449,6 +493,14 @@ class ByTorch:
                 amsgrad="max_exp_avg_sq" in batch.stored,
                 maximize=factor < 0,
             )
+
+
+def _call_for(batch: Batch) -> ByNumba | ByTorch:
+    if not _numba_is_installed():
+        return ByTorch(batch)
+    types = {tensor.dtype for tensors in batch.stored.values() for tensor in tensors}
+    small = types & {torch.uint8, torch.bfloat16}
+    return InFewerBits(batch) if small else ByNumba(batch)
 
 
 def _borders(size: int, grain: int, *, alone: bool) -> list[int]:

@@ -40,7 +40,23 @@ compiled_freely = functools.partial(compiled, fastmath={"reassoc"})
 
 # How a table of tensors is laid out: a row for each of these, a column for each tensor.
 FIRST, SIZE, PARAMETER, GRADIENT, AVERAGE, SQUARES, LARGEST, STEP, CHUNKS = range(9)
-ROWS = 9
+# Of moments in 8 bits: scales, and how many blocks with a scale lie before a tensor.
+AVERAGE_SCALE, SQUARES_SCALE, LARGEST_SCALE, BLOCKS = range(9, 13)
+ROWS = 13
+
+# Which row has the addresses of which entry of the state.
+ROW_OF = {
+    "exp_avg": AVERAGE,
+    "exp_avg_code": AVERAGE,
+    "exp_avg_scale": AVERAGE_SCALE,
+    "exp_avg_sq": SQUARES,
+    "exp_avg_sq_code": SQUARES,
+    "exp_avg_sq_scale": SQUARES_SCALE,
+    "max_exp_avg_sq": LARGEST,
+    "max_exp_avg_sq_code": LARGEST,
+    "max_exp_avg_sq_scale": LARGEST_SCALE,
+    "step": STEP,
+}
 
 # What the user set, one column for each group.
 LR, BETA1, BETA2, EPS, PENALTY, DECAY, FACTOR = range(7)

@@ -14,6 +14,7 @@ from typing import Any, ClassVar, Protocol
 import torch
 from torch import Tensor
 
+from adam_tutorial.optim.low_precision import Dither, decoded, encode, local
 from adam_tutorial.optim.state import HALF, Slot, State
 
 __all__ = ["Prepared", "Rule", "apply_rule", "finish", "prepare"]
@@ -55,6 +56,9 @@ class Prepared:
         graph is recorded, and Python's otherwise.
     numbers : tuple of str
         Names of the numbers in ``state``, without ``t``.
+    rounded : tuple of (Slot, Dither)
+        Those entries of ``state`` that are copies of what is stored in fewer bits, and
+        how they are rounded.
     """
 
     stored: State
@@ -63,6 +67,7 @@ class Prepared:
     g: Tensor
     state: State
     numbers: tuple[str, ...]
+    rounded: tuple[tuple[Slot, Dither], ...]
 
 
 def prepare(
@@ -73,6 +78,7 @@ def prepare(
     *,
     scale: Tensor | None,
     factor: Tensor | None,
+    seed: int,
     recorded: bool,
 ) -> Prepared:
     """Count a parameter's step, and make it and its gradient ready for the rule.
@@ -91,6 +97,8 @@ def prepare(
         What the gradient was multiplied by; it is divided in place.
     factor : Tensor, optional
         What the rule's gradient is multiplied by, to clip it.
+    seed : int
+        Chooses the random bits with which the state is rounded, where it is.
     recorded : bool
         Whether a graph of the step is recorded.
     """
@@ -99,20 +107,28 @@ def prepare(
         for name in stored:
             stored[name] = stored[name].clone()
     stored["step"] += 1
-    state: State = {"t": stored["step"] if recorded else int(stored["step"])}
-    for slot in slots:
-        value = stored[slot.name]
-        if not slot.number:
-            state[slot.name] = _as_real(value)
-        else:
-            state[slot.name] = value if recorded else float(value)
-
-    target = _as_real(parameter)
-    g = _as_real(parameter.grad.resolve_conj())  # type: ignore[union-attr]
+    t = stored["step"] if recorded else int(stored["step"])
+    gradient: Tensor = parameter.grad  # type: ignore[assignment]
+    target, g = _as_real(parameter), _as_real(gradient.resolve_conj())
+    state_dtype = settings["state_dtype"]
+    if state_dtype is not None:
+        target, g = _own_parts(target, g)
     # Half precision is the format of the parameter, not of the arithmetic: eps would be
     # zero in float16, and 1 - beta2 would be lost in bfloat16.
     theta = target.float() if parameter.dtype in HALF else target
     g = g.to(theta.dtype)
+    state: State = {"t": t}
+    rounded: list[tuple[Slot, Dither]] = []
+    for slot in slots:
+        if slot.number:
+            value = stored[slot.name]
+            state[slot.name] = value if recorded else float(value)
+        elif state_dtype in (None, theta.dtype):
+            state[slot.name] = _as_real(stored[slot.name])
+        else:
+            numbers = decoded(stored, slot.name, theta.dtype, signed=slot.signed)
+            state[slot.name] = _as_real(numbers)
+            rounded.append((slot, Dither(seed, t, len(rounded))))
     if scale is not None:
         g = g / scale
         parameter.grad.div_(scale)  # type: ignore[union-attr]  # as PyTorch's fused step
@@ -120,8 +136,8 @@ def prepare(
         g = g * factor.to(device=g.device, dtype=g.dtype)
     if settings["maximize"]:
         g = -g
-    numbers = tuple(slot.name for slot in slots if slot.number)
-    return Prepared(stored, target, theta, g, state, numbers)
+    names = tuple(slot.name for slot in slots if slot.number)
+    return Prepared(stored, target, theta, g, state, names, tuple(rounded))
 
 
 def apply_rule(
@@ -156,6 +172,16 @@ def finish(parameter: Prepared) -> None:
             number.fill_(value)
     if parameter.theta is not parameter.target:
         parameter.target.copy_(parameter.theta)
+    for slot, dither in parameter.rounded:
+        value = parameter.state[slot.name]
+        encode(parameter.stored, slot.name, value, dither, signed=slot.signed)
+
+
+def _own_parts(target: Any, g: Any) -> tuple[Tensor, Tensor]:
+    """Return what this process has of a parameter and its gradient."""
+    if hasattr(g, "to_local") and g.placements != target.placements:
+        g = g.redistribute(placements=target.placements)
+    return local(target), local(g)
 
 
 def _as_real(tensor: Tensor) -> Tensor:
