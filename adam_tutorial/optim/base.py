@@ -466,7 +466,7 @@ class BaseOptimizer(Optimizer):
             if guards and not math.isfinite(norm):
                 return False  # which gradient it is, if one is, and what to do
             factor = self._clipping(torch.tensor(norm, dtype=torch.float64))
-        native.step(factor, self._scale())
+        native.step(factor, self._scale(), self.rounding_seed)
         return True
 
     def _step_with_care(self) -> None:
@@ -487,7 +487,7 @@ class BaseOptimizer(Optimizer):
         with uninterrupted():
             done: set[int] = set()
             if native is not None:
-                native.step(factor, self._scale())
+                native.step(factor, self._scale(), self.rounding_seed)
                 done = set(map(id, native.parameters))
             for group in self.param_groups:
                 self._step_group(group, factor, done)

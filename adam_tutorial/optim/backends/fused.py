@@ -259,7 +259,9 @@ class Fused:
         self._straighten()
         return math.sqrt(sum(call.square_norm() for call in self._calls))
 
-    def step(self, factor: Tensor | None, scale: Tensor | None) -> None:
+    def step(
+        self, factor: Tensor | None, scale: Tensor | None, rounding_seed: int
+    ) -> None:
         """Move all parameters.
 
         Parameters
@@ -269,6 +271,8 @@ class Fused:
         scale : Tensor or None
             What the gradients have been multiplied by, in mixed precision. They are
             divided by it in place.
+        rounding_seed : int
+            Of the random numbers by which moments of few bits are rounded.
         """
         self._straighten()
         settings = self._settings
@@ -277,11 +281,11 @@ class Fused:
             settings[FACTOR] *= 1.0 if factor is None else float(factor)
             settings[FACTOR] /= 1.0 if scale is None else float(scale)
         if len(self._calls) == 1 and self._calls[0].is_alone:
-            self._calls[0].step(settings, optimizer.rounding_seed)
+            self._calls[0].step(settings, rounding_seed)
         else:
             with uninterrupted():
                 for call in self._calls:
-                    call.step(settings, optimizer.rounding_seed)
+                    call.step(settings, rounding_seed)
         # Autograd refuses a backward pass through what has been overwritten, if told.
         increment_version(self.parameters)
         if scale is not None:
