@@ -27,7 +27,9 @@ const readable = (heading) =>
 
 // Exercises and theorems have no heading of their own.
 const NO_HEADING = /^ \(|^Solution to/u;
-const telling = (words) => new Set(words.filter((word) => !stopwords.includes(word)));
+const ASKING = "what why how which when where does do is my can should between difference".split(" ");
+const telling = (words) =>
+  new Set(words.filter((word) => ![...stopwords, ...ASKING].includes(word)));
 
 // Of each page, the heading that is most like some words, by the share of the words of
 // both that they have in common, and sooner if it begins with one. It says all of them, or
