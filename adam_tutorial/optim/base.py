@@ -364,7 +364,7 @@ class BaseOptimizer(Optimizer):
             with torch.enable_grad():
                 loss = closure()
         with torch.set_grad_enabled(bool(self.defaults.get("differentiable"))):
-            if self._scaler_allows_a_step():
+            if self._asks_on_device() or self._scaler_allows_a_step():
                 self._take_step()
         return loss
 
@@ -379,7 +379,7 @@ class BaseOptimizer(Optimizer):
             return
         native = self._fused
         if native is None or not native.is_current(self):
-            if not self._can_step():
+            if not (self._scaler_allows_a_step() and self._can_step()):
                 return
             for group in self.param_groups:
                 self._init_group(group)
@@ -391,13 +391,14 @@ class BaseOptimizer(Optimizer):
         ):
             return
         factor = self._clipping()
+        handed = (factor, self._scale(), self._found_inf())
         if native is not None and native.is_complete:
-            native.step(self, factor, self._scale())
+            native.step(self, *handed)
             return
         with uninterrupted():
             done: set[int] = set()
             if native is not None:
-                native.step(self, factor, self._scale())
+                native.step(self, *handed)
                 done = set(map(id, native.parameters))
             for group in self.param_groups:
                 self._step_group(group, factor, done)
@@ -422,7 +423,7 @@ class BaseOptimizer(Optimizer):
             return None
         native = self._fused
         if native is not None and native.is_complete:
-            norm = torch.tensor(native.norm(), dtype=torch.float64)
+            norm = native.norm()
         else:
             norm = _norm_of(
                 p.grad
@@ -431,14 +432,24 @@ class BaseOptimizer(Optimizer):
                 if p.grad is not None
             )
         if (scale := self._scale()) is not None:
-            norm = norm / scale
+            norm = norm / scale.to(norm.device, non_blocking=True)
         self.gradient_norm = norm
         clipping: Tensor = (limit / (norm + 1e-6)).clamp(max=1)
         return clipping
 
+    def _found_inf(self) -> Tensor | None:
+        """Return whether a GradScaler has found a gradient that is not finite."""
+        return getattr(self, "found_inf", None)
+
+    def _asks_on_device(self) -> bool:
+        """Return whether a GPU itself leaves out a step that a GradScaler forbids."""
+        return (
+            self._fused is not None and self._fused.is_on_device and not self._guards()
+        )
+
     def _scaler_allows_a_step(self) -> bool:
-        """Return False if a GradScaler has found that a gradient is not finite."""
-        found_inf = getattr(self, "found_inf", None)
+        """Return False if a GradScaler forbids the step; waits for its device."""
+        found_inf = self._found_inf()
         return found_inf is None or found_inf.item() == 0
 
     def _can_step(self) -> bool:
@@ -555,10 +566,10 @@ class BaseOptimizer(Optimizer):
             **group,
             **self._numbers_of(group, recorded=recorded),
         }
+        left = [p for p in group["params"] if p.grad is not None and id(p) not in done]
         # Of numbers that are tensors, each parameter has its own: no list can share
         # them.
-        backend = foreach if group["foreach"] and not recorded else plain
-        left = [p for p in group["params"] if p.grad is not None and id(p) not in done]
+        backend = plain if recorded or not _in_lists(settings, left) else foreach
         prepared = self._prepared(left, settings, factor, recorded=recorded)
         backend.step(self, prepared, settings)
 
@@ -600,6 +611,12 @@ class BaseOptimizer(Optimizer):
             elif value is not None:
                 numbers[name] = convert(value)
         return numbers
+
+
+def _in_lists(settings: Settings, parameters: Sequence[Tensor]) -> bool:
+    """Return whether a group is stepped in lists: if asked, and by default on a GPU."""
+    asked = settings["foreach"]
+    return foreach.is_default(parameters) if asked is None else bool(asked)
 
 
 def _as_double(value: Any) -> Any:

@@ -2,13 +2,14 @@
 
 With Numba (the extra ``fast``), :mod:`~adam_tutorial.optim.backends.kernels` compiles
 the call. Without it, PyTorch's own fused step is called where it computes the same.
+On a GPU, :mod:`~adam_tutorial.optim.backends.triton_kernels` has the call (the extra
+``gpu``; PyTorch for CUDA brings Triton along).
 """
 
 from __future__ import annotations
 
 import functools
 import importlib.util
-import math
 from collections import defaultdict
 from collections.abc import Collection, Mapping, Sequence
 from itertools import compress
@@ -19,6 +20,7 @@ import torch
 from torch import Tensor
 from torch.autograd.graph import increment_version
 
+from adam_tutorial.optim.backends.by_triton import ByTriton, triton_is_installed
 from adam_tutorial.optim.backends.gathered import (
     Batch,
     Gathered,
@@ -99,15 +101,22 @@ def why_not_group(optimizer: Optimizer, group: Mapping[str, Any]) -> str:
     return f"fused={fused}" if foreach is None else f"foreach={foreach}"
 
 
-def why_not(parameter: Tensor, gradient: Tensor | None) -> str:
+def why_not(
+    parameter: Tensor, gradient: Tensor | None, group: Mapping[str, Any]
+) -> str:
     """Return what keeps a parameter from a native call; nothing, if it can be taken."""
     for tensor in (parameter,) if gradient is None else (parameter, gradient):
         if type(tensor) not in (Tensor, torch.nn.Parameter, torch.nn.Buffer):
             return f"tensors of class {type(tensor).__name__}"
-    if parameter.device.type != "cpu":
-        return f"parameters on {parameter.device.type}"
+    device = parameter.device.type
+    if device not in ("cpu", "cuda"):
+        return f"parameters on {device}"
+    if device == "cuda" and not group.get("fused"):
+        return "parameters on cuda without fused=True"
+    if device == "cuda" and not triton_is_installed():
+        return "parameters on cuda without Triton (pip install 'adam_tutorial[gpu]')"
     formats: Collection[torch.dtype] = (
-        FORMATS if _numba_is_installed() else FORMATS_OF_TORCH
+        FORMATS if device == "cuda" or _numba_is_installed() else FORMATS_OF_TORCH
     )
     if parameter.dtype not in formats:
         return f"{parameter.dtype} without Numba (pip install 'adam_tutorial[fast]')"
@@ -134,7 +143,7 @@ def gather(optimizer: Optimizer) -> Fused | None:
         if why_not_group(optimizer, group):
             continue
         for parameter in group["params"]:
-            if parameter.grad is None or why_not(parameter, parameter.grad):
+            if parameter.grad is None or why_not(parameter, parameter.grad, group):
                 continue
             slots = optimizer._slots_in_use(parameter, group)
             names = tuple(slot.name for slot in slots)
@@ -143,12 +152,14 @@ def gather(optimizer: Optimizer) -> Fused | None:
                 continue
             for name in names:
                 entry[name] = _laid_out_as(parameter, entry[name])
-            kind = (parameter.dtype, names)
+            # On a GPU the kernel counts, since it alone knows whether a step is taken.
+            entry["step"] = entry["step"].to(parameter.device, non_blocking=True)
+            kind = (parameter.device, parameter.dtype, names)
             kinds.setdefault(kind, []).append((parameter, index))
             taken += [parameter, *(entry[name] for name in names)]
     shared = overlapping(taken)
     batches = []
-    for (_, names), members in kinds.items():
+    for (*_, names), members in kinds.items():
         kept = [(p, index) for p, index in members if id(p) not in shared]
         if kept:
             parameters = [parameter for parameter, _ in kept]
@@ -156,6 +167,11 @@ def gather(optimizer: Optimizer) -> Fused | None:
             places = [index for _, index in kept]
             batches.append(Batch(parameters, entries, names, places))
     return Fused(optimizer, batches) if batches else None
+
+
+def is_for_gpu(batch: Batch) -> bool:
+    """Return whether a batch is stepped by Triton."""
+    return batch.parameters[0].device.type == "cuda"
 
 
 def _laid_out_as(parameter: Tensor, stored: Tensor) -> Tensor:
@@ -189,7 +205,8 @@ class Fused:
         )
         self.is_complete = len(self.parameters) == with_gradient
         kind = ByNumba if _numba_is_installed() else ByTorch
-        self._calls = [kind(batch) for batch in batches]
+        self._calls = [kind(batch) for batch in batches if not is_for_gpu(batch)]
+        self._launches = [ByTriton(batch) for batch in batches if is_for_gpu(batch)]
         self._fixed = [
             name for name in optimizer.hyperparameters if name not in NUMBERS
         ]
@@ -215,16 +232,28 @@ class Fused:
         self._read_numbers(optimizer)
         return True
 
-    def norm(self) -> float:
-        """Return the norm of all gradients together."""
+    @property
+    def is_on_device(self) -> bool:
+        """Whether a GPU takes the whole step, and nothing needs to wait for it."""
+        return self.is_complete and not self._calls
+
+    def norm(self) -> Tensor:
+        """Return the norm of all gradients together, in float64."""
         self._straighten()
-        return math.sqrt(sum(call.square_norm() for call in self._calls))
+        total = torch.tensor(
+            sum(call.square_norm() for call in self._calls), dtype=torch.float64
+        )
+        for launch in self._launches:
+            square = launch.square_norm()
+            total = square + total.to(square.device, non_blocking=True)
+        return total.sqrt()
 
     def step(
         self,
         optimizer: Optimizer,
         factor: Tensor | None = None,
         scale: Tensor | None = None,
+        found_inf: Tensor | None = None,
     ) -> None:
         """Move all parameters.
 
@@ -237,20 +266,26 @@ class Fused:
         scale : Tensor, optional
             What the gradients have been multiplied by, in mixed precision. They are
             divided by it in place.
+        found_inf : Tensor, optional
+            If it is not zero, parameters on a GPU stay as they are; those on the CPU
+            are moved in any case.
         """
         self._read_numbers(optimizer)
         self._straighten()
         settings = self._settings
-        if factor is not None or scale is not None:
+        # Reading either waits for its device.
+        if self._calls and (factor is not None or scale is not None):
             settings = settings.copy()
             settings[FACTOR] *= 1.0 if factor is None else float(factor)
             settings[FACTOR] /= 1.0 if scale is None else float(scale)
-        if len(self._calls) == 1 and self._calls[0].is_alone:
+        if len(self._calls) == 1 and not self._launches and self._calls[0].is_alone:
             self._calls[0].step(settings)
         else:
             with uninterrupted():
                 for call in self._calls:
                     call.step(settings)
+                for launch in self._launches:
+                    launch.step(self._settings, factor, scale, found_inf)
         # Autograd refuses a backward pass through what has been overwritten, if told.
         increment_version(self.parameters)
         if scale is not None:
@@ -259,7 +294,7 @@ class Fused:
                 torch._foreach_div_(gradients, scale)
 
     def _straighten(self) -> None:
-        for call in self._calls:
+        for call in (*self._calls, *self._launches):
             call.batch.straighten()
 
     def _chosen(self, groups: Sequence[Mapping[str, Any]]) -> list[Any]:

@@ -98,6 +98,9 @@ def prepare(
         # The graph of the step before still needs the old values.
         for name in stored:
             stored[name] = stored[name].clone()
+    if not recorded:
+        # The native step of a GPU counts there. Moved once, not read at every step.
+        stored["step"] = stored["step"].cpu()
     stored["step"] += 1
     state: State = {"t": stored["step"] if recorded else int(stored["step"])}
     for slot in slots:
