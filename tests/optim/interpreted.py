@@ -5,28 +5,29 @@ It needs the variable TRITON_INTERPRET=1 before Triton is imported.
 
 from __future__ import annotations
 
+import importlib
 from typing import Any
 
 import numpy as np
 import torch
-from triton.runtime import interpreter
 
 from adam_tutorial.optim.backends import fused
 
-fused.is_for_gpu = lambda batch: True
-# A zero divided by zero is NaN, on a GPU as in torch, and nothing to warn of.
-np.seterr(all="ignore")
 
-exactly = interpreter._convert_float
-
-
-def rounded(values: Any, given: Any, wanted: Any, rounding: Any) -> Any:
-    """Round bfloat16 to the nearest, as GPUs do; the interpreter cuts the bits off."""
+def pytest_configure() -> None:
+    """Send all batches to Triton, and have its interpreter compute as a GPU does."""
+    interpreter: Any = importlib.import_module("triton.runtime.interpreter")
     language = interpreter.tl
-    if (given, wanted) != (language.float32, language.bfloat16):
-        return exactly(values, given, wanted, rounding)
-    numbers = torch.from_numpy(np.ascontiguousarray(values)).bfloat16()
-    return numbers.view(torch.uint16).numpy()
+    exactly = interpreter._convert_float
 
+    def converted(values: Any, given: Any, wanted: Any, rounding: Any) -> Any:
+        # A GPU rounds to the nearest; the interpreter cuts the bits off.
+        if (given, wanted) != (language.float32, language.bfloat16):
+            return exactly(values, given, wanted, rounding)
+        numbers = torch.from_numpy(np.ascontiguousarray(values)).bfloat16()
+        return numbers.view(torch.uint16).numpy()
 
-interpreter._convert_float = rounded
+    interpreter._convert_float = converted
+    fused.is_for_gpu = lambda batch: True  # noqa: ARG005
+    # Zero divided by zero is NaN on a GPU, as in torch, and nothing to warn of.
+    np.seterr(all="ignore")
