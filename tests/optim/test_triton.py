@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import importlib
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -98,6 +99,7 @@ def test_triton_moves_tensors_of_all_sizes_and_nothing_next_to_them(
     for one, other in zip(first, second, strict=True):
         digits = 4 * torch.finfo(dtype).eps
         torch.testing.assert_close(other, one, rtol=digits, atol=digits)
+        assert native.state[other]["step"] == 3
     assert torch.equal(buffer[:3], before[:3])
     assert torch.equal(buffer[-4:], before[-4:])
     assert not torch.equal(buffer[3:-4], before[3:-4])
@@ -166,11 +168,32 @@ def test_triton_leaves_out_a_step_without_asking_the_scaler(
 
 
 @interpreted
-def test_triton_asks_the_scaler_again_where_addresses_are_not_known() -> None:
+@pytest.mark.parametrize("dtype", [torch.float64, torch.float16], ids=str)
+def test_triton_clips_by_the_norm_of_all_gradients(dtype: torch.dtype) -> None:
+    sizes = (2 * triton_kernels().BLOCK + 3, 0, 5)
+    first, plain, second, _ = pair(sizes, dtype, lr=0.1)
+    native = Adam(second, lr=0.1, fused=True, max_grad_norm=0.5)
+    for step in range(4):
+        set_gradients(first, step)
+        set_gradients(second, step)
+        norm = torch.cat([p.grad.double() for p in first if p.grad is not None]).norm()
+        for parameter in first:
+            assert parameter.grad is not None
+            parameter.grad *= 0.5 / (norm + 1e-6)
+        plain.step()
+        native.step()
+        torch.testing.assert_close(native.gradient_norm, norm, rtol=1e-12, atol=0)
+    digits = 8 * torch.finfo(dtype).eps
+    for one, other in zip(first, second, strict=True):
+        torch.testing.assert_close(other, one, rtol=digits, atol=digits)
+
+
+@interpreted
+def test_triton_asks_the_scaler_again_where_the_way_has_changed() -> None:
     theta = nn.Parameter(numbers(0, (5,), torch.float32))
     optimizer: Any = Adam([theta], fused=True)
     take_steps(optimizer, [theta], range(2))
-    theta.data = theta.data.clone()
+    optimizer.param_groups[0]["fused"] = False
     before = theta.detach().clone()
     optimizer.found_inf = torch.tensor([1.0])
     take_steps(optimizer, [theta], range(2, 3))
@@ -250,10 +273,10 @@ def compiled_for_gpu(kernel: Any, arguments: dict[str, Any]) -> str:
 @pytest.mark.parametrize(
     ("dtype", "instructions"),
     [
-        ("float32", ["sqrt.rn.f32", "div.rn.f32", "ld.global.v4.b32"]),
-        ("bfloat16", ["sqrt.rn.f32", "cvt.rn.bf16", "ld.global.v4.b32"]),
-        ("float16", ["sqrt.rn.f32", "cvt.rn.f16", "ld.global.v4.b32"]),
-        ("float64", ["sqrt.rn.f64", "div.rn.f64", "ld.global.v2.b64"]),
+        ("float32", ["sqrt.rn.f32", "div.rn.f32"]),
+        ("bfloat16", ["sqrt.rn.f32", "div.rn.f32", "cvt.rn.bf16"]),
+        ("float16", ["sqrt.rn.f32", "div.rn.f32", "cvt.rn.f16"]),
+        ("float64", ["sqrt.rn.f64", "div.rn.f64"]),
     ],
 )
 def test_kernel_for_a_gpu_reads_wide_and_rounds_to_the_nearest(
@@ -276,6 +299,11 @@ def test_kernel_for_a_gpu_reads_wide_and_rounds_to_the_nearest(
     }
     code = compiled_for_gpu(kernels.adam, arguments)
     assert all(instruction in code for instruction in instructions)
+    # A block that is full is read 16 bytes at a time.
+    stored, moment = (8, 8) if is_double else (getattr(torch, dtype).itemsize, 4)
+    a_thread_has = kernels.BLOCK // (32 * kernels.WARPS)
+    size = a_thread_has * (2 * stored + (3 if scaled else 2) * moment)
+    assert len(re.findall(r"ld\.global\.v[24]", code)) == size // 16
     # Products are rounded before they are added, as in the step for the CPU.
     assert "fma" not in code
 
