@@ -117,12 +117,13 @@ def test_lists_are_the_default_on_accelerators_alone(
     assert foreach.is_default([on("cuda"), on("cuda:1")])
     assert not foreach.is_default([on("cuda"), on("cpu")])
     monkeypatch.setattr(foreach, "is_default", lambda parameters: len(parameters) == 2)
+    rule: Any = optim.NAdam
     for flags, expected in (
         ({}, 2),
         ({"foreach": False}, 0),
         ({"capturable": True}, 0),
     ):
-        optimizer = optim.NAdam(with_gradients(2), **flags)
+        optimizer = rule(with_gradients(2), **flags)
         with monkeypatch.context() as patched:
             counts = count_calls(patched)
             optimizer.step()

@@ -175,8 +175,9 @@ def adam(
         is_finite = tl.load(found_inf) == 0
         left = tl.where(is_finite, left, 0)
         is_first = is_first & is_finite
-    count = tl.load(column + STEP * tensors).to(tl.pointer_type(tl.float64))
-    tl.store(count, tl.load(count) + 1, mask=is_first)
+    if is_first:
+        count = tl.load(column + STEP * tensors).to(tl.pointer_type(tl.float64))
+        tl.store(count, tl.load(count) + 1)
 
     p = tl.load(column + PARAMETER * tensors).to(tl.pointer_type(stored))
     g = tl.load(column + GRADIENT * tensors).to(tl.pointer_type(stored))
