@@ -1,6 +1,6 @@
 # Each target makes what it needs. `make help` lists them.
 .DEFAULT_GOAL := help
-.PHONY: help book test unit lab serve lint notebooks stills experiments mutants clients clean
+.PHONY: help book test unit lab serve lint notebooks stills experiments mutants clients gpu clean
 
 BIN := .venv/bin
 CHAPTERS := $(sort $(wildcard book/*/*.ipynb))
@@ -84,6 +84,10 @@ mutants: .venv/ready ## list small changes of the code that no test notices; MOD
 clients: .venv/ready ## train with other libraries' programs; installs them
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[clients]'
 	@$(BIN)/python -m pytest -q tests/clients
+
+# With the reader's own Python: it has the PyTorch that fits the GPU.
+gpu: ## test and measure the optimizers on a GPU, with $PYTHON or python3; installs nothing
+	@$(or $(PYTHON),python3) tests/gpu/run.py
 
 clean: ## remove the environment and everything that was built
 	@rm -rf .venv _build .mypy_cache .ruff_cache .pytest_cache .hypothesis .coverage *.egg-info

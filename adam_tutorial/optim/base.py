@@ -264,7 +264,8 @@ class BaseOptimizer(Optimizer):
 
     def _slow_way(self, group: Settings) -> str:
         recorded = group.get("capturable") or group.get("differentiable")
-        return "foreach" if group.get("foreach") and not recorded else "plain"
+        in_lists = not recorded and _in_lists(group, group["params"])
+        return "foreach" if in_lists else "plain"
 
     def add_param_group(self, param_group: dict[str, Any]) -> None:
         """Add a group of parameters, after checking its settings and its tensors.
@@ -443,7 +444,8 @@ class BaseOptimizer(Optimizer):
         if closure is not None:
             with torch.enable_grad():
                 loss = closure()
-        if self._scaler_allows_a_step() and not self._stepped_at_once():
+        may_step = self._asks_on_device() or self._scaler_allows_a_step()
+        if may_step and not self._stepped_at_once():
             with torch.set_grad_enabled(bool(self.defaults.get("differentiable"))):
                 self._step_with_care()
         return loss
@@ -460,13 +462,13 @@ class BaseOptimizer(Optimizer):
             or not native.is_current(self)
         ):
             return False
-        factor, limit, guards = None, self._limit(), self._guards()
-        if guards or limit is not None:
+        factor, guards = None, self._guards()
+        if guards or self._limit() is not None:
             norm = native.norm()
             if guards and not math.isfinite(norm):
                 return False  # which gradient it is, if one is, and what to do
-            factor = self._clipping(torch.tensor(norm, dtype=torch.float64))
-        native.step(factor, self._scale(), self.rounding_seed)
+            factor = self._clipping(norm)
+        native.step(factor, *self._handed())
         return True
 
     def _step_with_care(self) -> None:
@@ -478,7 +480,7 @@ class BaseOptimizer(Optimizer):
             for group in self.param_groups:
                 self._step_group(group, factor)
             return
-        if not self._can_step():
+        if not (self._scaler_allows_a_step() and self._can_step()):
             return
         for group in self.param_groups:
             self._init_group(group)
@@ -487,7 +489,7 @@ class BaseOptimizer(Optimizer):
         with uninterrupted():
             done: set[int] = set()
             if native is not None:
-                native.step(factor, self._scale(), self.rounding_seed)
+                native.step(factor, *self._handed())
                 done = set(map(id, native.parameters))
             for group in self.param_groups:
                 self._step_group(group, factor, done)
@@ -502,6 +504,10 @@ class BaseOptimizer(Optimizer):
         """Return what the norm of all gradients may be, if that has a limit."""
         limits = [group.get("max_grad_norm") for group in self.param_groups[:1]]
         return limits[0] if limits else None
+
+    def _handed(self) -> tuple[Tensor | None, Tensor | None, int]:
+        """Return what a native step is told beside the clipping."""
+        return self._scale(), self._found_inf(), self.rounding_seed
 
     def _scale(self) -> Tensor | None:
         """Return what a GradScaler has multiplied the gradients by, if it has."""
@@ -519,13 +525,25 @@ class BaseOptimizer(Optimizer):
         limit, scale = self._limit(), self._scale()
         if limit is None or norm is None:
             return None
-        self.gradient_norm = norm if scale is None else norm / scale
+        self.gradient_norm = (
+            norm if scale is None else norm / scale.to(norm.device, non_blocking=True)
+        )
         clipping: Tensor = (limit / (self.gradient_norm + 1e-6)).clamp(max=1)
         return clipping
 
+    def _found_inf(self) -> Tensor | None:
+        """Return whether a GradScaler has found a gradient that is not finite."""
+        return getattr(self, "found_inf", None)
+
+    def _asks_on_device(self) -> bool:
+        """Return whether a GPU itself leaves out a step that a GradScaler forbids."""
+        return (
+            self._fused is not None and self._fused.is_on_device and not self._guards()
+        )
+
     def _scaler_allows_a_step(self) -> bool:
-        """Return False if a GradScaler has found that a gradient is not finite."""
-        found_inf = getattr(self, "found_inf", None)
+        """Return False if a GradScaler forbids the step; waits for its device."""
+        found_inf = self._found_inf()
         return found_inf is None or found_inf.item() == 0
 
     def _can_step(self) -> bool:
@@ -649,10 +667,10 @@ class BaseOptimizer(Optimizer):
             **group,
             **self._numbers_of(group, recorded=recorded),
         }
+        left = [p for p in group["params"] if p.grad is not None and id(p) not in done]
         # Of numbers that are tensors, each parameter has its own: no list can share
         # them.
-        backend = foreach if group["foreach"] and not recorded else plain
-        left = [p for p in group["params"] if p.grad is not None and id(p) not in done]
+        backend = plain if recorded or not _in_lists(settings, left) else foreach
         prepared = self._prepared(left, settings, factor, recorded=recorded)
         backend.step(self, prepared, settings)
 
@@ -695,6 +713,12 @@ class BaseOptimizer(Optimizer):
             elif value is not None:
                 numbers[name] = convert(value)
         return numbers
+
+
+def _in_lists(settings: Settings, parameters: Sequence[Tensor]) -> bool:
+    """Return whether a group is stepped in lists: if asked, and by default on a GPU."""
+    asked = settings["foreach"]
+    return foreach.is_default(parameters) if asked is None else bool(asked)
 
 
 def _as_double(value: Any) -> Any:

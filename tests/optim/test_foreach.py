@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -105,6 +106,28 @@ def test_parameters_of_one_kind_are_one_list(monkeypatch: pytest.MonkeyPatch) ->
     counts = count_calls(monkeypatch)
     optimizer.step()
     assert counts() == {"plain": 0, "lists": 1, "in lists": 7}
+
+
+def test_lists_are_the_default_on_accelerators_alone(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def on(device: str) -> Any:
+        return SimpleNamespace(device=torch.device(device))
+
+    assert foreach.is_default([on("cuda"), on("cuda:1")])
+    assert not foreach.is_default([on("cuda"), on("cpu")])
+    monkeypatch.setattr(foreach, "is_default", lambda parameters: len(parameters) == 2)
+    rule: Any = optim.NAdam
+    for flags, expected in (
+        ({}, 2),
+        ({"foreach": False}, 0),
+        ({"capturable": True}, 0),
+    ):
+        optimizer = rule(with_gradients(2), **flags)
+        with monkeypatch.context() as patched:
+            counts = count_calls(patched)
+            optimizer.step()
+        assert counts()["in lists"] == expected
 
 
 def test_a_long_list_is_cut_so_that_the_memory_of_a_step_is_bounded(

@@ -12,16 +12,23 @@ from typing import Any
 
 import torch
 from torch import Tensor
+from torch.utils._foreach_utils import _get_foreach_kernels_supported_devices
 
 from adam_tutorial.optim.backends import plain
 from adam_tutorial.optim.backends.prepared import Prepared, Rule, apply_rule, finish
 
-__all__ = ["Tensors", "step"]
+__all__ = ["Tensors", "is_default", "step"]
 
 # A list is stepped when it has so many elements: each line of a rule holds intermediate
 # results as large as the list, so this bounds the memory that a step needs (64 MiB a
 # line in float32), unless a single parameter is larger.
 ELEMENTS = 2**24
+
+
+def is_default(parameters: Iterable[Tensor]) -> bool:
+    """Return whether lists are faster for these: on accelerators, as PyTorch has it."""
+    devices = _get_foreach_kernels_supported_devices()
+    return all(parameter.device.type in devices for parameter in parameters)
 
 
 def step(

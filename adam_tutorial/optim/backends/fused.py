@@ -2,13 +2,14 @@
 
 With Numba (the extra ``fast``), :mod:`~adam_tutorial.optim.backends.kernels` compiles
 the call. Without it, PyTorch's own fused step is called where it computes the same.
+On a GPU, :mod:`~adam_tutorial.optim.backends.triton_kernels` has the call (the extra
+``gpu``; PyTorch for CUDA brings Triton along).
 """
 
 from __future__ import annotations
 
 import functools
 import importlib.util
-import math
 from collections import defaultdict
 from collections.abc import Collection, Mapping, Sequence
 from itertools import compress
@@ -19,6 +20,7 @@ import torch
 from torch import Tensor
 from torch.autograd.graph import increment_version
 
+from adam_tutorial.optim.backends.by_triton import ByTriton, triton_is_installed
 from adam_tutorial.optim.backends.gathered import (
     Batch,
     Gathered,
@@ -108,24 +110,30 @@ def why_not_group(optimizer: Optimizer, group: Mapping[str, Any]) -> str:
 
 
 def why_not(
-    parameter: Tensor,
-    gradient: Tensor | None,
-    state_dtype: torch.dtype | None = None,
+    parameter: Tensor, gradient: Tensor | None, group: Mapping[str, Any]
 ) -> str:
     """Return what keeps a parameter from a native call; nothing, if it can be taken."""
     for tensor in (parameter,) if gradient is None else (parameter, gradient):
         if type(tensor) not in (Tensor, torch.nn.Parameter, torch.nn.Buffer):
             return f"tensors of class {type(tensor).__name__}"
-    if parameter.device.type != "cpu":
-        return f"parameters on {parameter.device.type}"
+    device = parameter.device.type
+    if device not in ("cpu", "cuda"):
+        return f"parameters on {device}"
+    if device == "cuda" and not group.get("fused"):
+        return "parameters on cuda without fused=True"
+    if device == "cuda" and not triton_is_installed():
+        return "parameters on cuda without Triton (pip install 'adam_tutorial[gpu]')"
     formats: Collection[torch.dtype] = (
-        FORMATS if _numba_is_installed() else FORMATS_OF_TORCH
+        FORMATS if device == "cuda" or _numba_is_installed() else FORMATS_OF_TORCH
     )
     if parameter.dtype not in formats:
         return f"{parameter.dtype} without Numba (pip install 'adam_tutorial[fast]')"
     if parameter.layout != torch.strided or not is_dense(parameter):
         return "parameters with gaps between their elements"
+    state_dtype = group.get("state_dtype")
     if state_dtype is not None:
+        if device == "cuda":
+            return "parameters on cuda with a state_dtype"
         if FORMATS[parameter.dtype] is np.float64:
             return f"{parameter.dtype} with a state_dtype"
         if state_dtype != torch.float32 and not _numba_is_installed():
@@ -143,18 +151,18 @@ def ways(optimizer: Optimizer, group: Mapping[str, Any]) -> dict[str, int]:
     Those that are taken are counted under the empty reason.
     """
     reason = why_not_group(optimizer, group)
-    shared = overlapping([p for p in group["params"] if _has_memory(p)])
+    shared = overlapping([p for p in group["params"] if _has_memory(p, group)])
     counts: dict[str, int] = {}
     for parameter in group["params"]:
-        why = reason or why_not(parameter, parameter.grad)
+        why = reason or why_not(parameter, parameter.grad, group)
         if not why and id(parameter) in shared:
             why = SHARED
         counts[why] = counts.get(why, 0) + 1
     return counts
 
 
-def _has_memory(parameter: Tensor) -> bool:
-    return not why_not(parameter, None)
+def _has_memory(parameter: Tensor, group: Mapping[str, Any]) -> bool:
+    return not why_not(parameter, None, group)
 
 
 def gather(optimizer: Optimizer) -> Fused | None:
@@ -172,9 +180,7 @@ def gather(optimizer: Optimizer) -> Fused | None:
             continue
         state_dtype = group.get("state_dtype")
         for parameter in group["params"]:
-            if parameter.grad is None or why_not(
-                parameter, parameter.grad, state_dtype
-            ):
+            if parameter.grad is None or why_not(parameter, parameter.grad, group):
                 continue
             slots = optimizer._slots_in_use(parameter, group)
             stored = [stored_as(slot, parameter, state_dtype) for slot in slots]
@@ -185,7 +191,10 @@ def gather(optimizer: Optimizer) -> Fused | None:
             for slot, (held, *_) in zip(slots, stored, strict=True):
                 if not _is_laid_out_as(parameter, entry[held.name]):
                     entry |= relaid(slot, entry, parameter, state_dtype)
-            kind = (parameter.dtype, *(entry[name].dtype for name in names), names)
+            # On a GPU the kernel counts, since it alone knows whether a step is taken.
+            entry["step"] = entry["step"].to(parameter.device, non_blocking=True)
+            dtypes = tuple(entry[name].dtype for name in names)
+            kind = (parameter.device, parameter.dtype, dtypes, names)
             kinds.setdefault(kind, []).append((parameter, index))
             taken += [parameter, *(entry[name] for name in names)]
     shared = overlapping(taken)
@@ -204,6 +213,11 @@ def _is_laid_out_as(parameter: Tensor, stored: Tensor) -> bool:
     """Return whether a moment is in the parameter's order in memory."""
     like = parameter if stored.is_complex() else real_numbers(parameter)
     return stored.layout == torch.strided and stored.stride() == like.stride()
+
+
+def is_for_gpu(batch: Batch) -> bool:
+    """Return whether a batch is stepped by Triton."""
+    return batch.parameters[0].device.type == "cuda"
 
 
 class Fused:
@@ -227,7 +241,8 @@ class Fused:
             for parameter in group["params"]
         )
         self.is_complete = len(self.parameters) == with_gradient
-        self._calls = [_call_for(batch) for batch in batches]
+        self._calls = [_call_for(batch) for batch in batches if not is_for_gpu(batch)]
+        self._launches = [ByTriton(batch) for batch in batches if is_for_gpu(batch)]
         self._fixed = [
             name for name in optimizer.hyperparameters if name not in NUMBERS
         ]
@@ -254,13 +269,28 @@ class Fused:
         self._read_numbers(optimizer)
         return True
 
-    def norm(self) -> float:
-        """Return the norm of all gradients together."""
+    @property
+    def is_on_device(self) -> bool:
+        """Whether a GPU takes the whole step, and nothing needs to wait for it."""
+        return self.is_complete and not self._calls
+
+    def norm(self) -> Tensor:
+        """Return the norm of all gradients together, in float64."""
         self._straighten()
-        return math.sqrt(sum(call.square_norm() for call in self._calls))
+        total = torch.tensor(
+            sum(call.square_norm() for call in self._calls), dtype=torch.float64
+        )
+        for launch in self._launches:
+            square = launch.square_norm()
+            total = square + total.to(square.device, non_blocking=True)
+        return total.sqrt()
 
     def step(
-        self, factor: Tensor | None, scale: Tensor | None, rounding_seed: int
+        self,
+        factor: Tensor | None,
+        scale: Tensor | None,
+        found_inf: Tensor | None,
+        rounding_seed: int,
     ) -> None:
         """Move all parameters.
 
@@ -271,21 +301,27 @@ class Fused:
         scale : Tensor or None
             What the gradients have been multiplied by, in mixed precision. They are
             divided by it in place.
+        found_inf : Tensor or None
+            If it is not zero, parameters on a GPU stay as they are; those on the CPU
+            are moved in any case.
         rounding_seed : int
             Of the random numbers by which moments of few bits are rounded.
         """
         self._straighten()
         settings = self._settings
-        if factor is not None or scale is not None:
+        # Reading either waits for its device.
+        if self._calls and (factor is not None or scale is not None):
             settings = settings.copy()
             settings[FACTOR] *= 1.0 if factor is None else float(factor)
             settings[FACTOR] /= 1.0 if scale is None else float(scale)
-        if len(self._calls) == 1 and self._calls[0].is_alone:
+        if len(self._calls) == 1 and not self._launches and self._calls[0].is_alone:
             self._calls[0].step(settings, rounding_seed)
         else:
             with uninterrupted():
                 for call in self._calls:
                     call.step(settings, rounding_seed)
+                for launch in self._launches:
+                    launch.step(self._settings, factor, scale, found_inf)
         # Autograd refuses a backward pass through what has been overwritten, if told.
         increment_version(self.parameters)
         if scale is not None:
@@ -294,7 +330,7 @@ class Fused:
                 torch._foreach_div_(gradients, scale)
 
     def _straighten(self) -> None:
-        for call in self._calls:
+        for call in (*self._calls, *self._launches):
             call.batch.straighten()
 
     def _chosen(self, groups: Sequence[Mapping[str, Any]]) -> list[Any]:

@@ -86,7 +86,7 @@ class Batch:
     Parameters
     ----------
     parameters : sequence of Tensor
-        With gradients; dense, on the CPU.
+        With gradients; dense, on one device.
     entries : sequence of dict
         The state of each.
     names : tuple of str
@@ -128,6 +128,12 @@ class Batch:
         for place in self._turned:
             straight = torch.empty_like(self.parameters[place], requires_grad=False)
             self.gradients[place] = straight.copy_(self.gradients[place].detach())
+
+    def give_back(self) -> None:
+        """Copy the gradients that were straightened to where they came from."""
+        for place in self._turned:
+            gradient: Any = self.parameters[place].grad
+            gradient.copy_(self.gradients[place])
 
     def gradient_addresses(self) -> list[int]:
         """Return where the gradients of this step are."""

@@ -106,6 +106,9 @@ def prepare(
         # The graph of the step before still needs the old values.
         for name in stored:
             stored[name] = stored[name].clone()
+    if not recorded:
+        # The native step of a GPU counts there. Moved once, not read at every step.
+        stored["step"] = stored["step"].cpu()
     stored["step"] += 1
     t = stored["step"] if recorded else int(stored["step"])
     gradient: Tensor = parameter.grad  # type: ignore[assignment]
