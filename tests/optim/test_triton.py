@@ -165,6 +165,7 @@ def test_triton_leaves_out_a_step_without_asking_the_scaler(
         optimizer.step()
         assert_same([theta, *optimizer.state[theta].values()], before)
     set_gradients([theta], 4)
+    assert theta.grad is not None
     divided = theta.grad / 2
     version = theta.grad._version
     optimizer.found_inf = torch.tensor([0.0])
