@@ -7,12 +7,14 @@ interpreted runs in a process of its own. ``tests/gpu`` has the tests on a GPU.
 from __future__ import annotations
 
 import importlib
-import inspect
 import os
 import re
 import subprocess
 import sys
+from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -21,6 +23,7 @@ import torch
 from torch import Tensor, nn
 
 from adam_tutorial.optim import Adam, base
+from adam_tutorial.optim.backends import fused
 from adam_tutorial.optim.backends.by_triton import ByTriton, triton_is_installed
 from tests.optim.steps import assert_same, copies, numbers, set_gradients, take_steps
 
@@ -162,8 +165,13 @@ def test_triton_leaves_out_a_step_without_asking_the_scaler(
         optimizer.step()
         assert_same([theta, *optimizer.state[theta].values()], before)
     set_gradients([theta], 4)
+    assert theta.grad is not None
+    divided = theta.grad / 2
+    version = theta.grad._version
     optimizer.found_inf = torch.tensor([0.0])
     optimizer.step()
+    assert torch.equal(theta.grad, divided)
+    assert theta.grad._version > version
     assert optimizer.state[theta]["step"] == 3
     assert theta.isfinite().all()
 
@@ -245,30 +253,40 @@ def test_triton_is_told_what_has_changed_and_nothing_else(
     assert [values.shape for values in sent] == [(1,), (9, 1)]
 
 
-def compiled_for_gpu(kernel: Any, arguments: dict[str, Any]) -> str:
-    """Return the instructions for a GPU of compute capability 8.0.
+class Compiled:
+    """A kernel that is compiled for what it is called with, and not launched."""
 
-    Arguments are the names of their types, or values that are known to the compiler.
-    """
-    compiler = importlib.import_module("triton.compiler")
-    if "constexprs" not in inspect.signature(compiler.ASTSource).parameters:
-        pytest.skip("before Triton 3.3, this is written otherwise")
+    def __init__(self, kernel: Any) -> None:
+        self.kernel = kernel
+        self.code = ""
+
+    def __getitem__(self, grid: Any) -> Any:
+        def compiled(*arguments: Any, **options: Any) -> None:
+            done = self.kernel.run(*arguments, grid=grid, warmup=True, **options)
+            self.code = done.asm["ptx"]
+
+        return compiled
+
+
+@pytest.fixture
+def compute_capability_80(monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
+    """Have the kernels compiled for a GPU that is not there."""
     backends = importlib.import_module("triton.backends.compiler")
-    types = {
-        name: value if isinstance(value, str) else "constexpr"
-        for name, value in arguments.items()
-    }
-    known = {key: value for key, value in arguments.items() if types[key] != value}
-    pointers = {
-        (place,): [["tt.divisibility", 16]]
-        for place, name in enumerate(types)
-        if types[name].startswith("*")
-    }
-    source = compiler.ASTSource(kernel, types, constexprs=known, attrs=pointers)
-    options = {"num_warps": triton_kernels().WARPS, "enable_fp_fusion": False}
-    target = backends.GPUTarget("cuda", 80, 32)
-    instructions: str = compiler.compile(source, target, options).asm["ptx"]
-    return instructions
+    driver = importlib.import_module("triton.runtime").driver
+    driver.set_active(
+        SimpleNamespace(
+            get_current_target=lambda: backends.GPUTarget("cuda", 80, 32),
+            get_current_device=lambda: 0,
+            get_current_stream=lambda _device: 0,
+        )
+    )
+    kernels = triton_kernels()
+    for name in ("numbers_of_adam", "adam", "sum_of_squares"):
+        monkeypatch.setattr(kernels, name, Compiled(getattr(kernels, name)))
+    monkeypatch.setattr(fused, "is_for_gpu", lambda _batch: True)
+    yield kernels
+    with suppress(RuntimeError):  # there is no GPU
+        driver.reset_active()
 
 
 @compiled
@@ -276,64 +294,37 @@ def compiled_for_gpu(kernel: Any, arguments: dict[str, Any]) -> str:
 @pytest.mark.parametrize(
     ("dtype", "instructions"),
     [
-        ("float32", ["sqrt.rn.f32", "div.rn.f32"]),
-        ("bfloat16", ["sqrt.rn.f32", "div.rn.f32", "cvt.rn.bf16"]),
-        ("float16", ["sqrt.rn.f32", "div.rn.f32", "cvt.rn.f16"]),
-        ("float64", ["sqrt.rn.f64", "div.rn.f64"]),
+        (torch.float32, ["sqrt.rn.f32", "div.rn.f32"]),
+        (torch.complex64, ["sqrt.rn.f32", "div.rn.f32"]),
+        (torch.bfloat16, ["sqrt.rn.f32", "div.rn.f32", "cvt.rn.bf16"]),
+        (torch.float16, ["sqrt.rn.f32", "div.rn.f32", "cvt.rn.f16"]),
+        (torch.float64, ["sqrt.rn.f64", "div.rn.f64"]),
     ],
+    ids=lambda value: str(value) if isinstance(value, torch.dtype) else "",
 )
 def test_kernel_for_a_gpu_reads_wide_and_rounds_to_the_nearest(
-    dtype: str, instructions: list[str], scaled: bool
+    dtype: torch.dtype,
+    instructions: list[str],
+    scaled: bool,
+    compute_capability_80: Any,
 ) -> None:
-    kernels = triton_kernels()
-    is_double = dtype == "float64"
-    arguments = {
-        "table": "*i64",
-        "owners": "*i32",
-        "numbers": "*fp64" if is_double else "*fp32",
-        "tensors": "i32",
-        "scale": "*fp32" if scaled else None,
-        "found_inf": "*fp32" if scaled else None,
-        "stored": getattr(kernels.tl, dtype),
-        "computed": kernels.tl.float64 if is_double else kernels.tl.float32,
-        "amsgrad": scaled,
-        "aligned": True,
-        "width": kernels.BLOCK,
-    }
-    code = compiled_for_gpu(kernels.adam, arguments)
+    kernels = compute_capability_80
+    parameters = [nn.Parameter(torch.ones(3, dtype=dtype))]
+    optimizer: Any = Adam(parameters, fused=True, amsgrad=scaled)
+    if scaled:
+        optimizer.param_groups[0]["max_grad_norm"] = 1.0
+        optimizer.grad_scale = torch.tensor(2.0)
+        optimizer.found_inf = torch.tensor([0.0])
+    take_steps(optimizer, parameters, range(2))
+    code = kernels.adam.code.replace(".ftz", "")
     assert all(instruction in code for instruction in instructions)
     # A block that is full is read 16 bytes at a time.
-    stored, moment = (8, 8) if is_double else (getattr(torch, dtype).itemsize, 4)
+    real = dtype.to_real()
+    stored, moment = real.itemsize, max(real.itemsize, 4)
     a_thread_has = kernels.BLOCK // (32 * kernels.WARPS)
     size = a_thread_has * (2 * stored + (3 if scaled else 2) * moment)
     assert len(re.findall(r"ld\.global\.v[24]", code)) == size // 16
     # Products are rounded before they are added, as in the step for the CPU.
     assert "fma" not in code
-
-
-@compiled
-def test_other_kernels_compile_for_a_gpu() -> None:
-    kernels = triton_kernels()
-    for number in ("*fp64", None):
-        arguments = {
-            "table": "*i64",
-            "settings": "*fp64",
-            "groups": "*i32",
-            "numbers": "*fp32",
-            "tensors": "i32",
-            "number_of_groups": "i32",
-            "clipping": number,
-            "scale": number,
-            "width": kernels.TENSORS,
-        }
-        assert compiled_for_gpu(kernels.numbers_of_adam, arguments)
-    for stored in (kernels.tl.bfloat16, kernels.tl.float64):
-        arguments = {
-            "table": "*i64",
-            "owners": "*i32",
-            "sums": "*fp64",
-            "tensors": "i32",
-            "stored": stored,
-            "width": kernels.BLOCK,
-        }
-        assert compiled_for_gpu(kernels.sum_of_squares, arguments)
+    assert kernels.numbers_of_adam.code
+    assert bool(kernels.sum_of_squares.code) == scaled

@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 import torch
 from torch import Tensor
+from torch.autograd.graph import increment_version
 
 from adam_tutorial.optim.backends.gathered import Batch
 from adam_tutorial.optim.state import HALF
@@ -97,6 +98,7 @@ class ByTriton:
                 len(self.batch.parameters),
                 stored=self._stored,
                 width=kernels.BLOCK,
+                enable_fp_fusion=False,
             )
         return sums.sum()
 
@@ -155,6 +157,7 @@ class ByTriton:
             )
         if scale is not None:
             self.batch.give_back()
+            increment_version(self.batch.gradients)
 
     def _find_gradients(self) -> None:
         """Write into the table where the gradients are, if they have moved."""

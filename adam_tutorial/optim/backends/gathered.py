@@ -133,7 +133,7 @@ class Batch:
         """Copy the gradients that were straightened to where they came from."""
         for place in self._turned:
             gradient: Any = self.parameters[place].grad
-            gradient.copy_(self.gradients[place])
+            gradient.detach().copy_(self.gradients[place])
 
     def gradient_addresses(self) -> list[int]:
         """Return where the gradients of this step are."""
