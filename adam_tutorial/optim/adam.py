@@ -47,8 +47,9 @@ class Adam(BaseOptimizer):
         Divide by the root of the largest v so far (the maximum is taken over the raw v
         and corrected afterwards, as in PyTorch).
     foreach : bool, optional
-        True: step lists of tensors with PyTorch's multi-tensor operations. False: one
-        tensor at a time, the way to read. The results are the same.
+        True, and the default on an accelerator: step lists of tensors with PyTorch's
+        multi-tensor operations. False: one tensor at a time, the way to read. The
+        results are the same.
     maximize : bool
         Climb instead of descend.
     capturable : bool
@@ -58,10 +59,12 @@ class Adam(BaseOptimizer):
     fused : bool, optional
         True, and the default on a CPU where ``foreach`` is not given: one native call
         for all parameters, compiled by Numba (the extra ``fast``); without Numba, by
-        PyTorch's fused step where that computes the same. What such a call cannot take
-        goes the plain way in the same step; :meth:`path` says which parameters do, and
-        why. With True, a GradScaler hands over its scaled gradients, and the step
-        unscales them.
+        PyTorch's fused step where that computes the same. With True on a GPU: one
+        launch for all parameters, compiled by Triton, which waits for nothing; this was
+        checked in Triton's interpreter and never run on a GPU. What such a call cannot
+        take goes the plain way in the same step, or in lists on a GPU; :meth:`path`
+        says which parameters do, and why. With True, a GradScaler hands over its scaled
+        gradients, and the step unscales them.
     decoupled_weight_decay : bool
         True makes this :class:`AdamW`.
     nonfinite : {"pass", "skip", "raise"}

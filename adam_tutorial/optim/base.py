@@ -257,7 +257,8 @@ class BaseOptimizer(Optimizer):
         counts = fused.ways(self, chosen)
         parts = []
         for why, count in sorted(counts.items(), key=lambda item: (-item[1], item[0])):
-            way = f"fused by {fused.by_whom()}" if not why else self._slow_way(chosen)
+            native = f"fused by {fused.by_whom(chosen)}"
+            way = self._slow_way(chosen) if why else native
             noun = "parameter" if count == 1 else "parameters"
             parts.append(f"{way}: {count} {noun}" + (f" ({why})" if why else ""))
         return "; ".join(parts)

@@ -56,6 +56,7 @@ class Slot:
     number : bool
         A single number in float64. It lives on the CPU, unless the step is
         ``capturable``: reading it back from an accelerator would wait for the device.
+        (The native step of a GPU moves the count there, and never reads it.)
     asked_by : str, optional
         The flag without which the entry is not needed.
     signed : bool

@@ -29,7 +29,10 @@ from tests.optim.steps import assert_same, copies, numbers, set_gradients, take_
 
 HERE = Path(__file__).parent
 # What is demanded of every native step, and takes an interpreter no more than minutes.
-SUITES = ("backends", "gradscaler", "groups", "half_a_step", "nonfinite", "stepping")
+SUITES = (
+    *("backends", "clipping", "fused", "gradscaler", "groups", "half_a_step"),
+    *("nonfinite", "stepping"),
+)
 IS_INTERPRETED = os.environ.get("TRITON_INTERPRET") == "1"
 
 pytestmark = pytest.mark.skipif(
@@ -47,7 +50,12 @@ def test_native_step_passes_interpreted() -> None:
     done = subprocess.run(
         [
             *(sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider"),
-            *("-p", "tests.optim.interpreted", "-k", "fused or triton"),
+            *(
+                "-p",
+                "tests.optim.interpreted",
+                "-k",
+                "(fused or triton) and not threads",
+            ),
             *(__file__, *map(str, files)),
         ],
         env={**os.environ, "TRITON_INTERPRET": "1", "PYTHONPATH": str(HERE.parents[1])},

@@ -91,8 +91,10 @@ def _numba_is_installed() -> bool:
     return importlib.util.find_spec("numba") is not None
 
 
-def by_whom() -> str:
-    """Return who compiled the native call."""
+def by_whom(group: Mapping[str, Any]) -> str:
+    """Return who compiled the native call of a group."""
+    if any(parameter.device.type == "cuda" for parameter in group["params"]):
+        return "Triton"
     return "Numba" if _numba_is_installed() else "PyTorch"
 
 
@@ -325,9 +327,11 @@ class Fused:
         # Autograd refuses a backward pass through what has been overwritten, if told.
         increment_version(self.parameters)
         if scale is not None:
-            gradients: list[Any] = [parameter.grad for parameter in self.parameters]
+            # A kernel on a GPU has divided its gradients, if it took the step.
             with torch.no_grad():
-                torch._foreach_div_(gradients, scale)
+                for call in self._calls:
+                    gradients: list[Any] = [p.grad for p in call.batch.parameters]
+                    torch._foreach_div_(gradients, scale)
 
     def _straighten(self) -> None:
         for call in (*self._calls, *self._launches):
