@@ -38,7 +38,7 @@ and these parameters stop. No finite number becomes infinite.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, MutableMapping
+from collections.abc import Iterator, Mapping, MutableMapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -190,13 +190,10 @@ def decoded(
         return real_numbers(stored[name]).to(dtype)
     code, scale = stored[code_of(name)], stored[scale_of(name)]
     numbers = torch.empty(code.numel(), dtype=dtype, device=code.device)
-    for codes, scales, piece in zip(
-        in_memory_order(code).split(PIECE),
-        scale.split(PIECE // BLOCK),
-        numbers.split(PIECE),
-        strict=True,
-    ):
-        piece.copy_(_from_codes(codes, scales, *(SIGNED if signed else UNSIGNED)))
+    ordered, format_ = in_memory_order(code), SIGNED if signed else UNSIGNED
+    for elements, blocks, width in _parts(code.numel()):
+        codes, scales = ordered[elements].view(-1, width), scale[blocks]
+        numbers[elements].view(-1, width).copy_(_from_codes(codes, scales, *format_))
     return numbers.as_strided(code.shape, code.stride())
 
 
@@ -228,24 +225,32 @@ def encode(
     if target.dtype not in (torch.uint8, torch.bfloat16):
         target.copy_(value.view(target.shape))
         return
-    ordered = torch.empty_like(target, dtype=torch.float32)
-    ordered.copy_(value.view(target.shape))
-    scales = stored[scale_of(name)].split(PIECE // BLOCK) if is_coded else ()
-    dropped, levels = SIGNED if signed else UNSIGNED
-    pieces = in_memory_order(target).split(PIECE)
-    for place, numbers in enumerate(in_memory_order(ordered).split(PIECE)):
-        kept = dropped if is_coded else BFLOAT16
-        added: Tensor | int = (
-            1 << (kept - 1)
-            if dither is None
-            else dither.bits(place * PIECE, numbers, kept)
-        )
+    numbers = torch.empty_like(target, dtype=torch.float32)
+    numbers.copy_(value.view(target.shape))
+    format_ = SIGNED if signed else UNSIGNED
+    dropped = format_[0] if is_coded else BFLOAT16
+    for elements, blocks, width in _parts(target.numel()):
+        part = in_memory_order(numbers)[elements]
+        added: Tensor | int = 1 << (dropped - 1)
+        if dither is not None:
+            added = dither.bits(elements.start, part, dropped).view(-1, width)
+        part, out = part.view(-1, width), in_memory_order(target)[elements]
         if is_coded:
-            codes, scale = _to_codes(numbers, added, dropped, levels)
-            pieces[place].copy_(codes)
-            scales[place].copy_(scale)
+            codes, scale = _to_codes(part, added, *format_)
+            stored[scale_of(name)][blocks].copy_(scale)
         else:
-            pieces[place].copy_(_to_bfloat16(numbers, added))
+            codes = _to_bfloat16(part, added)
+        out.view(-1, width).copy_(codes)
+
+
+def _parts(size: int) -> Iterator[tuple[slice, slice, int]]:
+    """Yield elements, their blocks, and how many elements each of these blocks has."""
+    whole = size - size % BLOCK
+    for first in range(0, whole, PIECE):
+        last = min(first + PIECE, whole)
+        yield slice(first, last), slice(first // BLOCK, last // BLOCK), BLOCK
+    if size > whole:
+        yield slice(whole, size), slice(whole // BLOCK, None), size - whole
 
 
 def _size(numbers: Tensor) -> Tensor:
@@ -271,12 +276,10 @@ def _to_bfloat16(numbers: Tensor, added: Tensor | int) -> Tensor:
 def _to_codes(
     numbers: Tensor, added: Tensor | int, dropped: int, levels: int
 ) -> tuple[Tensor, Tensor]:
-    """Return the code of each number, and the largest level of each block."""
+    """Return the codes of blocks, which are rows, and the largest level of each."""
     size = _size(numbers)
-    gap = -len(numbers) % BLOCK
-    blocks = torch.nn.functional.pad(size, (0, gap)).view(-1, BLOCK)
-    top = _level(blocks.amax(dim=1), (1 << dropped) - 1, dropped)
-    code = (_level(size, added, dropped) - _lowest(top, levels, numbers)).clamp(min=0)
+    top = _level(size.amax(dim=1), (1 << dropped) - 1, dropped)
+    code = (_level(size, added, dropped) - _below_first(top, levels)).clamp(min=0)
     if levels == SIGNED[1]:
         code |= (numbers.view(torch.int32) >> 24) & 128
     else:
@@ -287,12 +290,11 @@ def _to_codes(
 def _from_codes(code: Tensor, scale: Tensor, dropped: int, levels: int) -> Tensor:
     code = code.to(torch.int32)
     size = code & levels
-    lowest = _lowest(scale.view(torch.int32) >> dropped, levels, code)
-    number = torch.where(size > 0, (size + lowest) << dropped, 0).view(torch.float32)
+    bits = (size + _below_first(scale.view(torch.int32) >> dropped, levels)) << dropped
+    number = torch.where(size > 0, bits, 0).view(torch.float32)
     return torch.where((code > levels) & (size > 0), -number, number)
 
 
-def _lowest(top: Tensor, levels: int, elements: Tensor) -> Tensor:
-    """Return the level below that of code 1, for each element of the blocks."""
-    lowest = (top - levels).clamp(min=0)
-    return lowest.repeat_interleave(BLOCK)[: len(elements)]
+def _below_first(top: Tensor, levels: int) -> Tensor:
+    """Return the level below that of code 1, for each block."""
+    return (top - levels).clamp(min=0).unsqueeze(1)

@@ -13,6 +13,7 @@ import torch._dynamo
 from torch import Tensor, nn
 from torch._dynamo.utils import counters
 
+from adam_tutorial.optim.low_precision import Dither, decoded, encode
 from tests.optimizers import ADAM, Case, each_with
 
 # The second, in float64, is what the compiler of torch 2.13 forgets to write back.
@@ -130,9 +131,36 @@ def test_capturable_step_whose_graph_changes_nothing_in_place_equals_the_plain_o
     compiled_next_to_plain(case, "aot_eager", torch.float64, chosen)
 
 
-@pytest.mark.skipif(
+NEEDS_A_COMPILER = pytest.mark.skipif(
     shutil.which("c++") is None and shutil.which("g++") is None,
     reason="inductor writes C++ and needs a compiler",
 )
+
+
+@NEEDS_A_COMPILER
 def test_machine_code_of_inductor_equals_the_plain_step() -> None:
     compiled_next_to_plain(ADAM, "inductor", torch.float32, FLOAT_RATE)
+
+
+def test_compiled_step_with_a_state_in_eight_bits_equals_the_plain_one() -> None:
+    compiled_next_to_plain(ADAM.on("uint8"), "aot_eager", torch.float32, FLOAT_RATE)
+
+
+def in_eight_bits(numbers: Tensor, code: Tensor, scale: Tensor) -> Tensor:
+    """Store numbers, and return what is read back."""
+    entry = {"x_code": code, "x_scale": scale}
+    encode(entry, "x", numbers, Dither(0, 1, 0), signed=True)
+    return decoded(entry, "x", torch.float32, signed=True)
+
+
+@NEEDS_A_COMPILER
+def test_machine_code_of_inductor_rounds_as_the_formula_does() -> None:
+    # Of two blocks one is not full, where inductor of torch 2.13 takes some ways of
+    # writing it for others.
+    generator = torch.Generator().manual_seed(0)
+    numbers = torch.randn(300, generator=generator)
+    stored = [(torch.zeros(300, dtype=torch.uint8), torch.zeros(2)) for _ in range(2)]
+    plain = in_eight_bits(numbers, *stored[0])
+    compiled = torch.compile(in_eight_bits)(numbers, *stored[1])
+    assert torch.equal(compiled, plain)
+    assert all(map(torch.equal, stored[0], stored[1]))
