@@ -136,16 +136,21 @@ def test_what_the_kernel_takes_and_what_goes_the_plain_way() -> None:
         # That with gaps between its elements, and that in float64.
         assert [tuple(parameter.shape) for parameter in left] == [(20, 20), (40,)]
         weight = nn.Parameter(torch.ones(2, dtype=torch.float64))
-        assert fused.why_not(weight, None, dtype) == "torch.float64 with a state_dtype"
-        assert fused.why_not(weight, None) == ""
+        assert (
+            fused.why_not(weight, None, {"state_dtype": dtype})
+            == "torch.float64 with a state_dtype"
+        )
+        assert fused.why_not(weight, None, {}) == ""
 
 
 def test_without_numba_it_goes_the_plain_way(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(fused, "_numba_is_installed", lambda: False)
     weight = nn.Parameter(torch.ones(2))
     for dtype in SMALL:
-        assert "without Numba (pip install" in fused.why_not(weight, None, dtype)
-    assert fused.why_not(weight, None, torch.float32) == ""
+        assert "without Numba (pip install" in fused.why_not(
+            weight, None, {"state_dtype": dtype}
+        )
+    assert fused.why_not(weight, None, {"state_dtype": torch.float32}) == ""
     one, first = followed(Adam, state_dtype=torch.uint8)
     other, second = followed(Adam, state_dtype=torch.uint8, foreach=False)
     assert frozen(one) == frozen(other)
