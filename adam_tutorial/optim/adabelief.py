@@ -29,7 +29,8 @@ class AdaBelief(BaseOptimizer):
 
     Parameters
     ----------
-    params, lr, betas, foreach, maximize, capturable, differentiable, nonfinite
+    params, lr, betas, foreach, maximize, capturable, differentiable, nonfinite,
+    state_dtype
         As for :class:`Adam`.
     eps : float
         Added to the second moment at *every* step, and to its root. What it adds to the

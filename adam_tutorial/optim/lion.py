@@ -19,7 +19,7 @@ class Lion(BaseOptimizer):
 
     Parameters
     ----------
-    params, foreach, maximize, capturable, differentiable, nonfinite
+    params, foreach, maximize, capturable, differentiable, nonfinite, state_dtype
         As for :class:`Adam`.
     lr : float or Tensor
         Length of every coordinate's step. The authors advise three to ten times less
