@@ -163,6 +163,10 @@ class Case:
         """Return the same case on another backend."""
         return replace(self, backend=backend)
 
+    def alone(self) -> Case:
+        """Return the same case, stepping one tensor at a time if it may choose."""
+        return self if self.backend in SMALL else self.on("plain")
+
     def takes(self, name: str) -> bool:
         """Return whether the optimizer has a setting of that name."""
         return name in self.hyperparameters or name in self.flags

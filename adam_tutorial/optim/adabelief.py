@@ -31,7 +31,7 @@ class AdaBelief(BaseOptimizer):
     ----------
     params, lr, betas, foreach, maximize, capturable, differentiable
         As for :class:`Adam`.
-    nonfinite, max_grad_norm
+    nonfinite, max_grad_norm, state_dtype
         As for :class:`Adam`.
     eps : float
         Added to the second moment at *every* step, and to its root. What it adds to the

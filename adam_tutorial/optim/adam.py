@@ -82,6 +82,15 @@ class Adam(BaseOptimizer):
         but the gradients in ``.grad`` stay as they are, and the memory is not passed
         through once more. ``gradient_norm`` is the norm before clipping. Over processes
         with shards, see ``nonfinite``.
+    state_dtype : {None, torch.float32, torch.bfloat16, torch.uint8}
+        How the moments are stored: by default as precise as the parameter, and in
+        float32 at least. In bfloat16 they need 4 bytes a parameter instead of 8, in
+        uint8 (an 8-bit float below the largest of each block of 256) 2.03. Numbers are
+        rounded at random, or averages would stop moving; the module
+        ``adam_tutorial.optim.low_precision`` says how. The arithmetic stays that of
+        float32. Each group may have its own. A checkpoint does not change it: one of
+        any precision, PyTorch's among them, is converted when it is loaded. Not with
+        ``differentiable``.
 
     Raises
     ------
@@ -106,6 +115,12 @@ class Adam(BaseOptimizer):
     and bfloat16 parameters to that type. :mod:`torch.distributed.checkpoint` wants
     every setting in the file, and PyTorch's class has no ``nonfinite``: load its
     checkpoints with ``DefaultLoadPlanner(allow_partial_load=True)``.
+
+    In uint8, an entry such as ``exp_avg`` is stored as two, ``exp_avg_code`` and
+    ``exp_avg_scale``. PyTorch's class does not know these, and refuses to step. Load
+    the checkpoint into this class with ``state_dtype=None``, and save that one's. Of a
+    DTensor (fully_shard), the checkpoint has float32 in any case, and each process
+    rounds its own part.
 
     Moments of float16 and bfloat16 parameters are float32, and so is the arithmetic;
     only the parameter is rounded. A complex parameter is treated as its real and

@@ -20,7 +20,7 @@ class Adamax(BaseOptimizer):
     Parameters
     ----------
     params, lr, betas, weight_decay, foreach, maximize, differentiable, capturable,
-    nonfinite, max_grad_norm
+    nonfinite, max_grad_norm, state_dtype
         As for :class:`Adam`.
     eps : float
         Added to the absolute value of each gradient.

@@ -23,7 +23,7 @@ class AdamW(Adam):
     ----------
     params, lr, betas, eps, amsgrad, foreach, maximize, capturable, differentiable
         As for :class:`Adam`.
-    fused, nonfinite, max_grad_norm
+    fused, nonfinite, max_grad_norm, state_dtype
         As for :class:`Adam`.
     weight_decay : float
         A step takes ``lr * weight_decay`` of the parameter away, as in PyTorch. That

@@ -376,13 +376,16 @@ class BaseOptimizer(Optimizer):
             for key, entry in everything.items()
             if not isinstance(key, Tensor) or id(key) in held
         }
-        if list(map(id, kept.values())) == list(map(id, everything.values())):
-            return super().state_dict()
         self.state = defaultdict(dict, kept)
         try:
-            return super().state_dict()
+            state_dict = super().state_dict()
         finally:
             self.state = everything
+        for group in state_dict["param_groups"]:
+            # How the state is stored can be seen, and is for the one who loads it to
+            # choose. PyTorch gathers no checkpoint that has a dtype in it.
+            group.pop("state_dtype", None)
+        return state_dict
 
     def _loaded_groups(self, state_dict: Mapping[str, Any]) -> list[dict[str, Any]]:
         groups = []

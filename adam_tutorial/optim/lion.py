@@ -19,7 +19,9 @@ class Lion(BaseOptimizer):
 
     Parameters
     ----------
-    params, foreach, maximize, capturable, differentiable, nonfinite, max_grad_norm
+    params, foreach, maximize, capturable, differentiable
+        As for :class:`Adam`.
+    nonfinite, max_grad_norm, state_dtype
         As for :class:`Adam`.
     lr : float or Tensor
         Length of every coordinate's step. The authors advise three to ten times less

@@ -31,7 +31,7 @@ class NAdam(BaseOptimizer):
     Parameters
     ----------
     params, lr, betas, eps, weight_decay, foreach, maximize, capturable, differentiable,
-    nonfinite, max_grad_norm
+    nonfinite, max_grad_norm, state_dtype
         As for :class:`Adam`.
     momentum_decay : float
         How fast the momentum rises from half of ``betas[0]`` to ``betas[0]``: half of

@@ -32,7 +32,7 @@ class RAdam(BaseOptimizer):
     Parameters
     ----------
     params, lr, betas, weight_decay, foreach, maximize, capturable, differentiable,
-    nonfinite, max_grad_norm
+    nonfinite, max_grad_norm, state_dtype
         As for :class:`Adam`.
     eps : float
         Added to the root of the *uncorrected* v.

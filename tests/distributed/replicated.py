@@ -24,7 +24,7 @@ from tests.distributed.task import (
     new_optimizer,
     train,
 )
-from tests.optimizers import ADAM, BACKENDS, Case
+from tests.optimizers import ADAM, CHOICES, Case
 
 
 def parameters(model: nn.Module) -> list[Tensor]:
@@ -41,7 +41,7 @@ def zero_optimizer(case: Case, model: nn.Module, **settings: Any) -> Any:
     return ZeroRedundancyOptimizer(
         **in_groups(model),
         optimizer_class=case.optimizer,
-        **{**BACKENDS[case.backend], **case.fixed, **settings},
+        **{**CHOICES[case.backend], **case.fixed, **settings},
     )
 
 

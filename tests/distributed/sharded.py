@@ -26,6 +26,7 @@ from tests.distributed.launch import Scenario
 from tests.distributed.task import (
     FULLY_SHARD_RUNS_ON_CPU,
     HALFWAY,
+    IN_FEWER_BITS,
     PROCESSES,
     RESUMED,
     RESUMED_FROM_TORCH,
@@ -92,7 +93,12 @@ def fsdp_from_torch(case: Case, rank: int, folder: Path) -> Any:
 
 
 def resumed(
-    case: Case, rank: int, checkpoint: Path, *, from_torch: bool
+    case: Case,
+    rank: int,
+    checkpoint: Path,
+    *,
+    from_torch: bool,
+    into: Case | None = None,
 ) -> list[Tensor]:
     first = sharded(new_model())
     optimizer = new_optimizer(case.new_in_torch if from_torch else case.new, first)
@@ -100,7 +106,8 @@ def resumed(
     save(saved_state(first, optimizer), checkpoint_id=checkpoint)
 
     second = sharded(new_model(seed=1))
-    optimizer = new_optimizer(case.new, second, **case.only(betas=(0.5, 0.5)))
+    other = into or case
+    optimizer = new_optimizer(other.new, second, **other.only(betas=(0.5, 0.5)))
     state = saved_state(second, optimizer)
     # PyTorch's groups have no "nonfinite", and no "decoupled_weight_decay" in older
     # versions.
@@ -119,6 +126,39 @@ def resumed(
 def saved_state(model: nn.Module, optimizer: Any) -> dict[str, Any]:
     of_model, of_optimizer = get_state_dict(model, optimizer)
     return {"model": of_model, "optimizer": of_optimizer}
+
+
+def fsdp_small(case: Case, rank: int, folder: Path) -> Any:
+    """Train with a pause, once more without one, and say what was stored."""
+    model = sharded(new_model())
+    optimizer = new_optimizer(case.new, model)
+    train(model, optimizer, range(HALFWAY), rank=rank)
+    saved = optimizer.state_dict()["state"]
+    own = [value for entry in optimizer.state.values() for value in entry.values()]
+    gathered = get_optimizer_state_dict(
+        model, optimizer, options=StateDictOptions(full_state_dict=True)
+    )
+    train(model, optimizer, range(HALFWAY, STEPS), rank=rank)
+    return {
+        "parameters": parameters(model),
+        "resumed": resumed(
+            case, rank, folder / f"sharded-{case}-small", from_torch=False
+        ),
+        "resumed from exact": resumed(
+            ADAM,
+            rank,
+            folder / f"sharded-{case}-exact",
+            from_torch=False,
+            into=case,
+        ),
+        "own": [(str(value.dtype), isinstance(value, DTensor)) for value in own],
+        "saved": [
+            (name, str(value.dtype), isinstance(value, DTensor))
+            for entry in saved.values()
+            for name, value in entry.items()
+        ],
+        "gathered": gathered["state"],
+    }
 
 
 def fsdp_bfloat16(rank: int, _: Path) -> Any:
@@ -217,6 +257,7 @@ if FULLY_SHARD_RUNS_ON_CPU:
     SCENARIOS |= {
         **{f"fsdp-{case}": partial(fsdp, case) for case in SHARDED},
         **{f"fsdp-resume-{case}": partial(fsdp_resume, case) for case in RESUMED},
+        **{f"fsdp-small-{case}": partial(fsdp_small, case) for case in IN_FEWER_BITS},
         "fsdp-bfloat16": fsdp_bfloat16,
         "fsdp-skip": fsdp_skip,
         **{

@@ -8,13 +8,15 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from tests.optimizers import Case, cases, is_optimizer
+from tests.optimizers import ADAM, CHOICES, SMALL, Case, cases, is_optimizer
 
-REPLICATED = cases(is_optimizer)
+REPLICATED = cases(is_optimizer, backends=tuple(CHOICES))
 # A sum over a tensor is not the sum over a shard of it.
 SHARDED = cases(is_optimizer, lambda case: case.elementwise)
 RESUMED = [case for case in SHARDED if case.backend == "plain"]
 RESUMED_FROM_TORCH = [case for case in RESUMED if case.torch is not None]
+# Their numbers are rounded by their place in a shard, and not as one process does.
+IN_FEWER_BITS = [ADAM.on(form) for form in SMALL]
 
 SHAPES = ((3, 5), (5, 3), (3, 1))
 PROCESSES = 2

@@ -38,7 +38,7 @@ def test_ddp_trains_as_one_process_on_the_whole_batch_does(
     outcomes: Outcomes, case: Case
 ) -> None:
     for parameters in outcomes(f"ddp-{case}"):
-        assert_same(parameters, alone(case.on("plain").new))
+        assert_same(parameters, alone(case.alone().new))
 
 
 @each_in_torch
@@ -54,7 +54,7 @@ def test_zero_stopped_and_resumed_trains_as_one_process_does(
     outcomes: Outcomes, case: Case
 ) -> None:
     for outcome in outcomes(f"zero-{case}"):
-        assert_same(outcome["parameters"], alone(case.on("plain").new))
+        assert_same(outcome["parameters"], alone(case.alone().new))
 
 
 @each_optimizer
@@ -77,7 +77,7 @@ def test_one_process_continues_from_the_consolidated_state_of_zero(
     optimizer = new_optimizer(case.new, model)
     optimizer.load_state_dict(saved["optimizer"])
     train(model, optimizer, range(HALFWAY, STEPS))
-    assert_same(list(model.parameters()), alone(case.on("plain").new))
+    assert_same(list(model.parameters()), alone(case.alone().new))
 
 
 def test_ddp_skips_a_step_in_both_processes_when_one_has_nan(

@@ -12,6 +12,8 @@ from torch import Tensor, nn
 from tests.distributed.launch import Outcomes
 from tests.distributed.task import (
     FULLY_SHARD_RUNS_ON_CPU,
+    HALFWAY,
+    IN_FEWER_BITS,
     PROCESSES,
     RESUMED,
     RESUMED_FROM_TORCH,
@@ -31,6 +33,7 @@ each_sharded_in_torch = pytest.mark.parametrize(
 )
 each_resumed = pytest.mark.parametrize("case", RESUMED, ids=str)
 each_resumed_from_torch = pytest.mark.parametrize("case", RESUMED_FROM_TORCH, ids=str)
+each_in_fewer_bits = pytest.mark.parametrize("case", IN_FEWER_BITS, ids=str)
 each_process = pytest.mark.parametrize("nan_on", range(PROCESSES))
 with_fully_shard = pytest.mark.skipif(
     not FULLY_SHARD_RUNS_ON_CPU,
@@ -116,6 +119,64 @@ def test_a_distributed_checkpoint_of_torch_resumes_to_the_same_parameters(
 ) -> None:
     for parameters in outcomes(f"fsdp-from-torch-{case}"):
         assert_same(parameters, alone(case.new_in_torch)[0], digits_of(case))
+
+
+@with_fully_shard
+@each_in_fewer_bits
+def test_state_in_fewer_bits_trains_nearly_as_one_process_in_float64_does(
+    outcomes: Outcomes, case: Case
+) -> None:
+    model, _ = alone(ADAM.new)
+    length = sum(0.02 / (1 + step) for step in range(STEPS))
+    results = outcomes(f"fsdp-small-{case}")
+    for outcome in results:
+        assert_same(outcome["parameters"], model, 0.1 * length)
+        # The second half, from a checkpoint of float64.
+        assert_same(outcome["resumed from exact"], model, 0.1 * length)
+        assert not torch.equal(outcome["parameters"][0], next(model.parameters()))
+    first, second = (outcome["parameters"] for outcome in results)
+    assert all(map(torch.equal, first, second))
+
+
+@with_fully_shard
+@each_in_fewer_bits
+def test_gathered_state_in_fewer_bits_is_nearly_that_of_one_process(
+    outcomes: Outcomes, case: Case
+) -> None:
+    model, optimizer = alone(ADAM.new, steps=range(HALFWAY))
+    gathered = outcomes(f"fsdp-small-{case}")[0]["gathered"]
+    level = {"bfloat16": 2**-7, "uint8": 2**-2}[case.backend]
+    assert set(gathered) == {key for key, _ in model.named_parameters()}
+    for name in ("exp_avg", "exp_avg_sq"):
+        found, expected = (
+            torch.cat([state[key][name].flatten() for key, state in pairs])
+            for pairs in (
+                [(key, gathered) for key in gathered],
+                [(p, optimizer.state) for p in map(model.get_parameter, gathered)],
+            )
+        )
+        assert found.dtype == torch.float32
+        # Each step rounds what the steps before have rounded.
+        assert (found - expected).norm() < 2 * level * expected.norm()
+
+
+@with_fully_shard
+@each_in_fewer_bits
+def test_distributed_checkpoint_of_a_state_in_fewer_bits_is_float32_and_loses_nothing(
+    outcomes: Outcomes, case: Case
+) -> None:
+    stored = {"bfloat16": {"torch.bfloat16"}, "uint8": {"torch.uint8", "torch.float32"}}
+    for outcome in outcomes(f"fsdp-small-{case}"):
+        assert {dtype for dtype, _ in outcome["own"]} - {"torch.float64"} == stored[
+            case.backend
+        ]
+        assert not any(is_sharded for _, is_sharded in outcome["own"])
+        assert set(outcome["saved"]) == {
+            ("step", "torch.float64", False),
+            ("exp_avg", "torch.float32", True),
+            ("exp_avg_sq", "torch.float32", True),
+        }
+        assert all(map(torch.equal, outcome["resumed"], outcome["parameters"]))
 
 
 @with_fully_shard
