@@ -120,7 +120,8 @@ class Adam(BaseOptimizer):
     ``exp_avg_scale``. PyTorch's class does not know these, and refuses to step. Load
     the checkpoint into this class with ``state_dtype=None``, and save that one's. Of a
     DTensor (fully_shard), the checkpoint has float32 in any case, and each process
-    rounds its own part.
+    rounds its own part. The older FullyShardedDataParallel trains with such a state,
+    but cannot gather it: its ``optim_state_dict`` ends in an error.
 
     Moments of float16 and bfloat16 parameters are float32, and so is the arithmetic;
     only the parameter is rounded. A complex parameter is treated as its real and

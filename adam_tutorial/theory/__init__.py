@@ -3,7 +3,8 @@
 ``averages`` is about the moving averages m and v, ``steps`` about the length of a step,
 ``situations`` about steps on simple gradients, ``decay`` about weight decay,
 ``convergence`` about where the steps lead, ``schedules`` about learning rates over time
-and about random searches, ``descent`` about what came before Adam.
+and about random searches, ``descent`` about what came before Adam, ``memory`` about the
+bytes of a training run.
 """
 
 from adam_tutorial._arguments import check_decay_rate
@@ -11,10 +12,10 @@ from adam_tutorial.theory.averages import (
     bias_correction,
     constant_gradient_moments,
     decaying_bias_correction,
+    effective_memory,
     geometric_gradient_moments,
     half_life,
     mean_variance,
-    memory,
     moving_average_weights,
     rescaled_decay_rate,
     zeta,
@@ -48,6 +49,7 @@ from adam_tutorial.theory.descent import (
     step_limit,
     steps_per_digit,
 )
+from adam_tutorial.theory.memory import Memory, Option, memory, which_fits
 from adam_tutorial.theory.schedules import (
     cosine_factor,
     expected_best,
@@ -80,6 +82,8 @@ from adam_tutorial.theory.steps import (
 )
 
 __all__ = [
+    "Memory",
+    "Option",
     "RegretBound",
     "adagrad_length",
     "adagrad_step",
@@ -96,6 +100,7 @@ __all__ = [
     "critical_excess",
     "decaying_bias_correction",
     "descent_rate",
+    "effective_memory",
     "equilibrium_rms",
     "expected_best",
     "geometric_gradient_moments",
@@ -135,6 +140,7 @@ __all__ = [
     "steps_per_digit",
     "untuned_warmup_steps",
     "warmup_factor",
+    "which_fits",
     "white_noise_rms",
     "wsd_factor",
     "zeta",

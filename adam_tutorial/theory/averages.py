@@ -21,10 +21,10 @@ __all__ = [
     "bias_correction",
     "constant_gradient_moments",
     "decaying_bias_correction",
+    "effective_memory",
     "geometric_gradient_moments",
     "half_life",
     "mean_variance",
-    "memory",
     "moving_average_weights",
     "rescaled_decay_rate",
     "zeta",
@@ -242,7 +242,7 @@ def half_life(beta: float) -> float:
     return math.log(2) / -math.log(beta) if beta else 0.0
 
 
-def memory(beta: float) -> float:
+def effective_memory(beta: float) -> float:
     """Return how many gradients a long average is worth: ``(1 + beta)/(1 - beta)``.
 
     The plain mean of that many independent gradients has the same variance. For beta2
@@ -255,7 +255,7 @@ def memory(beta: float) -> float:
 
     Examples
     --------
-    >>> round(memory(0.9), 9), round(memory(0.999), 9)
+    >>> round(effective_memory(0.9), 9), round(effective_memory(0.999), 9)
     (19.0, 1999.0)
     """
     check_decay_rate("beta", beta)
@@ -283,7 +283,7 @@ def mean_variance(t: int, beta: float = 0.9) -> float:
     ``(1 - beta) * (1 + beta**t) / ((1 + beta) * (1 - beta**t))``.
     """
     correction = bias_correction(beta, t)
-    return (1 + beta**t) / (memory(beta) * correction)
+    return (1 + beta**t) / (effective_memory(beta) * correction)
 
 
 def rescaled_decay_rate(beta: float, batch_ratio: float) -> float:

@@ -13,7 +13,7 @@ from adam_tutorial._arguments import (
     check_positive,
     check_step,
 )
-from adam_tutorial.theory.averages import bias_correction, memory
+from adam_tutorial.theory.averages import bias_correction, effective_memory
 
 __all__ = [
     "adam_floor",
@@ -122,7 +122,9 @@ def noisy_step(snr: float, beta1: float = 0.9) -> tuple[float, float]:
     check_decay_rate("beta1", beta1)
     check_finite("snr", snr)
     square = 1 + snr**2
-    return snr / math.sqrt(square), math.sqrt((snr**2 + 1 / memory(beta1)) / square)
+    return snr / math.sqrt(square), math.sqrt(
+        (snr**2 + 1 / effective_memory(beta1)) / square
+    )
 
 
 def adam_floor(lr: float, noise: float, curvature: float) -> float:

@@ -19,7 +19,7 @@ from adam_tutorial._arguments import (
     check_step,
 )
 from adam_tutorial._types import Float64Array
-from adam_tutorial.theory.averages import bias_correction, memory
+from adam_tutorial.theory.averages import bias_correction, effective_memory
 
 __all__ = [
     "adamax_step_supremum",
@@ -306,7 +306,7 @@ def white_noise_rms(beta1: float = 0.9) -> float:
     0.2294
     """
     check_decay_rate("beta1", beta1)
-    return 1 / math.sqrt(memory(beta1))
+    return 1 / math.sqrt(effective_memory(beta1))
 
 
 def stability_limit(beta1: float = 0.9) -> float:
@@ -329,7 +329,7 @@ def stability_limit(beta1: float = 0.9) -> float:
     38.0
     """
     check_decay_rate("beta1", beta1)
-    return 2 * memory(beta1)
+    return 2 * effective_memory(beta1)
 
 
 def sde_scaling(

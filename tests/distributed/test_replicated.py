@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import torch
 from torch import Tensor
 
+from adam_tutorial.theory import memory
 from tests.distributed.launch import Outcomes
 from tests.distributed.task import (
     HALFWAY,
+    PROCESSES,
     SPOILED,
     STEPS,
     digits_of,
@@ -63,7 +66,10 @@ def test_zero_divides_the_state_among_the_processes(
 ) -> None:
     owned = [outcome["owned"] for outcome in outcomes(f"zero-{case}")]
     assert all(owned)
-    assert sum(owned) == sum(p.numel() for p in new_model().parameters())
+    shapes = [tuple(p.shape) for p in new_model().parameters()]
+    assert sum(owned) == sum(map(math.prod, shapes))
+    predicted = memory(shapes, "lion", dtype="float32", ranks=PROCESSES).moments // 4
+    assert max(owned) == predicted
 
 
 @each_optimizer

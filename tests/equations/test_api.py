@@ -377,11 +377,30 @@ def test_weights_with_a_decaying_rate_add_up_to_one_minus_the_product(
 
 
 @pytest.mark.equation("theory-memory")
+@given(
+    st.lists(st.integers(0, 2000), max_size=5),
+    st.sampled_from([None, "bfloat16", "uint8"]),
+    st.sampled_from([("lion", 1), ("adam", 2), ("amsgrad", 3)]),
+)
+def test_bytes_of_a_run_are_their_formula(
+    sizes: list[int], state_dtype: str | None, optimizer: tuple[str, int]
+) -> None:
+    name, moments = optimizer
+    found = theory.memory([(n,) for n in sizes], name, state_dtype=state_dtype)
+    size = {None: 4, "bfloat16": 2, "uint8": 1}[state_dtype]
+    total = 0
+    for n in sizes:
+        scales = 4 * math.ceil(n / 256) if state_dtype == "uint8" else 0
+        total += n * (4 + 4 + moments * size) + moments * scales + 8
+    assert found.total == total
+
+
+@pytest.mark.equation("theory-effective-memory")
 @given(rates, st.integers(1, 60))
 def test_half_life_memory_and_variance_are_their_formulas(beta: float, t: int) -> None:
     assert beta ** (math.log(2) / -math.log(beta)) == pytest.approx(0.5)
     assert theory.half_life(beta) == pytest.approx(math.log(2) / -math.log(beta))
-    assert theory.memory(beta) == pytest.approx((1 + beta) / (1 - beta))
+    assert theory.effective_memory(beta) == pytest.approx((1 + beta) / (1 - beta))
     weights = theory.moving_average_weights(beta, t) / (1 - beta**t)
     variance = float((weights**2).sum())
     formula = (1 - beta) / (1 + beta) * (1 + beta**t) / (1 - beta**t)

@@ -44,9 +44,9 @@ def test_p18_corrected_moments_are_unbiased_and_m_hat_has_the_stated_variance(
 
 
 def test_p18_memory_is_19_gradients_for_m_and_1999_for_v() -> None:
-    assert theory.memory(0.9) == pytest.approx(19)
-    assert theory.memory(0.999) == pytest.approx(1999)
-    assert theory.memory(0.999) == pytest.approx(theory.radam_rho())
+    assert theory.effective_memory(0.9) == pytest.approx(19)
+    assert theory.effective_memory(0.999) == pytest.approx(1999)
+    assert theory.effective_memory(0.999) == pytest.approx(theory.radam_rho())
     assert theory.mean_variance(10**6, 0.9) == pytest.approx(1 / 19)
 
 

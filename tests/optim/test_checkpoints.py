@@ -36,7 +36,6 @@ from tests.optimizers import (
     each_optimizer,
     each_optimizer_exactly,
     each_with,
-    is_optimizer,
 )
 
 # Resuming
@@ -353,7 +352,7 @@ def new_model() -> nn.Sequential:
     "ignore:torch.distributed is .*unavailable or uninitialized:UserWarning",
     "ignore:TypedStorage is deprecated:UserWarning",
 )
-@each(is_optimizer)
+@each_optimizer
 def test_distributed_checkpoint_saves_and_loads_the_optimizer(
     case: Case, tmp_path: Path
 ) -> None:

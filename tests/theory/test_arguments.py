@@ -30,6 +30,7 @@ GOOD: dict[str, dict[str, Any]] = {
     "critical_beta2": {"gradients": [2.0, -1.0], "beta1": 0.0},
     "decaying_bias_correction": {"beta": 0.9, "factor": 1.0, "t": 1},
     "descent_rate": {"lr": 0.1, "curvatures": [1.0]},
+    "effective_memory": {"beta": 0.0},
     "equilibrium_rms": {"lr": 0.1, "weight_decay": 0.1},
     "geometric_gradient_moments": {"c": 1.0, "ratio": -1.0, "t": 1},
     "half_life": {"beta": 0.0},
@@ -41,7 +42,6 @@ GOOD: dict[str, dict[str, Any]] = {
     "lone_gradient_travel": {"beta1": 0.0, "beta2": 0.9},
     "mean_square_step_bound": {"steps": 1, "growth": 1.0, "before": 0.0},
     "mean_variance": {"t": 1, "beta": 0.0},
-    "memory": {"beta": 0.0},
     "moving_average_weights": {"beta": 0.0, "t": 1},
     "nadam_momentum": {"t": 1, "beta1": 0.0},
     "noise_equilibrium_rms": {"lr": 0.1, "weight_decay": 0.1, "beta1": 0.0},
@@ -138,14 +138,16 @@ def test_every_closed_form_is_in_the_table_or_has_tests_of_its_own() -> None:
         "adamw_shrink_factor",
         "critical_excess",
         "expected_best",
+        "memory",
         "paper_regret_bound",
         "periodic_drift",
         "radam_rectification",
         "rescaled_decay_rate",
         "rms_after",
         "steps_per_digit",
+        "which_fits",
     }
     forms = {name for name in theory.__all__ if callable(getattr(theory, name))}
     checks = {name for name in forms if name.startswith("check_")}
-    classes = {"RegretBound"}
+    classes = {"Memory", "Option", "RegretBound"}
     assert forms == set(GOOD) | elsewhere | checks | classes
