@@ -184,25 +184,31 @@ def test_result_does_not_depend_on_the_number_of_threads(
 
 @each_small
 @pytest.mark.parametrize("amsgrad", [False, True])
+@pytest.mark.parametrize("betas", [(0.9, 0.999), (0.0, 0.0)])
 def test_largest_numbers_of_float32_are_stored_alike_by_all(
-    dtype: torch.dtype, amsgrad: bool
+    dtype: torch.dtype, amsgrad: bool, betas: tuple[float, float]
 ) -> None:
-    states = []
-    for backend in BACKENDS:
+    def run(backend: str, dtype: torch.dtype | None) -> tuple[Any, Tensor]:
         theta = nn.Parameter(torch.zeros(4, BLOCK))
-        case = ADAM.on(backend)
-        optimizer = case.new([theta], state_dtype=dtype, amsgrad=amsgrad)
-        for seed in range(3):
+        optimizer = ADAM.on(backend).new(
+            [theta], state_dtype=dtype, amsgrad=amsgrad, betas=betas
+        )
+        for seed in range(6):
             gradient = numbers(seed, (4, BLOCK), torch.float32)
-            gradient[0, :4] = torch.tensor([1e19, 3e38, -3.4e38, 3e-39])
+            # Without averages, the first two are the last numbers before infinity.
+            gradient[0, :4] = torch.tensor([1.8446e19, 3.4e38, -3e38, 3e-39])
             gradient[1, 7], gradient[2, 7], gradient[3] = math.inf, math.nan, 0
             theta.grad = gradient
             optimizer.step()
-        states.append((optimizer.state[theta], theta.detach().clone()))
-    assert frozen(states[1][0]) == frozen(states[0][0]) == frozen(states[2][0])
-    for _, end in states:
-        # As in float32: the two elements are lost, and no other.
-        assert end.isnan().nonzero().tolist() == [[1, 7], [2, 7]]
+        return frozen(optimizer.state[theta]), theta.detach()
+
+    ends = [run(backend, dtype) for backend in BACKENDS]
+    assert all(state == ends[0][0] for state, _ in ends)
+    _, exact = run("plain", None)
+    assert exact.isnan().sum() in (2, 4)
+    for _, end in ends:
+        # The same elements are lost as in float32, and no other.
+        assert torch.equal(end.isnan(), exact.isnan())
         assert end[3].eq(0).all()
 
 
@@ -439,6 +445,17 @@ def test_checkpoint_of_torch_is_loaded_and_goes_on(
         torch.testing.assert_close(other, one, rtol=0, atol=2e-3)
 
 
+def test_setting_of_a_checkpoint_is_left_aside() -> None:
+    # ZeroRedundancyOptimizer writes it there.
+    checkpoint = trained(Adam, state_dtype=torch.uint8).state_dict()
+    assert "state_dtype" not in checkpoint["param_groups"][0]
+    checkpoint["param_groups"][0]["state_dtype"] = torch.uint8
+    optimizer = Adam(new_parameters(), state_dtype=torch.bfloat16)
+    optimizer.load_state_dict(checkpoint)
+    assert optimizer.param_groups[0]["state_dtype"] == torch.bfloat16
+    take_steps(optimizer, parameters_of(optimizer), range(20, 22))
+
+
 def test_torch_does_not_take_codes_for_moments() -> None:
     first = trained(Adam, state_dtype=torch.uint8)
     second = torch.optim.Adam(copies(parameters_of(first)))
@@ -470,13 +487,15 @@ def test_parameter_may_change_its_order_in_memory_between_steps(
     dtype: torch.dtype, backend: str
 ) -> None:
     theta = nn.Parameter(numbers(0, (8, 3, 20, 20)).float())
-    optimizer = ADAM.on(backend).new([theta], lr=0.0, state_dtype=dtype)
+    optimizer = ADAM.on(backend).new([theta], lr=0.1, state_dtype=dtype)
     take_steps(optimizer, [theta], range(4))
-    before = moments_of(optimizer, theta)
+    before, start = moments_of(optimizer, theta), theta.detach().clone()
     theta.data = theta.data.to(memory_format=CHANNELS_LAST)
     theta.grad = torch.zeros_like(theta)
     optimizer.param_groups[0]["betas"] = (0.5, 0.5)
     optimizer.step()
+    # Each parameter has its own moments still.
+    assert torch.equal((start - theta).sign(), before["exp_avg"].sign())
     for name, value in moments_of(optimizer, theta).items():
         level = {torch.bfloat16: 2**-7, torch.uint8: 2**-2}[dtype]
         expected = before[name] / 2
