@@ -52,6 +52,10 @@ class Memory(NamedTuple):
         One float32 for each block of 256 elements of a moment in 8 bits.
     counts : int
         What the optimizer stores for each tensor: the number of its steps.
+    state : int
+        Moments, scales and counts.
+    total : int
+        All together.
     """
 
     parameters: int
