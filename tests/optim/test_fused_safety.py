@@ -51,6 +51,8 @@ for parameter in parameters:
     optimizer.state[parameter]["exp_avg_sq"].fill_(1)
     optimizer.state[parameter]["step"].fill_(10_000)
 
+# A job in the background has SIGINT ignored, and hands that on.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 interrupts, ready = 0, threading.Event()
 def interrupt():
     for number in range(100):
