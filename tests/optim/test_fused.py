@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import pickle
+import weakref
 from collections.abc import Callable
 from typing import Any
 
@@ -438,3 +439,13 @@ def test_gradient_that_is_negated_only_in_name(compiler: str) -> None:
         other.grad = gradient
         plain.step()
     assert_close(parameter.detach(), other.detach())
+
+
+def test_gradients_are_free_after_a_step(compiler: str) -> None:
+    optimizer, parameters = trained(0, max_grad_norm=1.0)
+    for step in range(3):
+        set_gradients(parameters, step)
+        optimizer.step()
+        seen = [weakref.ref(parameter.grad) for parameter in parameters]
+        optimizer.zero_grad()
+        assert [gradient() for gradient in seen] == [None] * len(parameters)

@@ -278,7 +278,6 @@ class Fused:
 
     def norm(self) -> Tensor:
         """Return the norm of all gradients together, in float64."""
-        self._straighten()
         total = torch.tensor(
             sum(call.square_norm() for call in self._calls), dtype=torch.float64
         )
@@ -309,7 +308,6 @@ class Fused:
         rounding_seed : int
             Of the random numbers by which moments of few bits are rounded.
         """
-        self._straighten()
         settings = self._settings
         # Reading either waits for its device.
         if self._calls and (factor is not None or scale is not None):
@@ -332,10 +330,8 @@ class Fused:
                 for call in self._calls:
                     gradients: list[Any] = [p.grad for p in call.batch.parameters]
                     torch._foreach_div_(gradients, scale)
-
-    def _straighten(self) -> None:
-        for call in (*self._calls, *self._launches):
-            call.batch.straighten()
+        for batch in self._gathered.batches:
+            batch.let_go()
 
     def _chosen(self, groups: Sequence[Mapping[str, Any]]) -> list[Any]:
         return [[group.get(name) for name in self._fixed] for group in groups]

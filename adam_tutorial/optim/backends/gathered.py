@@ -104,17 +104,18 @@ class Batch:
     ) -> None:
         self.parameters = parameters
         self.groups = groups
-        self.gradients = list(map(_gradient, parameters))
+        gradients: list[Any] = list(map(_gradient, parameters))
         self.addresses = list(map(_address, parameters))
         self._looks = Looks(parameters)
-        self._looks_of_gradients = Looks(self.gradients)
+        self._looks_of_gradients = Looks(gradients)
         self._turned = [
             place
-            for place, gradient in enumerate(self.gradients)
+            for place, gradient in enumerate(gradients)
             if gradient.stride() != parameters[place].stride()
             or gradient.is_neg()
             or gradient.is_conj()
         ]
+        self._take(gradients)
         self._entries = entries
         self.stored: dict[str, list[Tensor]] = {
             name: [entry[name] for entry in entries] for name in (*names, "step")
@@ -123,11 +124,16 @@ class Batch:
             name: list(map(_address, tensors)) for name, tensors in self.stored.items()
         }
 
-    def straighten(self) -> None:
-        """Copy the gradients that lie in another order than their parameters."""
+    def _take(self, gradients: Sequence[Tensor]) -> None:
+        """Take the gradients of this step, in the order of their parameters."""
+        self.gradients = list(gradients)
         for place in self._turned:
             straight = torch.empty_like(self.parameters[place], requires_grad=False)
-            self.gradients[place] = straight.copy_(self.gradients[place].detach())
+            self.gradients[place] = straight.copy_(gradients[place].detach())
+
+    def let_go(self) -> None:
+        """Forget the gradients: kept until the next step, they would fill memory."""
+        self.gradients = []
 
     def give_back(self) -> None:
         """Copy the gradients that were straightened to where they came from."""
@@ -156,7 +162,7 @@ class Batch:
             where = list(map(_address, known))
             if not _same(found, known) or where != self.stored_addresses[name]:
                 return False
-        self.gradients = list(gradients)
+        self._take(gradients)
         return True
 
 
