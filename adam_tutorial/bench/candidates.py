@@ -189,6 +189,18 @@ def _jax_cpu(jax: Any, threads: int) -> Any:
 
 
 _CPU = ("cpu",)
+
+
+def _without_torch(about: str, build: Callable[[list[Any]], Step]) -> Candidate:
+    return Candidate(
+        about,
+        lambda task: build(task.parameters()),
+        devices=_CPU,
+        clips=False,
+        default=False,
+    )
+
+
 CANDIDATES: dict[str, Candidate] = {
     "torch-fused": Candidate("torch.optim.Adam(fused=True)", _torch(fused=True)),
     "torch": Candidate("torch.optim.Adam as it comes: a loop on a CPU", _torch()),
@@ -231,32 +243,14 @@ CANDIDATES: dict[str, Candidate] = {
         devices=_CPU,
         clips=False,
     ),
-    "numpy-textbook": Candidate(
-        "adam_tutorial.reference.adam",
-        lambda task: textbook(task.parameters()),
-        devices=_CPU,
-        clips=False,
-        default=False,
+    "numpy-textbook": _without_torch("adam_tutorial.reference.adam", textbook),
+    "numpy-inplace": _without_torch(
+        "reference.adam_blocked with one block, the whole array", in_place
     ),
-    "numpy-inplace": Candidate(
-        "reference.adam_blocked with one block, the whole array",
-        lambda task: in_place(task.parameters()),
-        devices=_CPU,
-        clips=False,
-        default=False,
+    "numpy-blocked": _without_torch(
+        "reference.adam_blocked, in blocks that stay in the cache", blocked
     ),
-    "numpy-blocked": Candidate(
-        "reference.adam_blocked, in blocks that stay in the cache",
-        lambda task: blocked(task.parameters()),
-        devices=_CPU,
-        clips=False,
-        default=False,
-    ),
-    "python": Candidate(
-        "a loop in Python over lists of floats; for small workloads",
-        lambda task: loop(task.parameters()),
-        devices=_CPU,
-        clips=False,
-        default=False,
+    "python": _without_torch(
+        "a loop in Python over lists of floats; for small workloads", loop
     ),
 }

@@ -44,6 +44,7 @@ from adam_tutorial.optim.hyperparameters import (
     FLAG_DEFAULTS,
     OWN_FLAGS,
     Hyperparameter,
+    as_float,
     parsed,
 )
 from adam_tutorial.optim.state import (
@@ -730,9 +731,8 @@ def _as_double(value: Any) -> Any:
 
 
 def _as_float(value: Any) -> Any:
-    # Detached: PyTorch warns of a number taken from a tensor that requires a gradient.
     if isinstance(value, Tensor):
-        return float(value.detach())
+        return as_float(value)
     is_number = isinstance(value, float | int) and not isinstance(value, bool)
     return float(value) if is_number else value
 

@@ -27,6 +27,7 @@ __all__ = [
     "FusedFlags",
     "Hyperparameter",
     "Nonfinite",
+    "as_float",
     "decay_rates",
     "flag",
     "number",
@@ -127,7 +128,7 @@ def number(
 
     def check(name: str, value: Any) -> None:
         # `not (...)` rather than the reversed comparison, so that NaN is refused too.
-        found = _as_float(value)
+        found = as_float(value)
         if not (low <= found <= high and math.isfinite(found)):
             raise ValueError(
                 f"{torch_says}: {value}; {name} must be finite and {words}"
@@ -158,7 +159,7 @@ def decay_rates(count: int) -> Hyperparameter:
 
     def check(name: str, value: Any) -> None:
         for index, rate in enumerate(value):
-            if not 0 <= _as_float(rate) < 1:
+            if not 0 <= as_float(rate) < 1:
                 raise ValueError(
                     f"Invalid beta parameter at index {index}: {rate}; {name}[{index}]"
                     " must be in [0, 1)"
@@ -330,7 +331,8 @@ def _read_number(name: str, value: Any) -> Any:
     return found
 
 
-def _as_float(value: Any) -> float:
+def as_float(value: Any) -> float:
+    """Return a number, or a tensor of one element, as a float."""
     # Detached: PyTorch warns of a number taken from a tensor that requires a gradient.
     return float(value.detach() if isinstance(value, Tensor) else value)
 

@@ -19,6 +19,7 @@ from torch import Tensor, nn
 from adam_tutorial import optim
 from adam_tutorial.optim import Adam
 from adam_tutorial.optim.backends.by_triton import triton_is_installed
+from tests.gpu.counted import Counted
 
 DEVICE = "cuda"
 PLAIN: dict[str, Any] = {"foreach": False}
@@ -85,18 +86,6 @@ def no_waiting() -> Iterator[None]:
         yield
     finally:
         torch.cuda.set_sync_debug_mode("default")
-
-
-class Counted:
-    """A kernel whose launches are counted."""
-
-    def __init__(self, kernel: Any) -> None:
-        self.kernel = kernel
-        self.launches = 0
-
-    def __getitem__(self, grid: Any) -> Any:
-        self.launches += 1
-        return self.kernel[grid]
 
 
 needs_triton = unittest.skipUnless(triton_is_installed(), "Triton is not installed")

@@ -25,6 +25,7 @@ from torch import Tensor, nn
 from adam_tutorial.optim import Adam, base
 from adam_tutorial.optim.backends import fused
 from adam_tutorial.optim.backends.by_triton import ByTriton, triton_is_installed
+from tests.gpu.counted import Counted
 from tests.optim.steps import assert_same, copies, numbers, set_gradients, take_steps
 
 HERE = Path(__file__).parent
@@ -67,18 +68,6 @@ def test_native_step_passes_interpreted() -> None:
 
 def triton_kernels() -> Any:
     return importlib.import_module("adam_tutorial.optim.backends.triton_kernels")
-
-
-class Counted:
-    """A kernel whose launches are counted."""
-
-    def __init__(self, kernel: Any) -> None:
-        self.kernel = kernel
-        self.launches = 0
-
-    def __getitem__(self, grid: Any) -> Any:
-        self.launches += 1
-        return self.kernel[grid]
 
 
 def pair(

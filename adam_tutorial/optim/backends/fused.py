@@ -29,6 +29,7 @@ from adam_tutorial.optim.backends.gathered import (
 )
 from adam_tutorial.optim.backends.interrupts import uninterrupted
 from adam_tutorial.optim.backends.threads import share
+from adam_tutorial.optim.hyperparameters import as_float
 from adam_tutorial.optim.low_precision import real_numbers
 from adam_tutorial.optim.state import Slot, relaid, stored_as
 
@@ -53,7 +54,6 @@ FORMATS: dict[torch.dtype, Any] = {
 }
 # PyTorch's fused step wants moments in the type of the parameter.
 FORMATS_OF_TORCH = (torch.float64, torch.float32)
-
 
 SHARED = "parameters that share memory with another one"
 # What a schedule may change from step to step; a change of anything else begins anew.
@@ -361,15 +361,10 @@ def _row(optimizer: Optimizer, group: Mapping[str, Any]) -> tuple[float, ...]:
     """Return a group's numbers in the order of the kernels' settings."""
     lr, betas, eps, weight_decay = (group[name] for name in NUMBERS)
     beta1, beta2 = betas
-    decay = _as_float(weight_decay)
+    decay = as_float(weight_decay)
     penalty, shrinkage = (0.0, decay) if optimizer.decouples(group) else (decay, 0.0)
     sign = -1.0 if group["maximize"] else 1.0
-    return (*map(_as_float, (lr, beta1, beta2, eps)), penalty, shrinkage, sign)
-
-
-def _as_float(number: Any) -> float:
-    # Detached: PyTorch warns of a number taken from a tensor that requires a gradient.
-    return float(number.detach() if isinstance(number, Tensor) else number)
+    return (*map(as_float, (lr, beta1, beta2, eps)), penalty, shrinkage, sign)
 
 
 class ByNumba:
