@@ -77,6 +77,7 @@ experiments: .venv/ready ## repeat the long runs (two hours or so) and store the
 	@$(BIN)/python -m adam_tutorial.study.experiments.pains --out adam_tutorial/study/results/pains.json
 	@$(BIN)/python -m adam_tutorial.study.experiments.decay --out adam_tutorial/study/results/decay.json
 	@$(BIN)/python -m adam_tutorial.study.experiments.hyperparameters --out adam_tutorial/study/results/hyperparameters.json
+	@$(BIN)/python -m adam_tutorial.study.experiments.state_dtypes --out adam_tutorial/study/results/state_dtypes.json
 
 mutants: .venv/ready ## list small changes of the code that no test notices; MODULE=theory: one area
 	@$(BIN)/python -m tests.mutants $(MODULE)

@@ -17,7 +17,7 @@ from adam_tutorial.study.experiments.records import (
     write,
 )
 
-STORED = ("decay", "hyperparameters", "images", "pains", "text")
+STORED = ("decay", "hyperparameters", "images", "pains", "state_dtypes", "text")
 
 
 # Writing
