@@ -21,7 +21,8 @@ import safetensors
 import safetensors.torch
 from torch import Tensor
 
-from adam_tutorial.checkpoint.encoding import Encoder, decode
+from adam_tutorial.checkpoint.decoding import decode
+from adam_tutorial.checkpoint.encoding import Encoder
 from adam_tutorial.checkpoint.errors import CheckpointError
 
 __all__ = ["pack", "read", "verify"]

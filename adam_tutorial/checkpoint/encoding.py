@@ -1,4 +1,4 @@
-"""State dicts as JSON and a flat dictionary of tensors, and back.
+"""State dicts as JSON and a flat dictionary of tensors.
 
 What JSON has no word for becomes an object with one key, the name of its type:
 ``{"tuple": [...]}``, ``{"tensor": {"name": ...}}``. Types are restored exactly; a type
@@ -7,7 +7,6 @@ that is not listed here is refused, because loading it would mean to run code.
 
 from __future__ import annotations
 
-import re
 import struct
 from collections import Counter, OrderedDict, defaultdict
 from collections.abc import Callable, Mapping
@@ -17,28 +16,15 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-__all__ = ["Encoder", "decode"]
+from adam_tutorial.checkpoint.vocabulary import ARRAY, FACTORIES, STORED
+
+__all__ = ["Encoder"]
 
 # Deep enough for every state dict, and far from Python's limit of recursion.
 DEPTH = 64
 # Every reader of JSON has these integers; longer ones are written in hexadecimal, which
 # takes time in proportion to their length and has no limit.
 LONG = 2**63
-DTYPES = {
-    str(value).removeprefix("torch."): value
-    for value in vars(torch).values()
-    if isinstance(value, torch.dtype)
-}
-# Tensors of these dtypes are stored as they are, all others as bytes.
-STORED = {
-    *(torch.float64, torch.float32, torch.float16, torch.bfloat16),
-    *(torch.int64, torch.int32, torch.int16, torch.int8, torch.uint8, torch.bool),
-}
-FACTORIES: dict[str, Callable[[], Any] | None] = {
-    "None": None,
-    **{kind.__name__: kind for kind in (dict, list, set, int, float, str, tuple, bool)},
-}
-ARRAY = re.compile(r"[<>|=][biufcmMSU]\d+(\[\w+\])?")
 ALLOWED = (
     "tensors, NumPy arrays and numbers, Python's numbers, strings, bytes, bools, None,"
     " lists, tuples, sets and dictionaries of such"
@@ -261,89 +247,4 @@ ENCODERS: dict[type, Callable[[Encoder, Any, str, int], Any]] = {
         "torch.dtype": str(value).removeprefix("torch.")
     },
     torch.device: lambda _self, value, _path, _depth: {"torch.device": str(value)},
-}
-
-
-def decode(form: Any, tensors: Mapping[str, Tensor]) -> Any:
-    """Return the value that was encoded.
-
-    Parameters
-    ----------
-    form : JSON
-        What :meth:`Encoder.encode` returned.
-    tensors : dict
-        The tensors by name. One that was shared is shared again.
-
-    Raises
-    ------
-    Exception
-        Of any ordinary kind: it is not what an encoder writes.
-    """
-    if isinstance(form, list):
-        return [decode(value, tensors) for value in form]
-    if not isinstance(form, dict):
-        return form
-    ((tag, content),) = form.items()
-    return DECODERS[tag](content, tensors)
-
-
-def _pairs(content: Any, tensors: Mapping[str, Tensor]) -> list[tuple[Any, Any]]:
-    return [(decode(key, tensors), decode(value, tensors)) for key, value in content]
-
-
-def _ordered(content: Any, tensors: Mapping[str, Tensor]) -> Any:
-    values: OrderedDict[Any, Any] = OrderedDict(_pairs(content["items"], tensors))
-    if "metadata" in content:
-        values._metadata = decode(content["metadata"], tensors)  # type: ignore[attr-defined]
-    return values
-
-
-def _default(content: Any, tensors: Mapping[str, Tensor]) -> Any:
-    return defaultdict(FACTORIES[content["factory"]], _pairs(content["items"], tensors))
-
-
-def _tensor(content: Any, tensors: Mapping[str, Tensor]) -> Tensor:
-    tensor = tensors[content["name"]]
-    if "dtype" in content:
-        tensor = tensor.view(DTYPES[content["dtype"]]).view(content["shape"])
-    if "order" in content:
-        order = content["order"]
-        tensor = tensor.permute([order.index(d) for d in range(len(order))])
-    return tensor
-
-
-def _array(content: Any, tensors: Mapping[str, Tensor]) -> Any:
-    data = tensors[content["name"]].numpy().tobytes()
-    return _from_bytes(content["dtype"], data).reshape(content["shape"]).copy()
-
-
-def _from_bytes(kind: str, data: bytes) -> np.ndarray[Any, Any]:
-    if not ARRAY.fullmatch(kind):
-        raise ValueError(f"{kind!r} is no dtype of numbers")
-    return np.frombuffer(data, dtype=np.dtype(kind))
-
-
-DECODERS: dict[str, Callable[[Any, Mapping[str, Tensor]], Any]] = {
-    "dict": lambda content, tensors: {
-        key: decode(value, tensors) for key, value in content.items()
-    },
-    "items": lambda content, tensors: dict(_pairs(content, tensors)),
-    "OrderedDict": _ordered,
-    "defaultdict": _default,
-    "Counter": lambda content, tensors: Counter(dict(_pairs(content, tensors))),
-    "tuple": lambda content, tensors: tuple(decode(content, tensors)),
-    "set": lambda content, tensors: set(decode(content, tensors)),
-    "frozenset": lambda content, tensors: frozenset(decode(content, tensors)),
-    "bytes": lambda content, _: bytes.fromhex(content),
-    "int": lambda content, _: int(content, 16),
-    "float": lambda content, _: struct.unpack(">d", bytes.fromhex(content))[0],
-    "complex": lambda content, tensors: complex(*decode(content, tensors)),
-    "tensor": _tensor,
-    "array": _array,
-    "scalar": lambda content, _: _from_bytes(
-        content["dtype"], bytes.fromhex(content["bytes"])
-    )[0],
-    "torch.Size": lambda content, _: torch.Size(content),
-    "torch.dtype": lambda content, _: DTYPES[content],
-    "torch.device": lambda content, _: torch.device(content),
 }

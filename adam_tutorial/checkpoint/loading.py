@@ -12,10 +12,10 @@ from typing import Any, TypeVar
 
 import torch
 
-from adam_tutorial.checkpoint import random_states as generators
 from adam_tutorial.checkpoint.container import read, verify
 from adam_tutorial.checkpoint.errors import CheckpointError
 from adam_tutorial.checkpoint.files import step_of, steps_in
+from adam_tutorial.checkpoint.random_states import capture, restore
 from adam_tutorial.checkpoint.saving import PARTS, Part
 
 __all__ = ["Loaded", "latest", "load"]
@@ -228,7 +228,7 @@ def _matched(
 
 def _load_all(path: Path, loads: list[tuple[str, Any, Any]], random: Any) -> None:
     before = [_on_cpu(part.state_dict()) for _, part, _ in loads]
-    generators_before = generators.capture()
+    random_before = capture()
     called = ""
     try:
         for name, part, state in loads:
@@ -236,11 +236,11 @@ def _load_all(path: Path, loads: list[tuple[str, Any, Any]], random: Any) -> Non
             part.load_state_dict(state)
         called = "random_states"
         if random is not None:
-            generators.restore(random)
+            restore(random)
     except BaseException as error:
         for (_, part, _), state in zip(loads, before, strict=True):
             part.load_state_dict(state)
-        generators.restore(generators_before)
+        restore(random_before)
         error.add_note(
             f"This was {called} of {path}. All that was loaded is as it was before."
         )

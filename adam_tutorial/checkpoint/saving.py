@@ -11,10 +11,10 @@ from types import TracebackType
 from typing import Any, Self, TypeAlias
 
 from adam_tutorial._arguments import as_count
-from adam_tutorial.checkpoint import random_states
 from adam_tutorial.checkpoint.container import pack
 from adam_tutorial.checkpoint.encoding import Encoder
 from adam_tutorial.checkpoint.files import name_of, prune, publish, steps_in
+from adam_tutorial.checkpoint.random_states import capture
 
 __all__ = ["PARTS", "Saver", "save"]
 
@@ -247,7 +247,7 @@ def _snapshot(step: int, parts: Sequence[Part], extra: Any) -> list[memoryview]:
         "step": encoder.encode(step, "step"),
         "parts": {"dict": forms},
         "extra": encoder.encode(extra, "extra"),
-        "random_states": encoder.encode(random_states.capture(), "random_states"),
+        "random_states": encoder.encode(capture(), "random_states"),
     }
     return pack({"dict": content}, encoder)
 
