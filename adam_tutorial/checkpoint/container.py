@@ -13,7 +13,7 @@ import math
 import os
 import re
 import stat
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -32,7 +32,8 @@ VERSION = "1"
 ZEROS = b"0" * 64
 DIGEST = re.compile(rb'"sha256":"([0-9a-f]{64})"')
 OFFSETS = re.compile(rb'"data_offsets":\[\d{1,20},(\d{1,20})\]')
-STRING = re.compile(rb'"(?:[^"\\]|\\.)*"', re.DOTALL)
+# Possessive: else each character of a long string would be noted, to be tried again.
+STRING = re.compile(rb'"[^"\\]*+(?:\\.[^"\\]*+)*+"', re.DOTALL)
 # safetensors takes no longer header.
 LONGEST_HEADER = 100_000_000
 # JSON of n bytes can become objects of many times n: their number is limited by the
@@ -40,6 +41,8 @@ LONGEST_HEADER = 100_000_000
 SPARE = 2**28
 BYTES_OF_AN_OBJECT = 64
 DEEPEST = 400
+OPENING, CLOSING = b"[{", b"]}"
+NOT_STRUCTURE = bytes({*range(256)} - {*OPENING, *CLOSING, *b","})
 # Bytes of an element, for each dtype that is stored as it is.
 SIZES = {
     **dict.fromkeys(("F64", "I64"), 8),
@@ -206,17 +209,28 @@ def _refuse_too_much(text: bytes, size: int) -> None:
 
 def _too_much(text: bytes, size: int) -> str:
     """Say why JSON would need too much memory or stack, or nothing."""
-    bare = STRING.sub(b"", text)
-    objects = sum(bare.count(sign) for sign in (b",", b"[", b"{"))
+    objects = depth = deepest = end = 0
+    # What stands between the strings. Nothing is collected: this runs on any text.
+    for start, stop in _strings(text):
+        between, end = text[end:start].translate(None, NOT_STRUCTURE), stop
+        objects += len(between)
+        for sign in between:
+            if sign in OPENING:
+                depth += 1
+                deepest = max(deepest, depth)
+            elif sign in CLOSING:
+                depth -= 1
     if objects * BYTES_OF_AN_OBJECT > 2 * size + SPARE:
         return f"its JSON has {objects} values, too many for {size} bytes"
-    depth = deepest = 0
-    for sign in re.findall(rb"[\[\]{}]", bare):
-        depth += 1 if sign in b"[{" else -1
-        deepest = max(deepest, depth)
     if deepest > DEEPEST:
         return f"its JSON is nested {deepest} deep"
     return ""
+
+
+def _strings(text: bytes) -> Iterator[tuple[int, int]]:
+    for found in STRING.finditer(text):
+        yield found.span()
+    yield len(text), len(text)
 
 
 def _json(text: str) -> Any:

@@ -7,6 +7,7 @@ that is not listed here is refused, because loading it would mean to run code.
 
 from __future__ import annotations
 
+import json
 import struct
 from collections import Counter, OrderedDict, defaultdict
 from collections.abc import Callable, Mapping
@@ -178,9 +179,9 @@ class Encoder:
         return {"scalar": {"dtype": kind, "bytes": value.tobytes().hex()}}
 
     def _set(self, values: Any, path: str, depth: int) -> Any:
-        # In the order of what they are called, so that equal sets give equal files.
-        members = sorted(values, key=repr)
-        return {type(values).__name__: self._sequence(members, path, depth)}
+        # In an order, so that equal sets give equal files.
+        members = sorted(self._sequence(values, path, depth), key=json.dumps)
+        return {type(values).__name__: members}
 
 
 def _described(value: Any) -> str:
@@ -220,7 +221,10 @@ def _array_kind(dtype: np.dtype[Any], path: str) -> str:
 
 
 def _below(path: str, key: Any) -> str:
-    return f"{path}.{key}" if type(key) is str else f"{path}[{key!r}]"
+    if type(key) is str:
+        return f"{path}.{key}"
+    # Python refuses to write very long integers in decimals.
+    return f"{path}[{hex(key) if type(key) is int and key >= LONG else repr(key)}]"
 
 
 ENCODERS: dict[type, Callable[[Encoder, Any, str, int], Any]] = {

@@ -21,8 +21,6 @@ from adam_tutorial.checkpoint.saving import PARTS, Part
 __all__ = ["Loaded", "latest", "load"]
 
 T = TypeVar("T")
-# How often to look again for files that another process deleted while we looked.
-TRIES = 10
 
 
 @dataclass(frozen=True)
@@ -166,7 +164,7 @@ def _problem(content: Any) -> str:
 def _newest(folder: Path, examine: Callable[[Path], T]) -> tuple[Path, T]:
     """Return the newest file that can be examined, and what comes of it."""
     refused: dict[Path, str] = {}
-    for _ in range(TRIES):
+    while True:
         files = [path for _, path in steps_in(folder)]
         for path in files:
             if path in refused:
@@ -174,7 +172,9 @@ def _newest(folder: Path, examine: Callable[[Path], T]) -> tuple[Path, T]:
             try:
                 found = examine(path)
             except FileNotFoundError:
-                break  # deleted as an old one: there is a newer one
+                if not path.is_symlink():
+                    break  # another process deleted it: there are newer ones
+                refused[path] = "a link to nothing"
             except CheckpointError as error:
                 refused[path] = error.reason
             except OSError as error:
@@ -185,7 +185,7 @@ def _newest(folder: Path, examine: Callable[[Path], T]) -> tuple[Path, T]:
         else:
             break
     if refused:
-        _say(folder, refused, "")
+        _say(folder, refused, "; none is left")
         raise CheckpointError(folder, f"none of its {len(refused)} checkpoints is good")
     raise FileNotFoundError(
         f"no checkpoint in {folder}: it has no file like step-0000000200.safetensors. A"

@@ -1,4 +1,4 @@
-"""The types that a checkpoint can name; those and no others are made when it is loaded."""
+"""The types that a checkpoint names; loading makes these and no others."""
 
 from __future__ import annotations
 
