@@ -154,7 +154,9 @@ def _verified_header(file: BinaryIO, path: Path) -> bytes:
     if len(found) != 1:
         raise CheckpointError(path, "altered: it has no SHA-256, or several")
     digest = hashlib.sha256(first)
-    digest.update(header[: found[0].start(1)] + ZEROS + header[found[0].end(1) :])
+    view = memoryview(header)
+    for piece in (view[: found[0].start(1)], ZEROS, view[found[0].end(1) :]):
+        digest.update(piece)
     while chunk := file.read(CHUNK):
         digest.update(chunk)
     if digest.hexdigest().encode() != found[0].group(1):
