@@ -177,7 +177,7 @@ def resume(
         note(memory, LOADED, -1)
         note(memory, SAVING, 0)
         process = forked(partial(live, folder, seed, bool(seed % 2), memory))
-        time_left = draw.uniform(0, length / 2) if outcome.kills < kills else math.inf
+        time_left = draw.uniform(0, length / 4) if outcome.kills < kills else math.inf
         status = status_after(process, time_left)
         if os.WIFSIGNALED(status):
             outcome.kills += 1

@@ -46,8 +46,8 @@ def test_killed_runs_end_with_the_same_bits_and_lose_no_durable_step(
     record_property(
         "fault",
         "{kills} kills, {kills_while_saving} while saving, of {runs} runs: every run"
-        " ended with the bits of an undisturbed one; at most {most_lost} steps were done"
-        " twice; {seconds} s".format(**outcome),
+        " ended with the bits of an undisturbed one; at most {most_lost} steps had to"
+        " be done again; {seconds} s".format(**outcome),
     )
 
 
