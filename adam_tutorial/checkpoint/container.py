@@ -14,7 +14,7 @@ import math
 import os
 import re
 import stat
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -79,6 +79,10 @@ def pack(content: Any, encoder: Encoder) -> list[memoryview]:
     except safetensors.SafetensorError as error:
         raise ValueError(f"a checkpoint cannot hold this much: {error}") from error
     header = data[8 : 8 + int.from_bytes(data[:8], "little")]
+    if len(header) > LONGEST_HEADER:  # which older versions of safetensors write
+        raise ValueError(
+            f"a checkpoint cannot hold this much: its header has {len(header)} bytes"
+        )
     for part in (header, text.encode()):
         problem = _too_much(part, len(data))
         if problem:
@@ -90,10 +94,15 @@ def pack(content: Any, encoder: Encoder) -> list[memoryview]:
     return [view[:start], memoryview(digest), view[end:]]
 
 
-def verify(path: Path) -> None:
-    """Return if the file is whole and one of ours; else raise CheckpointError."""
-    with _opened(path) as file:
-        _verified_header(file, path)
+def verify(path: Path) -> Any:
+    """Return the step of a file, whose tensors are verified and not kept in memory.
+
+    Raises
+    ------
+    CheckpointError, OSError
+        As :func:`read`.
+    """
+    return _read(path, lambda form, _: decode(form["dict"]["step"], {}))
 
 
 def read(path: Path) -> Any:
@@ -109,13 +118,22 @@ def read(path: Path) -> Any:
     OSError
         It cannot be read.
     """
+
+    def all_of_it(form: Any, file: BinaryIO) -> Any:
+        file.seek(0)
+        tensors: dict[str, Tensor] = safetensors.torch.load(file.read())
+        return decode(form, tensors)
+
+    return _read(path, all_of_it)
+
+
+def _read(path: Path, use: Callable[[Any, BinaryIO], Any]) -> Any:
+    """Return what is made of the JSON of a verified file."""
     with _opened(path) as file:
         header = _verified_header(file, path)
         try:
-            content = _content_of(header, os.fstat(file.fileno()).st_size)
-            file.seek(0)
-            tensors: dict[str, Tensor] = safetensors.torch.load(file.read())
-            return decode(content, tensors)
+            form = _content_of(header, os.fstat(file.fileno()).st_size)
+            return use(form, file)
         except MemoryError:
             raise
         # What a file with a right digest can hold was thought out by somebody: none of
