@@ -18,7 +18,10 @@ PACKAGE = Path(adam_tutorial.__file__).parent
 MODULES = [
     found.name for found in pkgutil.walk_packages([str(PACKAGE)], "adam_tutorial.")
 ]
-PRODUCT = ("reference", "theory", "optim", "checking", "libraries", "bench")
+PRODUCT = (
+    *("reference", "theory", "optim", "checking", "libraries", "bench"),
+    "distributed",
+)
 
 
 def imported_by(module: str) -> set[str]:
@@ -94,6 +97,12 @@ def test_bench_loads_no_library_that_it_measures_and_no_matplotlib() -> None:
         *("numba", "jax", "optax", "bitsandbytes", "torchao", "deepspeed"),
         *("matplotlib", "adam_tutorial.study"),
     }
+
+
+def test_distributed_loads_torch_and_nothing_of_the_laboratory() -> None:
+    loaded = loaded_after("import adam_tutorial.distributed")
+    assert "torch.distributed" in loaded
+    assert not loaded & {"matplotlib", "sklearn", "adam_tutorial.study"}
 
 
 def test_names_of_the_package_are_loaded_when_they_are_used() -> None:
