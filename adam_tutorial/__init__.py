@@ -6,7 +6,7 @@
 ``optim``               drop-in optimizers for PyTorch
 ``checking``            names the mistakes of an Adam that you hand in
 ``libraries``           what other libraries compute; translates settings
-``distributed``         gradients with the same bits from any number of processes, ZeRO-1
+``distributed``         the same bits from any number of processes; ZeRO-1 by hand
 ``bench``               how long a step takes, beside peers and the machine's limit
 ``study``               the laboratory: data, models, training, experiments
 ======================  ===============================================================

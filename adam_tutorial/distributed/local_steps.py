@@ -6,7 +6,7 @@ from collections.abc import Iterable
 
 import torch
 from torch import Tensor
-from torch.nn.utils import parameters_to_vector, vector_to_parameters
+from torch.nn.utils import parameters_to_vector
 from torch.optim import SGD, Optimizer
 
 from adam_tutorial._arguments import as_count
@@ -77,4 +77,8 @@ class LocalSteps:
             self.bytes_sent += tree_all_reduce(moved, self.group)
             self.shared.grad = moved / ranks_of(self.group)
             self.outer.step()
-            vector_to_parameters(self.shared, self.params)
+            sizes = [p.numel() for p in self.params]
+            for parameter, part in zip(
+                self.params, self.shared.split(sizes), strict=True
+            ):
+                parameter.copy_(part.view_as(parameter))
