@@ -19,7 +19,13 @@ MODULES = [
     found.name for found in pkgutil.walk_packages([str(PACKAGE)], "adam_tutorial.")
 ]
 PRODUCT = (
-    *("reference", "theory", "optim", "checking", "libraries", "bench"),
+    "reference",
+    "theory",
+    "optim",
+    "checking",
+    "libraries",
+    "bench",
+    "checkpoint",
     "distributed",
 )
 
@@ -88,6 +94,12 @@ def test_optimizers_load_torch_and_nothing_of_the_laboratory() -> None:
         "sklearn",
         "adam_tutorial.study",
     }
+
+
+def test_checkpoint_loads_no_optimizer_and_nothing_of_the_laboratory() -> None:
+    loaded = loaded_after("import adam_tutorial.checkpoint")
+    assert {"torch", "safetensors"} <= loaded
+    assert not loaded & {"matplotlib", "adam_tutorial.optim", "adam_tutorial.study"}
 
 
 def test_bench_loads_no_library_that_it_measures_and_no_matplotlib() -> None:

@@ -102,9 +102,9 @@ class _Held:
     """A state dict between a file and those whose state it is."""
 
     def __init__(self, state: Mapping[str, Any] | None = None) -> None:
-        self.state = state
+        self.state = state or {}
 
-    def state_dict(self) -> Mapping[str, Any] | None:
+    def state_dict(self) -> Mapping[str, Any]:
         return self.state
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
@@ -243,10 +243,17 @@ def _resume(
     """Load the newest checkpoint in all processes, and return its step."""
     found: list[Any] = [None]
     if rank_of(group) == 0:
-        folder.mkdir(parents=True, exist_ok=True)
-        if checkpoint.latest(folder) is not None:
-            held = {"model": _Held(), "optimizer": _Held()}
-            loaded = checkpoint.load(folder, **held)
+        held = {"model": _Held(), "optimizer": _Held()}
+        try:
+            loaded = checkpoint.load(
+                folder,
+                model=held["model"],
+                optimizer=held["optimizer"],
+                random_states=False,
+            )
+        except FileNotFoundError:
+            pass
+        else:
             states = {name: each.state for name, each in held.items()}
             found = [(loaded.step, loaded.extra, states, str(loaded.path))]
     if ranks_of(group) > 1:
