@@ -6,11 +6,8 @@
 ``optim``               drop-in optimizers for PyTorch
 ``checking``            names the mistakes of an Adam that you hand in
 ``libraries``           what other libraries compute; translates settings
-<<<<<<< HEAD
-``distributed``         the same bits from any number of processes; ZeRO-1 by hand
-=======
 ``checkpoint``          saves training runs; survives crashes, refuses damage
->>>>>>> w/ckpt
+``distributed``         the same bits from any number of processes; ZeRO-1 by hand
 ``bench``               how long a step takes, beside peers and the machine's limit
 ``study``               the laboratory: data, models, training, experiments
 ======================  ===============================================================
@@ -40,11 +37,8 @@ def __getattr__(name: str) -> Any:
     if name in (
         "bench",
         "checking",
-<<<<<<< HEAD
-        "distributed",
-=======
         "checkpoint",
->>>>>>> w/ckpt
+        "distributed",
         "libraries",
         "optim",
         "reference",

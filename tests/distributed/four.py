@@ -150,8 +150,8 @@ def in_step(model: nn.Module, optimizers: list[Any], step: int) -> None:
         optimizer.step()
 
 
-def zero(case: Case, rank: int, _: Path) -> Any:
-    """Train with ZeRO by hand and without, with a pause in which the state is loaded."""
+def zero(case: Case, _rank: int, _: Path) -> Any:
+    """Train with ZeRO by hand, saving and loading halfway, and without."""
     whole, divided = new_model(), new_model()
     alone = new_optimizer(case.new, whole)
     zero1 = Zero1(in_groups(divided)["params"], case.new)
@@ -190,7 +190,8 @@ def zero_memory(kind: str, _rank: int, __: Path) -> int:
 
 def fsdp_memory(kind: str, _rank: int, __: Path) -> dict[str, int]:
     mesh = init_device_mesh("cpu", (RANKS,))
-    model = fully_shard(DenseNet(WIDTHS), mesh=mesh)
+    model = DenseNet(WIDTHS)
+    fully_shard(model, mesh=mesh)
     optimizer = Adam(model.parameters(), **SHARED[kind])
     model(torch.ones(2, *WIDTHS[:1])).sum().backward()
     optimizer.step()

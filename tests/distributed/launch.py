@@ -80,7 +80,7 @@ def run_in_processes(module: str, folder: Path, count: int) -> None:
 
 
 def run_scenarios(scenarios: Mapping[str, Scenario]) -> None:
-    """Join the other processes and run the scenarios in order, up to the first error."""
+    """Join the others and run the scenarios in order, up to the first error."""
     folder, rank = Path(sys.argv[1]), int(os.environ["RANK"])
     torch.set_num_threads(1)
     dist.init_process_group(

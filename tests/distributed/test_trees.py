@@ -123,7 +123,8 @@ def test_dropout_depends_on_seed_step_and_micro_batch() -> None:
     def loss(_: int) -> torch.Tensor:
         dropped = nn.functional.dropout(torch.ones(40))
         masks.add(tuple(dropped.tolist()))
-        return model(torch.ones(1, 40)).sum()
+        result: torch.Tensor = model(torch.ones(1, 40)).sum()
+        return result
 
     runs = list(itertools.product((0, 1), (0, 1)))
     for seed, step in runs * 2:
