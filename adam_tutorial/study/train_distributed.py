@@ -130,6 +130,7 @@ def train(
     zero: bool = False,
     group: Group = None,
     device: str = "cpu",
+    on_start: Callable[[int], None] | None = None,
     on_step: Callable[[int, float], None] | None = None,
 ) -> Trained:
     """Train up to a number of steps, from the newest checkpoint if there is one.
@@ -152,6 +153,8 @@ def train(
         Who takes part.
     device : str
         Where this process computes.
+    on_start : function, optional
+        Called with the step from which it continues, 0 for a new run.
     on_step : function, optional
         Called with the number of each finished step and its loss.
 
@@ -184,6 +187,8 @@ def train(
                 f"{checkpoints} holds a checkpoint of step {first}, and the run is to"
                 f" end at step {steps}"
             )
+    if on_start is not None:
+        on_start(first)
     losses, sent, started = [], 0, time.monotonic()
     for step in range(first, steps):
         epoch, batch = divmod(step, batches)
@@ -393,6 +398,10 @@ def main(
     with process_group() as device:
         is_first = rank_of() == 0
 
+        def begin(step: int) -> None:
+            if is_first and step > 0:
+                print(f"continuing from step {step}", flush=True)
+
         def report(step: int, loss: float) -> None:
             if is_first and (step % 50 == 0 or step == chosen.steps):
                 print(f"step {step}: loss {loss:.4f}", flush=True)
@@ -409,6 +418,7 @@ def main(
             all_reduce=chosen.all_reduce,
             zero=chosen.zero,
             device=device,
+            on_start=begin,
             on_step=report,
         )
         if is_first:
