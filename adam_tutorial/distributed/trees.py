@@ -147,9 +147,10 @@ def tree_all_reduce(vector: Tensor, group: Group = None) -> int:
 
 def _exchange(send: Tensor, receive: Tensor, partner: int, group: Group) -> int:
     """Send a tensor to the partner, receive one from it; return the bytes sent."""
+    # With gloo, both directions are busy at once only if receiving comes first.
     operations = [
         dist.P2POp(operation, tensor, group=group, group_peer=partner)
-        for operation, tensor in ((dist.isend, send), (dist.irecv, receive))
+        for operation, tensor in ((dist.irecv, receive), (dist.isend, send))
         if tensor.numel()
     ]
     for work in dist.batch_isend_irecv(operations) if operations else ():
