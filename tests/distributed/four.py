@@ -21,6 +21,11 @@ from adam_tutorial.distributed import (
     tree_gradients,
 )
 from adam_tutorial.optim import Adam
+from adam_tutorial.study.experiments import stored_runs
+from adam_tutorial.study.experiments.images import SIZES as IMAGES
+from adam_tutorial.study.experiments.images import digit_examples
+from adam_tutorial.study.experiments.local_steps import FIRST_STEPS, WAYS
+from adam_tutorial.study.experiments.local_steps import train as run_of_way
 from adam_tutorial.study.models import DenseNet
 from adam_tutorial.study.train_distributed import Settings, digits, train
 from adam_tutorial.study.training import Examples
@@ -251,6 +256,25 @@ def local_steps(rank: int, _: Path) -> Any:
     }
 
 
+def stored_run(_rank: int, _: Path) -> dict[str, list[float]]:
+    """Take the first steps of the stored runs of local steps anew."""
+    torch.set_default_dtype(torch.float64)
+    try:
+        examples = digit_examples(IMAGES)["train"]
+        return {
+            name: run_of_way(
+                way,
+                stored_runs("local_steps")["results"]["chosen"][name],
+                0,
+                examples,
+                max_batches=FIRST_STEPS * way.accumulated,
+            )[1]
+            for name, way in WAYS.items()
+        }
+    finally:
+        torch.set_default_dtype(torch.float32)
+
+
 SCENARIOS: dict[str, Scenario] = {
     "tree": tree,
     **{f"odd-{size}": partial(mean_of_odd_model, size) for size in SIZES},
@@ -262,6 +286,7 @@ SCENARIOS: dict[str, Scenario] = {
     **{f"zero-{case}": partial(zero, case) for case in REPLICATED},
     **{f"zero-memory-{kind}": partial(zero_memory, kind) for kind in SHARED},
     "local-steps": local_steps,
+    "stored-run": stored_run,
 }
 if FULLY_SHARD_RUNS_ON_CPU:
     SCENARIOS |= {f"fsdp-memory-{kind}": partial(fsdp_memory, kind) for kind in SHARED}

@@ -11,6 +11,7 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
+import coverage
 import pytest
 import torch
 import torch.distributed as dist
@@ -18,6 +19,7 @@ import torch.distributed as dist
 Scenario = Callable[[int, Path], Any]
 
 ROOT = Path(__file__).parents[2]
+MEASURED = "COVERAGE_IS_MEASURED"
 PATIENCE = 240
 """Seconds until the processes are ended: far more than a busy machine needs."""
 
@@ -55,6 +57,8 @@ def environment() -> dict[str, str]:
 def run_in_processes(module: str, folder: Path, count: int) -> None:
     """Run a module that calls :func:`run_scenarios` in some processes, as a group."""
     shared = {**environment(), "WORLD_SIZE": str(count)}
+    if coverage.Coverage.current() is not None:
+        shared[MEASURED] = "1"
     processes = []
     for rank in range(count):
         with output_of(folder, rank).open("w") as output:
@@ -81,6 +85,9 @@ def run_in_processes(module: str, folder: Path, count: int) -> None:
 
 def run_scenarios(scenarios: Mapping[str, Scenario]) -> None:
     """Join the others and run the scenarios in order, up to the first error."""
+    measured = coverage.Coverage(data_suffix=True) if MEASURED in os.environ else None
+    if measured:
+        measured.start()
     folder, rank = Path(sys.argv[1]), int(os.environ["RANK"])
     torch.set_num_threads(1)
     dist.init_process_group(
@@ -93,3 +100,6 @@ def run_scenarios(scenarios: Mapping[str, Scenario]) -> None:
     for name, scenario in scenarios.items():
         torch.save(scenario(rank, folder), folder / f"{name}.{rank}.pt")
     dist.destroy_process_group()
+    if measured:
+        measured.stop()
+        measured.save()

@@ -10,6 +10,8 @@ from torch import nn
 from torch.nn.utils import parameters_to_vector
 
 from adam_tutorial.distributed import LocalSteps
+from adam_tutorial.study.experiments import stored_runs
+from adam_tutorial.study.experiments.records import matching
 from adam_tutorial.study.notebook import source
 from adam_tutorial.theory import all_reduce_cost
 from tests.distributed.launch import Outcomes
@@ -75,6 +77,14 @@ def test_outer_step_is_nesterov_on_what_was_moved() -> None:
         velocity = 0.9 * velocity + 0.5
         expected -= 0.5 * (0.5 + 0.9 * velocity)
         assert abs(theta.item() - expected) < 1e-15
+
+
+def test_stored_runs_are_repeated_at_their_beginning(of_four: Outcomes) -> None:
+    first = matching(stored_runs("local_steps")["results"]["final"], seed=0)
+    assert len(first) == len(of_four("stored-run")[0])
+    for row in first:
+        found = of_four("stored-run")[0][row["way"]]
+        assert found == pytest.approx(row["first_losses"], rel=1e-6)
 
 
 def test_it_is_at_most_fifty_lines_and_refuses_what_is_no_number_of_steps() -> None:
