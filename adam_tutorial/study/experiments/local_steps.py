@@ -42,7 +42,7 @@ from adam_tutorial.study.experiments.records import (
 from adam_tutorial.study.models import DenseNet
 from adam_tutorial.study.training import Examples, evaluate
 
-__all__ = ["FINAL_SEEDS", "RANKS", "WAYS", "Way", "compare", "in_processes", "train"]
+__all__ = ["WAYS", "Way", "compare", "in_processes", "train"]
 
 RANKS = 4
 STEPS = 600
