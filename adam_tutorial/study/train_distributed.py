@@ -12,7 +12,7 @@ and in four::
 The last line that is printed is the SHA-256 of the final parameters and moments. On one
 kind of processor it is the same for 1, 2, 4 and 8 processes, for a run that was killed
 and continues from its checkpoints, and with the optimizer's state divided among the
-processes. On GPUs, of which each process takes one, it is another one.
+processes. Where there are GPUs, each process takes one; that is not tested.
 
 Everything that is random is a function of the seed, the step and the micro-batch, so no
 state of a generator has to be saved, and none depends on the number of processes.
