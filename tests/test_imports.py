@@ -26,6 +26,7 @@ PRODUCT = (
     "libraries",
     "bench",
     "checkpoint",
+    "distributed",
 )
 
 
@@ -108,6 +109,12 @@ def test_bench_loads_no_library_that_it_measures_and_no_matplotlib() -> None:
         *("numba", "jax", "optax", "bitsandbytes", "torchao", "deepspeed"),
         *("matplotlib", "adam_tutorial.study"),
     }
+
+
+def test_distributed_loads_torch_and_nothing_of_the_laboratory() -> None:
+    loaded = loaded_after("import adam_tutorial.distributed")
+    assert "torch.distributed" in loaded
+    assert not loaded & {"matplotlib", "sklearn", "adam_tutorial.study"}
 
 
 def test_names_of_the_package_are_loaded_when_they_are_used() -> None:
