@@ -18,7 +18,10 @@ PACKAGE = Path(adam_tutorial.__file__).parent
 MODULES = [
     found.name for found in pkgutil.walk_packages([str(PACKAGE)], "adam_tutorial.")
 ]
-PRODUCT = ("reference", "theory", "optim", "checking", "libraries", "bench")
+PRODUCT = (
+    *("reference", "theory", "optim", "checking", "libraries", "bench"),
+    "doctor",
+)
 
 
 def imported_by(module: str) -> set[str]:
@@ -85,6 +88,12 @@ def test_optimizers_load_torch_and_nothing_of_the_laboratory() -> None:
         "sklearn",
         "adam_tutorial.study",
     }
+
+
+def test_the_doctor_loads_no_matplotlib_and_nothing_of_the_laboratory() -> None:
+    loaded = loaded_after("import adam_tutorial.doctor")
+    assert "adam_tutorial.optim" in loaded
+    assert not loaded & {"matplotlib", "adam_tutorial.checking", "adam_tutorial.study"}
 
 
 def test_bench_loads_no_library_that_it_measures_and_no_matplotlib() -> None:
