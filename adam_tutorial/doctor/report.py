@@ -208,7 +208,9 @@ class Report:
         """
         from adam_tutorial.doctor.picture import draw
 
-        return draw(self)
+        return draw(
+            self.verdict, self.ok, self.norms, self.samples, self.moments, len(self.lrs)
+        )
 
 
 def report_of(record: Record, meant: Collection[str]) -> Report:

@@ -30,8 +30,9 @@ def tasks() -> dict[str, Task]:
 
 
 def new_model(name: str, seed: int = 0) -> nn.Module:
+    task = tasks()[name]  # draws random numbers, when it is first called
     torch.manual_seed(seed)
-    return tasks()[name].model()
+    return task.model()
 
 
 def batches(name: str, steps: int, seed: int = 0, size: int = 50) -> Any:
