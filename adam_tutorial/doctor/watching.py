@@ -38,7 +38,7 @@ def watch(
     optimizer: Optimizer,
     model: nn.Module | None = None,
     *,
-    every: int = 20,
+    every: int = 50,
     scheduler: Any = None,
     scaler: Any = None,
     start: int = 0,
