@@ -139,6 +139,7 @@ class Doctor:
         self._before: dict[int, Before] = {}
         self._measuring = False
         self._resumed = True
+        self._age, self._fell = 0.0, False
         self._scheduled = 0
         self._contributions: Contributions | None = None
         self._handles = [
@@ -182,6 +183,7 @@ class Doctor:
 
     def _loaded(self, _optimizer: Optimizer) -> None:
         self._resumed = True
+        self._age = 0.0
         for track in self._tracks.values():
             track.counted = None
 
@@ -192,9 +194,8 @@ class Doctor:
             return
         signature = tuple(len(group["params"]) for group in optimizer.param_groups)
         step = self._record.taken + 1
-        self._measuring = (
-            step <= FIRST_STEPS or step % self._every == 0 or self._resumed
-        )
+        due = step <= FIRST_STEPS or step % self._every == 0
+        self._measuring = due or self._resumed or self._fell
         if self._measuring or signature != self._signature:
             self._signature = signature
             self._call_roll()
@@ -220,12 +221,22 @@ class Doctor:
             with torch.no_grad():
                 self._measure(step)
             self._before = {}
-            self._measuring = False
+            self._measuring = self._fell = False
         elif len(self._pending) >= PENDING:
             self._flush()
+        self._look_at_age()
         if self._contributions is not None:
             due = step + 1 <= FIRST_STEPS or (step + 1) % self._every == 0
             self._contributions.listening = due
+
+    def _look_at_age(self) -> None:
+        """See whether t has fallen, and have the next step measured then."""
+        for track in self._tracks.values():
+            t = self.optimizer.state.get(track.parameter, {}).get("step")
+            if isinstance(t, Tensor) and t.device.type == "cpu":
+                age = float(t)
+                self._fell, self._age = age < self._age, age
+            return
 
     def _call_roll(self) -> None:
         """Bring the list of parameters up to date with the optimizer's groups."""

@@ -243,7 +243,7 @@ def test_nothing_is_found_in_a_model_with_a_frozen_part_and_a_group_added_later(
                 parameter.requires_grad_(True)
             optimizer.add_param_group({"params": first, "lr": 1e-4})
 
-    with watch(optimizer, model) as doctor:
+    with watch(optimizer, model, every=20) as doctor:
         Loop(after=thaw).run(model, optimizer, "dense", 120)
     report = doctor.report()
     assert_silent(report)
