@@ -27,6 +27,7 @@ PRODUCT = (
     "bench",
     "checkpoint",
     "distributed",
+    "doctor",
 )
 
 
@@ -100,6 +101,12 @@ def test_checkpoint_loads_no_optimizer_and_nothing_of_the_laboratory() -> None:
     loaded = loaded_after("import adam_tutorial.checkpoint")
     assert {"torch", "safetensors"} <= loaded
     assert not loaded & {"matplotlib", "adam_tutorial.optim", "adam_tutorial.study"}
+
+
+def test_the_doctor_loads_no_matplotlib_and_nothing_of_the_laboratory() -> None:
+    loaded = loaded_after("import adam_tutorial.doctor")
+    assert "adam_tutorial.optim" in loaded
+    assert not loaded & {"matplotlib", "adam_tutorial.checking", "adam_tutorial.study"}
 
 
 def test_bench_loads_no_library_that_it_measures_and_no_matplotlib() -> None:
