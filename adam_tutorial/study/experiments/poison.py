@@ -95,7 +95,7 @@ class Attack:
 
 
 _FLIPS = {"counts": (0, 10, 25, 50, 100, 175), "seeds": tuple(range(5))}
-_WORDS = {"counts": (0, 5, 10, 25, 50, 100), "seeds": (0, 1, 2)}
+_WORDS = {"counts": (0, 5, 10, 25, 50, 100), "seeds": tuple(range(5))}
 ATTACKS = {
     "digits": Attack("digits", 3500, "cross-entropy", "Adam", 10, **_FLIPS),
     "digits, robust loss": Attack("digits", 3500, "generalised", "Adam", 10, **_FLIPS),
