@@ -6,6 +6,7 @@
 ``optim``               drop-in optimizers for PyTorch
 ``checking``            names the mistakes of an Adam that you hand in
 ``libraries``           what other libraries compute; translates settings
+``checkpoint``          saves training runs; survives crashes, refuses damage
 ``bench``               how long a step takes, beside peers and the machine's limit
 ``study``               the laboratory: data, models, training, experiments
 ======================  ===============================================================
@@ -35,6 +36,7 @@ def __getattr__(name: str) -> Any:
     if name in (
         "bench",
         "checking",
+        "checkpoint",
         "libraries",
         "optim",
         "reference",

@@ -18,7 +18,15 @@ PACKAGE = Path(adam_tutorial.__file__).parent
 MODULES = [
     found.name for found in pkgutil.walk_packages([str(PACKAGE)], "adam_tutorial.")
 ]
-PRODUCT = ("reference", "theory", "optim", "checking", "libraries", "bench")
+PRODUCT = (
+    "reference",
+    "theory",
+    "optim",
+    "checking",
+    "libraries",
+    "bench",
+    "checkpoint",
+)
 
 
 def imported_by(module: str) -> set[str]:
@@ -85,6 +93,12 @@ def test_optimizers_load_torch_and_nothing_of_the_laboratory() -> None:
         "sklearn",
         "adam_tutorial.study",
     }
+
+
+def test_checkpoint_loads_no_optimizer_and_nothing_of_the_laboratory() -> None:
+    loaded = loaded_after("import adam_tutorial.checkpoint")
+    assert {"torch", "safetensors"} <= loaded
+    assert not loaded & {"matplotlib", "adam_tutorial.optim", "adam_tutorial.study"}
 
 
 def test_bench_loads_no_library_that_it_measures_and_no_matplotlib() -> None:
