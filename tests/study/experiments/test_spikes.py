@@ -71,7 +71,7 @@ def test_a_bad_batch_has_its_pixels_in_the_wrong_unit(
         def forward(self, batch: torch.Tensor) -> torch.Tensor:
             if self.training and len(batch) == spikes.BATCH:
                 seen.append(batch.max().item())
-            logits: torch.Tensor = super().forward(batch)
+            logits: torch.Tensor = super().__call__(batch)
             return logits
 
     monkeypatch.setattr(spikes, "DenseNet", Peeping)
