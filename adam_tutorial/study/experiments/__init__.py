@@ -2,8 +2,8 @@
 
 Each module is run as ``python -m adam_tutorial.study.experiments.NAME --out FILE``. All
 training is on one thread, seeded and in float64, so another machine gets the same
-numbers. Only the many short runs of ``hyperparameters`` are in float32; there, another
-machine gets the same first digits.
+numbers. Only the many short runs of ``hyperparameters`` and ``batch_size`` are in
+float32; there, another machine gets the same first digits.
 """
 
 from __future__ import annotations
@@ -19,8 +19,9 @@ def stored_runs(name: str) -> dict[str, Any]:
     Parameters
     ----------
     name : str
-        The experiment: "decay", "hyperparameters", "images", "pains", "text"; or a run
-        of the bench: "fast_step", "fast_clip", "fast_growth", "fast_numpy".
+        The experiment: "batch_size", "decay", "hyperparameters", "images", "pains",
+        "text"; or a run of the bench: "fast_step", "fast_clip", "fast_growth",
+        "fast_numpy".
 
     Raises
     ------
