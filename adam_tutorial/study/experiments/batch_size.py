@@ -1,6 +1,6 @@
 """How the learning rate must change with the batch size, if there is a warm-up.
 
-The study of the batch sizes in :mod:`.hyperparameters` has no warm-up, so a learning
+The study of the batch sizes among the hyper-parameters has no warm-up, so a learning
 rate can fail in it because of the first steps, at every batch size. Here each run has a
 warm-up over its first tenth, ten seeds, and losses example by example, which paired
 comparisons need. The test examples are not touched: nothing here is a final result.
