@@ -58,7 +58,6 @@ EXCEPTIONS = {
     "book/depth/choosing_the_hyperparameters",
     "book/depth/does_adam_converge",
     "book/depth/myths_and_mistakes",
-    "book/depth/weight_decay",
     "book/depth/what_one_step_can_do",
     "book/engineering/fast",
     "book/engineering/small",
