@@ -47,7 +47,6 @@ logger = logging.getLogger(__name__)
 
 # Pages whose items need no claims yet. What they claim must hold all the same.
 EXCEPTIONS = {
-    "book/adam/adam_derived",
     "book/adam/adam_in_numpy",
     "book/adam/adam_in_pytorch",
     "book/answers/optimizers_compared",
@@ -58,7 +57,6 @@ EXCEPTIONS = {
     "book/depth/choosing_the_hyperparameters",
     "book/depth/does_adam_converge",
     "book/depth/myths_and_mistakes",
-    "book/depth/what_one_step_can_do",
     "book/engineering/fast",
     "book/engineering/small",
     "book/foundations/the_parts",
