@@ -59,7 +59,6 @@ EXCEPTIONS = {
     "book/depth/myths_and_mistakes",
     "book/engineering/fast",
     "book/engineering/small",
-    "book/foundations/the_parts",
     "book/foundations/what_an_optimizer_does",
     "book/foundations/where_gradient_descent_hurts",
 }
