@@ -60,7 +60,6 @@ EXCEPTIONS = {
     "book/engineering/fast",
     "book/engineering/small",
     "book/foundations/what_an_optimizer_does",
-    "book/foundations/where_gradient_descent_hurts",
 }
 # Pages that look things up; what they state is checked by other means.
 REFERENCE = "book/reference/"
