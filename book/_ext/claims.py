@@ -55,7 +55,6 @@ EXCEPTIONS = {
     "book/applications/text",
     "book/depth/adam_in_the_wild",
     "book/depth/choosing_the_hyperparameters",
-    "book/depth/does_adam_converge",
     "book/depth/myths_and_mistakes",
     "book/engineering/fast",
     "book/engineering/small",
