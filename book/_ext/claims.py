@@ -56,7 +56,6 @@ EXCEPTIONS = {
     "book/depth/adam_in_the_wild",
     "book/depth/choosing_the_hyperparameters",
     "book/depth/myths_and_mistakes",
-    "book/engineering/fast",
     "book/engineering/small",
     "book/foundations/what_an_optimizer_does",
 }
@@ -130,7 +129,8 @@ def required(doctree: nodes.document, docname: str) -> Iterator[nodes.Element]:
         if "in-short" in box["classes"]:
             yield from _items(box.children)
     for section in doctree.findall(nodes.section):
-        if SECTIONS.search(section.next_node(nodes.title).astext()):
+        title = section.next_node(nodes.title)
+        if title is not None and SECTIONS.search(title.astext()):
             yield from _items(section.children)
         leaf = not any(isinstance(child, nodes.section) for child in section)
         if docname.endswith(ANSWERS) and leaf:
