@@ -117,7 +117,12 @@ def claim_page(env: BuildEnvironment, docname: str, target: str) -> tuple[str, s
     page, _, name = target.rpartition("#")
     if not page:
         return docname, name
-    found = [one for one in pages_of(env) if f"/{one}".endswith(f"/{page}")]
+    # The list of a chapter's tests has the name of the chapter, and no cells.
+    found = [
+        one
+        for one, known in pages_of(env).items()
+        if known.cells and f"/{one}".endswith(f"/{page}")
+    ]
     return found[0] if len(found) == 1 else page, name
 
 

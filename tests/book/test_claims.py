@@ -28,8 +28,6 @@ IN_SHORT = """\
 - Three is three. {1}
 :::
 
-See [](listed.md).
-
 | rule | verdict |
 | --- | --- |
 | Adam | good {2} |
@@ -94,8 +92,10 @@ def build(
     listed: str = LISTED,
     remember: str = "",
     name: str = "page",
+    more: dict[str, str] | None = None,
 ) -> tuple[str, str]:
     """Build a book of a notebook and a page of lists; return it and the warnings."""
+    more = more or {}
     cells = [
         new_markdown_cell(IN_SHORT.format(*signs)),
         new_code_cell(source, metadata={"tags": list(tags)}, execution_count=1),
@@ -109,7 +109,11 @@ def build(
     notebook.metadata["language_info"] = {"name": "python", "pygments_lexer": "python"}
     nbformat.write(notebook, folder / f"{name}.ipynb")
     (folder / "listed.md").write_text(listed)
-    (folder / "index.md").write_text(f"# Root\n\n```{{toctree}}\n{name}\nlisted\n```\n")
+    for file, text in more.items():
+        (folder / file).parent.mkdir(exist_ok=True)
+        (folder / file).write_text(text)
+    children = "\n".join([name, "listed", *more])
+    (folder / "index.md").write_text(f"# Root\n\n```{{toctree}}\n{children}\n```\n")
     (folder / "references.bib").write_text(
         "@article{kingma2015adam, author={Kingma, D. and Ba, J.}, title={Adam},"
         " journal={ICLR}, year={2015}}"
@@ -267,6 +271,26 @@ class TestTheTie:
     ) -> None:
         _, warnings = build(tmp_path, *signs, **more)
         assert message in warnings
+
+    def test_a_page_is_named_by_the_end_of_its_path_beside_others_without_cells(
+        self, tmp_path: Path
+    ) -> None:
+        sign = "{claim}`cell:page#two`"
+        page, warnings = build(
+            tmp_path,
+            sign,
+            *GOOD[1:],
+            name="deep/page",
+            more={
+                "lists/page.md": "# Its tests\n",
+                "far.md": f"# Far\n\nTwo. {sign}\n",
+            },
+        )
+        assert warnings == ""
+        assert 'href="#asserts-two"' in page
+        far = (tmp_path / "out/far.html").read_text()
+        assert 'href="deep/page.html#asserts-two"' in far
+        assert "checked: by the cell “two” in A page" in far
 
     def test_an_exception_needs_no_claims_but_those_it_makes_must_hold(
         self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
