@@ -5,9 +5,34 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 
-from adam_tutorial.doctor.history import Moment, Record, Sample, Track, over
+from torch.optim import Optimizer
 
-__all__ = ["look_for_bad_numbers", "moment_of", "sample_of"]
+from adam_tutorial.doctor.history import Moment, Record, Sample, Track, over
+from adam_tutorial.doctor.numbers import Before, measure, read
+
+__all__ = ["look_for_bad_numbers", "moment_of", "read_all", "sample_of"]
+
+
+def read_all(
+    optimizer: Optimizer,
+    tracks: Mapping[int, Track],
+    seen: Mapping[int, Before],
+    *,
+    first: bool,
+) -> list[tuple[Track, dict[str, float]]]:
+    """Measure all parameters that were stepped; none where a GradScaler left it out."""
+    left_out = getattr(optimizer, "found_inf", None)
+    if left_out is not None and read([left_out])[0]:
+        return []
+    found = []
+    for key, was in seen.items():
+        track = tracks[key]
+        state = optimizer.state.get(track.parameter)
+        if was.largest is not None and state:
+            numbers = measure(track.parameter, was, state, track.settings, first=first)
+            found.append((track, numbers))
+    values = iter(read(x for _, numbers in found for x in numbers.values()))
+    return [(t, {name: next(values) for name in numbers}) for t, numbers in found]
 
 
 def sample_of(track: Track, numbers: Mapping[str, float], step: int) -> Sample:

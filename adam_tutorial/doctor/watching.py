@@ -17,12 +17,17 @@ from adam_tutorial.doctor.findings import FINDINGS
 from adam_tutorial.doctor.history import Record, Track
 from adam_tutorial.doctor.listening import Listener
 from adam_tutorial.doctor.losses import compare_counts, look_at_first_step
-from adam_tutorial.doctor.numbers import Before, before, measure, read
+from adam_tutorial.doctor.numbers import Before, before
 from adam_tutorial.doctor.ranks import Contributions, world_size
 from adam_tutorial.doctor.report import Report, report_of
 from adam_tutorial.doctor.roll import call_roll
 from adam_tutorial.doctor.roster import check_can_be_watched, outside
-from adam_tutorial.doctor.samples import look_for_bad_numbers, moment_of, sample_of
+from adam_tutorial.doctor.samples import (
+    look_for_bad_numbers,
+    moment_of,
+    read_all,
+    sample_of,
+)
 from adam_tutorial.doctor.surroundings import (
     look_at_schedule,
     look_at_unheld,
@@ -267,7 +272,9 @@ class Doctor:
             self._contributions = Contributions(t.parameter for t in held.values())
 
     def _measure(self, step: int) -> None:
-        readings = self._readings()
+        readings = read_all(
+            self.optimizer, self._tracks, self._before, first=self._resumed
+        )
         usable = [
             (track, numbers)
             for track, numbers in readings
@@ -293,23 +300,6 @@ class Doctor:
                 record.summed.append(record.recent[-1] / heard)
             if len(record.summed) == RANK_SAMPLES:
                 contributions.close()
-
-    def _readings(self) -> list[tuple[Track, dict[str, float]]]:
-        found = []
-        for key, was in self._before.items():
-            track = self._tracks[key]
-            state = self.optimizer.state.get(track.parameter)
-            if was.largest is None or not state:
-                continue
-            numbers = measure(
-                track.parameter, was, state, track.settings, first=self._resumed
-            )
-            found.append((track, numbers))
-        left_out = getattr(self.optimizer, "found_inf", None)
-        if left_out is not None and read([left_out])[0]:
-            return []
-        values = iter(read(x for _, numbers in found for x in numbers.values()))
-        return [(t, {name: next(values) for name in numbers}) for t, numbers in found]
 
     def _scale(self) -> float:
         scaler = self._scaler
