@@ -18,7 +18,7 @@ from adam_tutorial.doctor.history import Record, Track
 from adam_tutorial.doctor.listening import Listener
 from adam_tutorial.doctor.losses import compare_counts, look_at_first_step
 from adam_tutorial.doctor.numbers import Before, before
-from adam_tutorial.doctor.ranks import Contributions, world_size
+from adam_tutorial.doctor.ranks import Contributions
 from adam_tutorial.doctor.report import Report, report_of
 from adam_tutorial.doctor.roll import call_roll
 from adam_tutorial.doctor.roster import check_can_be_watched, outside
@@ -37,7 +37,6 @@ from adam_tutorial.doctor.surroundings import (
 __all__ = ["Doctor", "watch"]
 
 FIRST_STEPS = 10
-RANK_SAMPLES = 30
 
 
 def watch(
@@ -116,10 +115,7 @@ def watch(
 
 
 class Doctor:
-    """Watches one optimizer, until it is closed; made by :func:`watch`.
-
-    It is a context manager, which closes it.
-    """
+    """Watches one optimizer until it is closed, or a ``with`` ends; see :func:`watch`."""
 
     def __init__(
         self,
@@ -144,7 +140,7 @@ class Doctor:
         self._resumed = True
         self._age, self._fell = 0.0, False
         self._scheduled = 0
-        self._contributions: Contributions | None = None
+        self._contributions = Contributions()
         self._handles = [
             optimizer.register_step_pre_hook(self._before_step),
             optimizer.register_step_post_hook(self._after_step),
@@ -166,8 +162,7 @@ class Doctor:
         for handle in self._handles:
             handle.remove()
         self._handles = []
-        if self._contributions is not None:
-            self._contributions.close()
+        self._contributions.close()
         self._listener.flush()
         self._before = {}
         self._record.closed = True
@@ -214,8 +209,7 @@ class Doctor:
     def _prepare(self, optimizer: Optimizer, has_closure: bool) -> None:
         signature = tuple(len(group["params"]) for group in optimizer.param_groups)
         step = self._record.taken + 1
-        due = step <= FIRST_STEPS or step % self._every == 0
-        self._measuring = due or self._resumed or self._fell
+        self._measuring = self._is_due(step) or self._resumed or self._fell
         if self._measuring or signature != self._signature:
             self._signature = signature
             self._call_roll()
@@ -225,6 +219,9 @@ class Doctor:
             }
         if not has_closure:
             self._listener.listen(step, self._tracks.values(), self._before)
+
+    def _is_due(self, step: int) -> bool:
+        return step <= FIRST_STEPS or step % self._every == 0
 
     def _look(self, has_closure: bool) -> None:
         step = self._record.taken + 1
@@ -237,9 +234,7 @@ class Doctor:
             self._before = {}
             self._measuring = self._fell = False
         self._look_at_age()
-        if self._contributions is not None:
-            due = step + 1 <= FIRST_STEPS or (step + 1) % self._every == 0
-            self._contributions.listening = due
+        self._contributions.listening = self._is_due(step + 1)
 
     def _look_at_age(self) -> None:
         """See whether t has fallen, and have the next step measured then."""
@@ -255,21 +250,14 @@ class Doctor:
         optimizer, record = self.optimizer, self._record
         held = call_roll(optimizer, self.model, record, self._tracks)
         if held.keys() != self._tracks.keys():
-            self._listen_to_ranks(held)
+            parameters = [track.parameter for track in held.values()]
+            self._contributions.follow(parameters, record)
         self._tracks = held
         self._outside = outside(optimizer, self.model)
         if self._scheduler is not None:
             if not record.taken:
                 self._scheduled = steps_of(self._scheduler) or 0
             look_at_schedule(record, optimizer, self._scheduler)
-
-    def _listen_to_ranks(self, held: dict[int, Track]) -> None:
-        self._record.ranks = world_size()
-        if self._contributions is not None:
-            self._contributions.close()
-            self._contributions = None
-        if self._record.ranks > 1 and len(self._record.summed) < RANK_SAMPLES:
-            self._contributions = Contributions(t.parameter for t in held.values())
 
     def _measure(self, step: int) -> None:
         readings = read_all(
@@ -293,13 +281,7 @@ class Doctor:
             track.samples.add(sample_of(track, numbers, step))
         record.moments.add(moment_of(record, usable, step, self._scale()))
         look_at_unheld(record, self._outside)
-        contributions = self._contributions
-        if contributions is not None and len(record.summed) < RANK_SAMPLES:
-            heard = contributions.taken() / self._scale()
-            if heard > 0 and record.recent:
-                record.summed.append(record.recent[-1] / heard)
-            if len(record.summed) == RANK_SAMPLES:
-                contributions.close()
+        self._contributions.compare(record, self._scale())
 
     def _scale(self) -> float:
         scaler = self._scaler
