@@ -115,7 +115,7 @@ def watch(
 
 
 class Doctor:
-    """Watches one optimizer until it is closed, or a ``with`` ends; see :func:`watch`."""
+    """Watches one optimizer until it is closed, as :func:`watch` makes it."""
 
     def __init__(
         self,
