@@ -1,6 +1,6 @@
 # Each target makes what it needs. `make help` lists them.
 .DEFAULT_GOAL := help
-.PHONY: help book test unit lab serve lint notebooks stills experiments mutants clients gpu clean
+.PHONY: help book test unit lab serve lint notebooks stills experiments mutants faults clients gpu clean
 
 BIN := .venv/bin
 CHAPTERS := $(sort $(wildcard book/*/*.ipynb))
@@ -13,7 +13,7 @@ endif
 endif
 # What is tested apart from the product.
 APART := adam_tutorial/study tests/study tests/equations tests/distributed tests/mutants \
-  tests/badday
+  tests/badday tests/faults
 
 # Long runs that reach no line which the other tests do not: measuring them costs time only.
 LONG := tests/laws tests/peers tests/test_precision.py tests/optim/test_compile.py \
@@ -80,6 +80,9 @@ experiments: .venv/ready ## repeat the long runs (two hours or so) and store the
 
 mutants: .venv/ready ## list small changes of the code that no test notices; MODULE=theory: one area
 	@$(BIN)/python -m tests.mutants $(MODULE)
+
+faults: .venv/ready ## kill training runs, damage checkpoints: 1,200 and 1,000 times
+	@FAULTS=long $(BIN)/python -m pytest -q tests/faults
 
 clients: .venv/ready ## train with other libraries' programs; installs them
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[clients]'

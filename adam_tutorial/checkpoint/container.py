@@ -1,8 +1,9 @@
 """The file: a safetensors file whose metadata hold the rest and a SHA-256 of all of it.
 
-Any reader of safetensors can open it. The metadata have four entries: ``format``,
-``version``, ``content`` (JSON) and ``sha256``, the digest of the file's bytes with 64
-zeros where the digest stands. The digest finds accidents; it is no signature.
+Any reader of safetensors can open it. The metadata have one entry, JSON with
+``version``, ``content`` and ``sha256``, the digest of the file's bytes with 64 zeros
+where the digest stands. It finds accidents; it is no signature. Equal states give equal
+files, which is why there is one entry: safetensors writes several in any order.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ import math
 import os
 import re
 import stat
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -28,9 +29,10 @@ from adam_tutorial.checkpoint.errors import CheckpointError
 __all__ = ["pack", "read", "verify"]
 
 FORMAT = "adam_tutorial.checkpoint"
-VERSION = "1"
+VERSION = 1
 ZEROS = b"0" * 64
-DIGEST = re.compile(rb'"sha256":"([0-9a-f]{64})"')
+# JSON in a string of JSON; in the user's strings the quotes are escaped once more.
+DIGEST = re.compile(rb'\\"sha256\\":\\"([0-9a-f]{64})\\"')
 OFFSETS = re.compile(rb'"data_offsets":\[\d{1,20},(\d{1,20})\]')
 # Possessive: else each character of a long string would be noted, to be tried again.
 STRING = re.compile(rb'"[^"\\]*+(?:\\.[^"\\]*+)*+"', re.DOTALL)
@@ -70,15 +72,17 @@ def pack(content: Any, encoder: Encoder) -> list[memoryview]:
         There is too much beside the tensors: their names and the JSON would need more
         than 100 MB, or more objects than a file of this size may make.
     """
-    text = json.dumps(content, allow_nan=False, separators=(",", ":"))
-    metadata = {"format": FORMAT, "version": VERSION, "content": text}
+    entry = {"version": VERSION, "sha256": ZEROS.decode(), "content": content}
+    text = json.dumps(entry, allow_nan=False, separators=(",", ":"))
     try:
-        data = safetensors.torch.save(
-            encoder.tensors, {**metadata, "sha256": ZEROS.decode()}
-        )
+        data = safetensors.torch.save(encoder.tensors, {FORMAT: text})
     except safetensors.SafetensorError as error:
         raise ValueError(f"a checkpoint cannot hold this much: {error}") from error
     header = data[8 : 8 + int.from_bytes(data[:8], "little")]
+    if len(header) > LONGEST_HEADER:  # which older versions of safetensors write
+        raise ValueError(
+            f"a checkpoint cannot hold this much: its header has {len(header)} bytes"
+        )
     for part in (header, text.encode()):
         problem = _too_much(part, len(data))
         if problem:
@@ -90,10 +94,15 @@ def pack(content: Any, encoder: Encoder) -> list[memoryview]:
     return [view[:start], memoryview(digest), view[end:]]
 
 
-def verify(path: Path) -> None:
-    """Return if the file is whole and one of ours; else raise CheckpointError."""
-    with _opened(path) as file:
-        _verified_header(file, path)
+def verify(path: Path) -> Any:
+    """Return the step of a file, whose tensors are verified and not kept in memory.
+
+    Raises
+    ------
+    CheckpointError, OSError
+        As :func:`read`.
+    """
+    return _read(path, lambda form, _: decode(form["dict"]["step"], {}))
 
 
 def read(path: Path) -> Any:
@@ -109,13 +118,22 @@ def read(path: Path) -> Any:
     OSError
         It cannot be read.
     """
+
+    def all_of_it(form: Any, file: BinaryIO) -> Any:
+        file.seek(0)
+        tensors: dict[str, Tensor] = safetensors.torch.load(file.read())
+        return decode(form, tensors)
+
+    return _read(path, all_of_it)
+
+
+def _read(path: Path, use: Callable[[Any, BinaryIO], Any]) -> Any:
+    """Return what is made of the JSON of a verified file."""
     with _opened(path) as file:
         header = _verified_header(file, path)
         try:
-            text = _text_of(header, os.fstat(file.fileno()).st_size)
-            file.seek(0)
-            tensors: dict[str, Tensor] = safetensors.torch.load(file.read())
-            return decode(_json(text), tensors)
+            form = _content_of(header, os.fstat(file.fileno()).st_size)
+            return use(form, file)
         except MemoryError:
             raise
         # What a file with a right digest can hold was thought out by somebody: none of
@@ -148,7 +166,7 @@ def _verified_header(file: BinaryIO, path: Path) -> bytes:
     if length > LONGEST_HEADER:
         raise CheckpointError(path, f"its header claims to have {length} bytes")
     header: bytes = file.read(length)
-    if FORMAT.encode() not in header:
+    if f'"{FORMAT}"'.encode() not in header:
         raise CheckpointError(path, "no checkpoint of this package")
     found = list(DIGEST.finditer(header))
     if len(found) != 1:
@@ -174,33 +192,31 @@ def _why_different(header: bytes, size: int) -> str:
     return "altered: its SHA-256 is not that of its bytes"
 
 
-def _text_of(header: bytes, size: int) -> str:
+def _content_of(header: bytes, size: int) -> Any:
     """Return the JSON of the content; what the header says of tensors is checked."""
     _refuse_too_much(header, size)
     entries = _json(header.decode())
-    metadata = entries.pop("__metadata__")
-    if metadata["format"] != FORMAT:
-        raise ValueError("no checkpoint of this package")
-    if metadata["version"] != VERSION:
+    text = entries.pop("__metadata__")[FORMAT]
+    _refuse_too_much(text.encode(), size)
+    entry = _json(text)
+    if entry["version"] != VERSION:
         raise ValueError(
-            f"it has version {metadata['version'][:20]} of the format, this package"
+            f"it has version {str(entry['version'])[:20]} of the format, this package"
             f" reads {VERSION}; use a newer adam_tutorial"
         )
     end = 0
-    for entry in sorted(entries.values(), key=lambda entry: entry["data_offsets"]):
-        (start, stop), shape = entry["data_offsets"], entry["shape"]
+    for tensor in sorted(entries.values(), key=lambda tensor: tensor["data_offsets"]):
+        (start, stop), shape = tensor["data_offsets"], tensor["shape"]
         if len(shape) > MOST_DIMENSIONS or not all(
             type(length) is int and length >= 0 for length in shape
         ):
             raise ValueError(f"a tensor has the shape {str(shape)[:80]}")
-        if start != end or stop - start != math.prod(shape) * SIZES[entry["dtype"]]:
+        if start != end or stop - start != math.prod(shape) * SIZES[tensor["dtype"]]:
             raise ValueError("its tensors overlap, leave gaps or have other sizes")
         end = stop
     if 8 + len(header) + end != size:
         raise ValueError(f"its tensors end at {8 + len(header) + end} of {size} bytes")
-    text: str = metadata["content"]
-    _refuse_too_much(text.encode(), size)
-    return text
+    return entry["content"]
 
 
 def _refuse_too_much(text: bytes, size: int) -> None:

@@ -159,7 +159,9 @@ class Encoder:
         if storage.nbytes() != plain.nbytes or storage.data_ptr() in self._storages:
             plain = plain.clone()
         self._storages.add(plain.untyped_storage().data_ptr())
-        name = base = path.encode("ascii", "backslashreplace").decode()
+        # In any reader's letters, and without what could look like our digest.
+        plain_path = path.encode("ascii", "backslashreplace").decode()
+        name = base = plain_path.replace('"', "'")
         count = 1
         while name in self.tensors:
             count += 1

@@ -124,7 +124,7 @@ def latest(folder: str | os.PathLike[str]) -> Path | None:
     if not place.exists():
         return None
     try:
-        return _newest(place, verify)[0]
+        return _newest(place, _verified)[0]
     except (FileNotFoundError, CheckpointError):
         return None
 
@@ -134,10 +134,18 @@ def _content(path: Path) -> Any:
     problem = _problem(content)
     if problem:
         raise CheckpointError(path, f"malformed: {problem}")
-    expected, step = step_of(path), content["step"]
-    if expected is not None and expected != step:
-        raise CheckpointError(path, f"it holds step {step}, not {expected} as named")
+    _check_name(path, content["step"])
     return content
+
+
+def _verified(path: Path) -> None:
+    _check_name(path, verify(path))
+
+
+def _check_name(path: Path, step: int) -> None:
+    named = step_of(path)
+    if named is not None and named != step:
+        raise CheckpointError(path, f"it holds step {step}, not {named} as named")
 
 
 def _problem(content: Any) -> str:
@@ -229,21 +237,21 @@ def _matched(
 def _load_all(path: Path, loads: list[tuple[str, Any, Any]], random: Any) -> None:
     before = [_on_cpu(part.state_dict()) for _, part, _ in loads]
     random_before = capture()
-    called = ""
+    name = "random_states"
     try:
-        for name, part, state in loads:
-            called = name
+        for name, part, state in loads:  # noqa: B007 - the last one is named below
             part.load_state_dict(state)
-        called = "random_states"
         if random is not None:
+            name = "random_states"
             restore(random)
     except BaseException as error:
-        for (_, part, _), state in zip(loads, before, strict=True):
-            part.load_state_dict(state)
+        error.add_note(f"This was {name} of {path}. What was loaded was put back.")
+        for (name, part, _), state in zip(loads, before, strict=True):
+            try:
+                part.load_state_dict(state)
+            except Exception as another:
+                error.add_note(f"{name} could not be put back: {another}")
         restore(random_before)
-        error.add_note(
-            f"This was {called} of {path}. All that was loaded is as it was before."
-        )
         raise
 
 

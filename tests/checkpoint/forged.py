@@ -18,25 +18,18 @@ def content(**changes: Any) -> str:
     return json.dumps({"dict": {**entries, **changes}})
 
 
-def header(text: str, metadata: Any = None, **tensors: Any) -> str:
+def header(text: str, version: Any = 1, **tensors: Any) -> str:
     """Return a header, its digest still zeros."""
-    entries: dict[str, Any] = {
-        "__metadata__": {
-            "format": "adam_tutorial.checkpoint",
-            "version": "1",
-            "content": text,
-            "sha256": ZEROS,
-            **(metadata or {}),
-        }
-    }
+    entry = f'{{"version":{version},"sha256":"{ZEROS}","content":{text}}}'
+    entries: dict[str, Any] = {"__metadata__": {"adam_tutorial.checkpoint": entry}}
     for name, (dtype, shape, offsets) in tensors.items():
         entries[name] = {"dtype": dtype, "shape": shape, "data_offsets": offsets}
     return json.dumps(entries, separators=(",", ":"))
 
 
-def sealed(text: str, data: bytes = b"", metadata: Any = None, **tensors: Any) -> bytes:
+def sealed(text: str, data: bytes = b"", version: Any = 1, **tensors: Any) -> bytes:
     """Return a file of a content, data and tensors ``name=(dtype, shape, offsets)``."""
-    return sealed_text(header(text, metadata, **tensors), data)
+    return sealed_text(header(text, version, **tensors), data)
 
 
 def sealed_text(text: str, data: bytes = b"") -> bytes:
@@ -44,4 +37,4 @@ def sealed_text(text: str, data: bytes = b"") -> bytes:
     raw = text.encode()
     whole = len(raw).to_bytes(8, "little") + raw + data
     digest = hashlib.sha256(whole).hexdigest()
-    return whole.replace(f'"{ZEROS}"'.encode(), f'"{digest}"'.encode())
+    return whole.replace(ZEROS.encode(), digest.encode())

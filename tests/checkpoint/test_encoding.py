@@ -251,6 +251,10 @@ def test_a_header_that_no_reader_takes_is_refused(
 ) -> None:
     with pytest.raises(ValueError, match="cannot hold this much: "):
         checkpoint.save(tmp_path, 1, extra="x" * 100_000_001)
+    with monkeypatch.context() as patched:
+        patched.setattr("adam_tutorial.checkpoint.container.LONGEST_HEADER", 1000)
+        with pytest.raises(ValueError, match="this much: its header has "):
+            checkpoint.save(tmp_path, 1)
     monkeypatch.setattr("adam_tutorial.checkpoint.container.SPARE", 0)
     with pytest.raises(ValueError, match=r"cannot hold this: its JSON has \d+ values"):
         checkpoint.save(tmp_path, 1, extra=[[]] * 1000)

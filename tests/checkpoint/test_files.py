@@ -38,6 +38,26 @@ def test_a_checkpoint_is_one_file_that_any_reader_of_safetensors_opens(
     }
 
 
+def test_equal_states_give_equal_files(tmp_path: Path) -> None:
+    model = torch.nn.BatchNorm1d(3)
+    files_of = [
+        checkpoint.save(tmp_path / name, 1, model=model, extra={3, "a", None})
+        for name in "ab"
+    ]
+    assert files_of[0].read_bytes() == files_of[1].read_bytes()
+
+
+@pytest.mark.parametrize("quote", ['"', '\\"', '\\\\"', '\\\\\\"'])
+def test_strings_that_look_like_the_digest_are_strings(
+    quote: str, tmp_path: Path
+) -> None:
+    text = quote + quote.join(["sha256", ":", "0" * 64]) + quote
+    checkpoint.save(tmp_path, 1, extra={text: text, "t": {text: torch.ones(1)}})
+    loaded = checkpoint.load(tmp_path).extra
+    assert loaded[text] == text
+    assert loaded["t"][text] == 1
+
+
 def test_the_newest_are_kept(tmp_path: Path) -> None:
     for step in range(1, 6):
         checkpoint.save(tmp_path, step)

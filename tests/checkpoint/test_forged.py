@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import tracemalloc
+import warnings
 from pathlib import Path
 from typing import Any
 
@@ -15,28 +16,29 @@ from tests.checkpoint.forged import ZEROS, content, header, sealed, sealed_text
 
 T = {"tensor": {"name": "t"}}
 HUGE = 2**62
+END = ZEROS + '\\""}'
 EMPTY = ("U8", [0], [0, 0])
 FORGED: dict[str, tuple[bytes, str]] = {
-    "version": (
-        sealed(content(), metadata={"version": "2"}),
-        "has version 2 of the format",
-    ),
-    "format": (
-        sealed(
-            content(), metadata={"format": "other", "x": "adam_tutorial.checkpoint"}
-        ),
-        "no checkpoint of this package",
-    ),
-    "metadata": (
-        sealed_text(f'{{"adam_tutorial.checkpoint":{{}},"sha256":"{ZEROS}"}}'),
-        "malformed",
+    "version": (sealed(content(), version=2), "has version 2 of the format"),
+    "version text": (sealed(content(), version='"1"'), "has version 1 of the format"),
+    "no metadata": (
+        sealed_text('{"adam_tutorial.checkpoint":{},"x":"\\"sha256\\":\\"' + END),
+        "malformed: '__metadata__'",
     ),
     "not json": (
-        sealed_text(f'adam_tutorial.checkpoint"sha256":"{ZEROS}"'),
-        "malformed",
+        sealed_text('"adam_tutorial.checkpoint"\\"sha256\\":\\"' + END),
+        "malformed: Extra data",
+    ),
+    "not text": (
+        sealed_text(header(content())).replace(b"step", b"\xffxyz"),
+        "altered",
+    ),
+    "another package": (
+        sealed_text(header(content()).replace("adam_tutorial", "other")),
+        "no checkpoint of this package",
     ),
     "two digests": (
-        sealed_text(header(content(), {"x": {"sha256": ZEROS}})),
+        sealed_text(header(content())[:-1] + f',"\\"sha256\\":\\"{ZEROS}\\"":0}}'),
         "has no SHA-256, or several",
     ),
     "absurd shape": (sealed(content(), t=("F32", [HUGE, HUGE], [0, 0])), "overlap"),
@@ -80,7 +82,7 @@ FORGED: dict[str, tuple[bytes, str]] = {
     "nan": (sealed(content(extra=1).replace("1,", "NaN,")), "the value NaN"),
     "infinity": (sealed('{"dict":{"step":Infinity}}'), "the value Infinity"),
     "long number": (sealed('{"dict":{"step":' + "1" * 5000 + "}}"), "20 digits"),
-    "deep": (sealed("[" * 5000 + "]" * 5000), "nested 5000 deep"),
+    "deep": (sealed("[" * 5000 + "]" * 5000), "nested 5001 deep"),
     "deep header": (
         sealed_text(header(content())[:-1] + ',"x":' + "[" * 5000 + "]" * 5000 + "}"),
         "nested 5001 deep",
@@ -164,6 +166,10 @@ def test_forged_files_are_refused_with_the_reason(name: str, tmp_path: Path) -> 
     assert peak < 6 * len(data) + 2**21
     with pytest.warns(UserWarning, match="0001.*; step-0000000000.safetensors is used"):
         assert checkpoint.load(tmp_path).path == good
+    with warnings.catch_warnings():
+        # What is wrong in the content may be seen only when it is made.
+        warnings.simplefilter("ignore")
+        assert checkpoint.latest(tmp_path) in (good, path)
 
 
 def test_what_is_not_forged_loads(tmp_path: Path) -> None:
@@ -172,6 +178,28 @@ def test_what_is_not_forged_loads(tmp_path: Path) -> None:
     path.write_bytes(sealed(content(extra=form), b"ab", t=("U8", [1, 2], [0, 2])))
     loaded = checkpoint.load(path, random_states=False)
     assert torch.equal(loaded.extra, torch.tensor([[97], [98]], dtype=torch.uint8))
+
+
+def test_headers_longer_than_any_reader_takes_are_refused_unread(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = checkpoint.save(tmp_path, 1)
+    monkeypatch.setattr("adam_tutorial.checkpoint.container.LONGEST_HEADER", 10)
+    with pytest.raises(CheckpointError, match="its header claims to have"):
+        checkpoint.load(path)
+
+
+def test_too_little_memory_is_no_fault_of_the_file(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = checkpoint.save(tmp_path, 1)
+
+    def fail(*_: Any) -> None:
+        raise MemoryError
+
+    monkeypatch.setattr("adam_tutorial.checkpoint.container.decode", fail)
+    with pytest.raises(MemoryError):
+        checkpoint.load(path)
 
 
 @pytest.mark.parametrize(

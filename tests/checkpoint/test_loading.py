@@ -108,10 +108,14 @@ def test_a_part_that_does_not_fit_puts_all_back(tmp_path: Path) -> None:
     with pytest.raises(RuntimeError, match="no fit") as got:
         checkpoint.load(tmp_path, **parts)
     path = checkpoint.latest(tmp_path)
-    note = f"This was optimizer of {path}. All that was loaded is as it was before."
+    note = f"This was optimizer of {path}. What was loaded was put back."
     assert got.value.__notes__ == [note]
     assert [part.state for part in parts.values()] == [None, "own", None]
     assert drawn() == before
+    fails.loads, fails.state_dict = 0, dict  # type: ignore[method-assign]
+    with pytest.raises(RuntimeError, match="no fit") as got:
+        checkpoint.load(tmp_path, optimizer=fails)
+    assert got.value.__notes__[1] == "optimizer could not be put back: 'value'"
 
 
 def test_a_run_that_does_not_fit_stays_the_run_that_it_was(tmp_path: Path) -> None:
@@ -239,7 +243,23 @@ def test_a_file_under_the_name_of_another_step_is_refused(tmp_path: Path) -> Non
     path = path.rename(tmp_path / "step-0000000006.safetensors")
     with pytest.raises(CheckpointError, match="it holds step 5, not 6 as named"):
         checkpoint.load(path)
+    with pytest.warns(UserWarning, match="it holds step 5, not 6 as named"):
+        assert checkpoint.latest(tmp_path) is None
     assert checkpoint.load(path.rename(tmp_path / "best")).step == 5
+
+
+@pytest.mark.parametrize("device", ["meta", "cpu"])
+def test_the_default_device_has_no_part_in_it(device: str, tmp_path: Path) -> None:
+    model = nn.Linear(2, 2)
+    with torch.device(device):
+        checkpoint.save(tmp_path, 1, model=model, extra=[torch.ones(1).dtype])
+        loaded = checkpoint.load(tmp_path, model=model)
+    assert loaded.extra == [torch.float32]
+
+
+def test_a_model_without_parameters_is_a_part_too(tmp_path: Path) -> None:
+    checkpoint.save(tmp_path, 1, model=nn.ReLU(), optimizer={}, extra={})
+    assert checkpoint.load(tmp_path, model=nn.ReLU(), optimizer={}).extra == {}
 
 
 def test_the_error_travels_between_processes() -> None:
