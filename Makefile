@@ -39,7 +39,7 @@ book: .venv/ready ## build the website into _build/html
 test: lint unit ## check everything: code, chapters, site
 	@echo "testing the laboratory, the equations, and what goes wrong on a bad day"
 	@$(TEST) $(MEASURED) $(APART)
-	@$(BIN)/coverage report --include 'adam_tutorial/study/*'
+	@$(BIN)/coverage report --include 'adam_tutorial/study/*,adam_tutorial/distributed/*'
 	@echo "running the chapters and comparing their outputs"
 	@$(BIN)/python book/_tools/compare.py $(CHAPTERS)
 	@$(BIN)/python book/_tools/build.py
@@ -49,7 +49,7 @@ test: lint unit ## check everything: code, chapters, site
 unit: .venv/ready ## test the optimizers and what belongs to them
 	@echo "testing the optimizers"
 	@$(TEST) $(MEASURED) tests adam_tutorial $(addprefix --ignore=,$(APART) $(LONG) tests/book tests/clients)
-	@$(BIN)/coverage report --omit 'adam_tutorial/study/*'
+	@$(BIN)/coverage report --omit 'adam_tutorial/study/*,adam_tutorial/distributed/*'
 	@$(TEST) $(LONG)
 
 lab: .venv/lab-ready ## open JupyterLab on the chapters; CHAPTER=weight_decay opens one
@@ -77,6 +77,9 @@ experiments: .venv/ready ## repeat the long runs (two hours or so) and store the
 	@$(BIN)/python -m adam_tutorial.study.experiments.pains --out adam_tutorial/study/results/pains.json
 	@$(BIN)/python -m adam_tutorial.study.experiments.decay --out adam_tutorial/study/results/decay.json
 	@$(BIN)/python -m adam_tutorial.study.experiments.hyperparameters --out adam_tutorial/study/results/hyperparameters.json
+	@$(BIN)/python -m adam_tutorial.study.experiments.state_dtypes --out adam_tutorial/study/results/state_dtypes.json
+	@$(BIN)/python -m adam_tutorial.study.experiments.local_steps --out adam_tutorial/study/results/local_steps.json
+	@$(BIN)/python -m adam_tutorial.study.experiments.link --out adam_tutorial/study/results/link.json
 
 mutants: .venv/ready ## list small changes of the code that no test notices; MODULE=theory: one area
 	@$(BIN)/python -m tests.mutants $(MODULE)

@@ -26,6 +26,8 @@ PRODUCT = (
     "libraries",
     "bench",
     "checkpoint",
+    "distributed",
+    "doctor",
 )
 
 
@@ -101,6 +103,12 @@ def test_checkpoint_loads_no_optimizer_and_nothing_of_the_laboratory() -> None:
     assert not loaded & {"matplotlib", "adam_tutorial.optim", "adam_tutorial.study"}
 
 
+def test_the_doctor_loads_no_matplotlib_and_nothing_of_the_laboratory() -> None:
+    loaded = loaded_after("import adam_tutorial.doctor")
+    assert "adam_tutorial.optim" in loaded
+    assert not loaded & {"matplotlib", "adam_tutorial.checking", "adam_tutorial.study"}
+
+
 def test_bench_loads_no_library_that_it_measures_and_no_matplotlib() -> None:
     loaded = loaded_after("import adam_tutorial.bench")
     assert "adam_tutorial.optim" in loaded
@@ -108,6 +116,12 @@ def test_bench_loads_no_library_that_it_measures_and_no_matplotlib() -> None:
         *("numba", "jax", "optax", "bitsandbytes", "torchao", "deepspeed"),
         *("matplotlib", "adam_tutorial.study"),
     }
+
+
+def test_distributed_loads_torch_and_nothing_of_the_laboratory() -> None:
+    loaded = loaded_after("import adam_tutorial.distributed")
+    assert "torch.distributed" in loaded
+    assert not loaded & {"matplotlib", "sklearn", "adam_tutorial.study"}
 
 
 def test_names_of_the_package_are_loaded_when_they_are_used() -> None:

@@ -41,6 +41,6 @@ def needs(who: str, extra: str, *libraries: str) -> None:
         )
 
 
-_NEEDED = ("matplotlib", "platformdirs", "pooch", "sklearn", "tqdm")
+_NEEDED = ("matplotlib", "platformdirs", "pooch", "scipy", "sklearn", "tqdm")
 # All at once: otherwise each module would fail at the first import it lacks.
 needs("adam_tutorial.study", "study", *_NEEDED)

@@ -32,11 +32,14 @@ class Evaluation:
         Share of right answers.
     predictions : Tensor of int64, shape (n,)
         The class with the largest logit.
+    losses : Tensor, shape (n,)
+        Cross-entropy of each example.
     """
 
     loss: float
     accuracy: float
     predictions: Tensor
+    losses: Tensor
 
 
 @dataclass
@@ -197,4 +200,5 @@ def evaluate(
         loss=functional.cross_entropy(logits, labels).item(),
         accuracy=(predictions == labels).double().mean().item(),
         predictions=predictions,
+        losses=functional.cross_entropy(logits, labels, reduction="none"),
     )

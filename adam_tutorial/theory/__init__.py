@@ -4,7 +4,8 @@
 ``situations`` about steps on simple gradients, ``decay`` about weight decay,
 ``convergence`` about where the steps lead, ``schedules`` about learning rates over time
 and about random searches, ``descent`` about what came before Adam, ``memory`` about the
-bytes of a training run.
+bytes of a training run, ``communication`` about how long its processes take to add up
+their gradients.
 """
 
 from adam_tutorial._arguments import check_decay_rate
@@ -20,6 +21,7 @@ from adam_tutorial.theory.averages import (
     rescaled_decay_rate,
     zeta,
 )
+from adam_tutorial.theory.communication import Exchange, all_reduce_cost
 from adam_tutorial.theory.convergence import (
     RegretBound,
     critical_beta2,
@@ -82,6 +84,7 @@ from adam_tutorial.theory.steps import (
 )
 
 __all__ = [
+    "Exchange",
     "Memory",
     "Option",
     "RegretBound",
@@ -90,6 +93,7 @@ __all__ = [
     "adam_floor",
     "adamax_step_supremum",
     "adamw_shrink_factor",
+    "all_reduce_cost",
     "best_descent",
     "best_heavy_ball",
     "bias_correction",

@@ -46,7 +46,9 @@ def step_size_factor(t: int, beta1: float = 0.9, beta2: float = 0.999) -> float:
     """Return ``alpha_t / alpha = sqrt(1 - beta2**t) / (1 - beta1**t)``.
 
     The efficient order of Adam multiplies the learning rate by this factor. Without
-    bias correction, steps are too long by its reciprocal.
+    bias correction, each step is the right one times its reciprocal. That is too long
+    for the default decay rates. At ``t = 1`` it is too short if
+    ``1 - beta1 < sqrt(1 - beta2)``.
 
     Raises
     ------

@@ -172,7 +172,7 @@ def number_equations(_app: Sphinx, env: BuildEnvironment) -> list[str]:
     """
     equations = equations_of(env)
     counts: dict[str, int] = {}
-    for label, docname in _in_reading_order(env):
+    for label, docname in __in_reading_order(env):
         prefix = prefix_of_equations(env, docname)
         counts[prefix or docname] = place = counts.get(prefix or docname, 0) + 1
         equations[label] = (docname, f"{prefix}.{place}" if prefix else str(place))
@@ -273,7 +273,7 @@ def _index(
 ) -> list[nodes.Node]:
     listed = index_pages(app.env)[docname]
     result: list[nodes.Node] = []
-    for label, target in _in_reading_order(app.env):
+    for label, target in __in_reading_order(app.env):
         if label.startswith(DEFINITION) or not lists(listed, target):
             continue
         number = equations_of(app.env)[label][1]
@@ -303,9 +303,9 @@ def _index(
     return result
 
 
-def _in_reading_order(env: BuildEnvironment) -> list[tuple[str, str]]:
+def __in_reading_order(env: BuildEnvironment) -> list[tuple[str, str]]:
     """Return label and page of every equation."""
-    order = {name: place for place, name in enumerate(_reading_order(env))}
+    order = {name: place for place, name in enumerate(reading_order(env))}
 
     def key(item: tuple[str, tuple[str, str]]) -> tuple[int, str, int]:
         _, (docname, number) = item
@@ -318,7 +318,8 @@ def _in_reading_order(env: BuildEnvironment) -> list[tuple[str, str]]:
     ]
 
 
-def _reading_order(env: BuildEnvironment) -> list[str]:
+def reading_order(env: BuildEnvironment) -> list[str]:
+    """Return every page, in the order of the table of contents."""
     order: list[str] = []
 
     def visit(name: str) -> None:

@@ -1,4 +1,4 @@
-"""The book explains every topic that the checker names."""
+"""The book explains every topic that the checker or the doctor names."""
 
 from __future__ import annotations
 
@@ -12,9 +12,13 @@ import pytest
 
 from adam_tutorial.checking import MISTAKES, Finding, checker
 from adam_tutorial.checking.mistakes import NO_MAXIMUM, Topic
+from adam_tutorial.doctor import FINDINGS
+from adam_tutorial.doctor.findings import Topic as DoctorsTopic
 
 PAGE = Path(__file__).parents[2] / "book/reference/topics.md"
 TOPICS: tuple[str, ...] = get_args(Topic)
+DOCTORS: tuple[str, ...] = get_args(DoctorsTopic)
+ALL = sorted({*TOPICS, *DOCTORS})
 ROW = re.compile(r"^\| `([^`]+)` \|[^|]+\|(.+)\|$", re.MULTILINE)
 LINK = re.compile(r"\[([^]]+)\]\(([^)]+)\)((?:, \*[^*]+\*)?)")
 
@@ -31,7 +35,7 @@ def headings(notebook: Path) -> Iterator[str]:
 
 
 def test_the_page_has_an_entry_for_each_topic_and_no_other() -> None:
-    assert list(rows()) == sorted(TOPICS)
+    assert list(rows()) == ALL
 
 
 def test_no_topic_is_without_a_finding() -> None:
@@ -43,9 +47,10 @@ def test_no_topic_is_without_a_finding() -> None:
         "half-precision",
         "weight-decay",
     }
+    assert {kind.topic for kind in FINDINGS.values()} == set(DOCTORS)
 
 
-@pytest.mark.parametrize("topic", TOPICS)
+@pytest.mark.parametrize("topic", ALL)
 def test_an_entry_links_to_chapters_by_their_titles_and_names_their_sections(
     topic: str,
 ) -> None:

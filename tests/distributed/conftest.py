@@ -5,22 +5,36 @@ import os
 import pytest
 from filelock import FileLock
 
-from tests.distributed.launch import Outcomes, run_in_two_processes
+from tests.distributed.launch import Outcomes, run_in_processes
+from tests.distributed.task import PROCESSES
 
 # They run in processes of their own. Importing them here brings torch's deprecation
 # warnings.
-collect_ignore = ["__main__.py", "replicated.py", "sharded.py"]
+collect_ignore = ["__main__.py", "four.py", "replicated.py", "sharded.py"]
 
 
 @pytest.fixture(scope="session")
 def outcomes(tmp_path_factory: pytest.TempPathFactory) -> Outcomes:
-    """What the scenarios returned. Workers of pytest-xdist share one run of them."""
+    """What the scenarios of two processes returned."""
+    return run_once(tmp_path_factory, "tests.distributed", PROCESSES)
+
+
+@pytest.fixture(scope="session")
+def of_four(tmp_path_factory: pytest.TempPathFactory) -> Outcomes:
+    """What the scenarios of four processes returned."""
+    return run_once(tmp_path_factory, "tests.distributed.four", 4)
+
+
+def run_once(
+    tmp_path_factory: pytest.TempPathFactory, module: str, processes: int
+) -> Outcomes:
+    """Run a module in some processes. Workers of pytest-xdist share one run of it."""
     folder = tmp_path_factory.getbasetemp()
     if "PYTEST_XDIST_WORKER" in os.environ:
         folder = folder.parent
-    folder /= "distributed"
+    folder /= module
     with FileLock(f"{folder}.lock"):
         if not folder.exists():
             folder.mkdir()
-            run_in_two_processes("tests.distributed", folder)
-    return Outcomes(folder)
+            run_in_processes(module, folder, processes)
+    return Outcomes(folder, processes)

@@ -1,4 +1,4 @@
-"""Run scenarios in two processes, and collect what they return."""
+"""Run scenarios in several processes, and collect what they return."""
 
 from __future__ import annotations
 
@@ -11,15 +11,15 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
+import coverage
 import pytest
 import torch
 import torch.distributed as dist
 
-from tests.distributed.task import PROCESSES
-
 Scenario = Callable[[int, Path], Any]
 
 ROOT = Path(__file__).parents[2]
+MEASURED = "COVERAGE_IS_MEASURED"
 PATIENCE = 240
 """Seconds until the processes are ended: far more than a busy machine needs."""
 
@@ -31,38 +31,42 @@ def output_of(folder: Path, rank: int) -> Path:
 class Outcomes:
     """What the scenarios returned, by name and rank."""
 
-    def __init__(self, folder: Path) -> None:
-        self.folder = folder
+    def __init__(self, folder: Path, processes: int) -> None:
+        self.folder, self.processes = folder, processes
 
     def __call__(self, scenario: str) -> list[Any]:
         """Return the results of all ranks; without them, fail with what was printed."""
-        files = [self.folder / f"{scenario}.{rank}.pt" for rank in range(PROCESSES)]
+        files = [
+            self.folder / f"{scenario}.{rank}.pt" for rank in range(self.processes)
+        ]
         if not all(file.exists() for file in files):
             printed = "\n".join(
                 f"--- rank {rank}\n{output_of(self.folder, rank).read_text()}"
-                for rank in range(PROCESSES)
+                for rank in range(self.processes)
             )
             pytest.fail(f"{scenario!r} was not completed\n{printed}", pytrace=False)
         return [torch.load(file, weights_only=True) for file in files]
 
 
-def run_in_two_processes(module: str, folder: Path) -> None:
-    """Run a module that calls :func:`run_scenarios` in two processes, as a group."""
+def environment() -> dict[str, str]:
+    """Return the environment of a process that talks to others on this machine."""
     loopback = "lo0" if sys.platform == "darwin" else "lo"
-    environment = {
-        "GLOO_SOCKET_IFNAME": loopback,
-        "OMP_NUM_THREADS": "1",
-        **os.environ,
-        "WORLD_SIZE": str(PROCESSES),
-    }
+    return {"GLOO_SOCKET_IFNAME": loopback, "OMP_NUM_THREADS": "1", **os.environ}
+
+
+def run_in_processes(module: str, folder: Path, count: int) -> None:
+    """Run a module that calls :func:`run_scenarios` in some processes, as a group."""
+    shared = {**environment(), "WORLD_SIZE": str(count)}
+    if coverage.Coverage.current() is not None:
+        shared[MEASURED] = "1"
     processes = []
-    for rank in range(PROCESSES):
+    for rank in range(count):
         with output_of(folder, rank).open("w") as output:
             processes.append(
                 subprocess.Popen(
                     [sys.executable, "-m", module, str(folder)],
                     cwd=ROOT,
-                    env={**environment, "RANK": str(rank)},
+                    env={**shared, "RANK": str(rank)},
                     stdout=output,
                     stderr=subprocess.STDOUT,
                 )
@@ -80,7 +84,10 @@ def run_in_two_processes(module: str, folder: Path) -> None:
 
 
 def run_scenarios(scenarios: Mapping[str, Scenario]) -> None:
-    """Join the other process and run the scenarios in order, up to the first error."""
+    """Join the others and run the scenarios in order, up to the first error."""
+    measured = coverage.Coverage(data_suffix=True) if MEASURED in os.environ else None
+    if measured:
+        measured.start()
     folder, rank = Path(sys.argv[1]), int(os.environ["RANK"])
     torch.set_num_threads(1)
     dist.init_process_group(
@@ -93,3 +100,6 @@ def run_scenarios(scenarios: Mapping[str, Scenario]) -> None:
     for name, scenario in scenarios.items():
         torch.save(scenario(rank, folder), folder / f"{name}.{rank}.pt")
     dist.destroy_process_group()
+    if measured:
+        measured.stop()
+        measured.save()

@@ -6,15 +6,12 @@ here.
 
 from __future__ import annotations
 
-from decimal import Decimal, localcontext
-
 import numpy as np
 import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from adam_tutorial import theory
 from adam_tutorial.optim import Adam, AdamW
 
 decay_rates = st.floats(0.0, 0.9999)
@@ -54,19 +51,6 @@ def test_optimizer_divides_the_step_size_by_one_correction_and_v_by_the_other(
         m, v = state["exp_avg"].item(), state["exp_avg_sq"].item()
         step = 0.01 / (1 - beta1**t) * m / (np.sqrt(v / (1 - beta2**t)) + eps)
         assert theta.item() - before == pytest.approx(-step, rel=1e-7, abs=1e-15)
-
-
-@pytest.mark.equation("expm1")
-@given(st.integers(1, 15), st.integers(1, 10_000))
-def test_expm1_of_t_log_beta_is_one_minus_beta_to_the_t_in_all_digits(
-    nines: int, t: int
-) -> None:
-    beta = 1 - 10.0**-nines
-    with localcontext() as context:
-        context.prec = 60
-        exact = 1 - Decimal(beta) ** t
-        error = abs((Decimal(theory.bias_correction(beta, t)) - exact) / exact)
-    assert float(error) < 1e-15
 
 
 @pytest.mark.equation("adamw-shrink")

@@ -2,8 +2,9 @@
 
 Each module is run as ``python -m adam_tutorial.study.experiments.NAME --out FILE``. All
 training is on one thread, seeded and in float64, so another machine gets the same
-numbers. Only the many short runs of ``hyperparameters`` are in float32; there, another
-machine gets the same first digits.
+numbers. The many short runs of ``hyperparameters`` and ``batch_size``, and those of
+``state_dtypes``, are in float32; there, another machine gets the same first digits.
+``link`` measures times.
 """
 
 from __future__ import annotations
@@ -19,8 +20,9 @@ def stored_runs(name: str) -> dict[str, Any]:
     Parameters
     ----------
     name : str
-        The experiment: "decay", "hyperparameters", "images", "pains", "text"; or a run
-        of the bench: "fast_step", "fast_clip", "fast_growth", "fast_numpy".
+        The experiment: "batch_size", "decay", "hyperparameters", "images", "link",
+        "local_steps", "pains", "poison", "spikes", "state_dtypes", "text"; or a run of
+        the bench: "fast_step", "fast_clip", "fast_growth", "fast_numpy", "fast_8bit".
 
     Raises
     ------

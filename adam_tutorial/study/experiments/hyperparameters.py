@@ -11,7 +11,7 @@ import json
 import math
 import sys
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import asdict, dataclass, replace
 from functools import partial
 from typing import Any
@@ -52,13 +52,16 @@ __all__ = [
     "SEEDS",
     "Setting",
     "batch_settings",
+    "described",
     "factor",
     "losses_by_rate",
     "main",
     "map_settings",
     "random_settings",
+    "run_all",
     "schedule_settings",
     "select",
+    "short",
     "studies",
     "tasks",
     "train",
@@ -406,19 +409,40 @@ def losses_by_rate(
 
 def main() -> None:
     """Run the experiment from the command line and write its results."""
-    out = output_file(MODULE)
+    run_all(MODULE, studies, _run)
+
+
+def run_all(
+    module: str,
+    runs: Callable[[list[Task]], Iterable[tuple[str, Task, Setting, int]]],
+    run: Callable[[str, Task, Setting, int], dict[str, Any]],
+) -> None:
+    """Do all runs of an experiment in float32, and write one row a run.
+
+    What is done is written every fifty runs beside the file that the command line
+    names, which keeps its older results until all are there.
+
+    Parameters
+    ----------
+    module : str
+        Name of the experiment's module, stored as part of the command.
+    runs : function
+        Takes the tasks and yields study, task, setting and seed of each run.
+    run : function
+        Does one run and returns its row.
+    """
+    out = output_file(module)
     torch.set_num_threads(1)
     torch.set_default_dtype(torch.float32)
     started = time.process_time()
     rows: list[dict[str, Any]] = []
-    described = tasks()
     unfinished = out.with_name(f"{out.stem}.partial{out.suffix}")
-    for study, task, setting, seed in tqdm(list(studies(described)), unit="run"):
-        rows.append(_run(study, task, setting, seed))
+    for study, task, setting, seed in tqdm(list(runs(tasks())), unit="run"):
+        rows.append(run(study, task, setting, seed))
         if len(rows) % 50 == 0:
             write(unfinished, {"results": rows}, _one_row_a_line)
     record = {
-        **provenance(MODULE, out, seconds=time.process_time() - started),
+        **provenance(module, out, seconds=time.process_time() - started),
         "dtype": "float32",
         "threads": 1,
         "results": rows,
@@ -430,25 +454,38 @@ def main() -> None:
 
 def _run(study: str, task: Task, setting: Setting, seed: int) -> dict[str, Any]:
     model, history = train(task, setting, seed)
-    row: dict[str, Any] = {
+    row = described(study, task, setting, seed, history)
+    for part in ("validation", "test"):
+        result = evaluate(model, task.examples[part])
+        row[f"{part}_loss"] = short(result.loss)
+        row[f"{part}_accuracy"] = round(result.accuracy, 4)
+    return row
+
+
+def described(
+    study: str, task: Task, setting: Setting, seed: int, history: History
+) -> dict[str, Any]:
+    """Return the row of a run without its scores.
+
+    Parameters
+    ----------
+    study, task, setting, seed : str, Task, Setting, int
+        Which run it was.
+    history : History
+        What training recorded.
+    """
+    return {
         "study": study,
         "task": task.name,
         **asdict(setting),
         "seed": seed,
+        "train_loss": short(history.train_losses[-1]),
+        "first_step_losses": [short(x) for x in history.step_losses[:FIRST_STEPS]],
     }
-    row["train_loss"] = _short(history.train_losses[-1])
-    for part in ("validation", "test"):
-        result = evaluate(model, task.examples[part])
-        row[f"{part}_loss"] = _short(result.loss)
-        row[f"{part}_accuracy"] = round(result.accuracy, 4)
-    row["first_step_losses"] = [
-        _short(loss) for loss in history.step_losses[:FIRST_STEPS]
-    ]
-    return row
 
 
-def _short(loss: float) -> float | None:
-    # float32 has no more than seven digits.
+def short(loss: float) -> float | None:
+    """Return seven digits of a loss, as many as float32 has; None if not finite."""
     return finite(float(f"{loss:.7g}"))
 
 

@@ -17,7 +17,15 @@ from adam_tutorial.study.experiments.records import (
     write,
 )
 
-STORED = ("decay", "hyperparameters", "images", "pains", "text")
+STORED = (
+    "batch_size",
+    "decay",
+    "hyperparameters",
+    "images",
+    "pains",
+    "state_dtypes",
+    "text",
+)
 
 
 # Writing
@@ -57,7 +65,8 @@ def test_stored_record_is_strict_json(name: str) -> None:
 
 
 def test_unknown_record_is_an_error_that_lists_the_known_ones() -> None:
-    with pytest.raises(ValueError, match=r"one of \['decay', .*'text'\], got 'image'"):
+    known = r"one of \['batch_size', 'decay', .*'text'\], got 'image'"
+    with pytest.raises(ValueError, match=known):
         stored_runs("image")
 
 

@@ -1,0 +1,26 @@
+"""Watch a training run, and learn what Adam does in it.
+
+>>> import torch
+>>> model = torch.nn.Linear(3, 1)
+>>> optimizer = torch.optim.Adam(model.parameters(), lr=0.01)
+>>> with watch(optimizer, model) as doctor:
+...     for _ in range(20):
+...         optimizer.zero_grad()
+...         model(torch.randn(8, 3)).square().mean().backward()
+...         optimizer.step()
+>>> doctor.report().verdict
+'nothing found in 20 steps'
+
+The optimizer is watched from its public hooks, and nothing is changed: the run ends at
+the same bits. ``roster`` says which optimizers can be watched and names parameters;
+``watching`` hooks in, ``numbers`` measures a parameter at a step, ``history`` remembers
+a bounded part of it; ``losses`` and ``ranks`` look for what a resume has lost and for
+sums over processes; ``signs`` and ``signs_of_gradients`` decide what is found, and
+``report`` says so.
+"""
+
+from adam_tutorial.doctor.findings import FINDINGS, Finding
+from adam_tutorial.doctor.report import ParameterReport, Report
+from adam_tutorial.doctor.watching import Doctor, watch
+
+__all__ = ["FINDINGS", "Doctor", "Finding", "ParameterReport", "Report", "watch"]

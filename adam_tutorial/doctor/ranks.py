@@ -1,0 +1,64 @@
+"""What this process adds to a gradient, where several processes share a run."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable
+from functools import partial
+
+import torch
+from torch import Tensor
+
+__all__ = ["Contributions", "world_size"]
+
+
+def world_size() -> int:
+    """Return how many processes there are."""
+    group = torch.distributed
+    if not (group.is_available() and group.is_initialized()):
+        return 1
+    return group.get_world_size()
+
+
+class Contributions:
+    """Norms of the gradients as the backward pass of this process computes them.
+
+    They are heard before they are added up, over micro-batches or over processes. The
+    mean over the processes is at most as long as the longest of them; a sum is longer,
+    by the root of their number where they are pure noise.
+    """
+
+    def __init__(self, parameters: Iterable[Tensor]) -> None:
+        self.listening = True
+        self._norms: dict[Tensor, list[Tensor]] = {}
+        self._leftover = False
+        self._handles = [
+            parameter.register_hook(partial(self._hear, parameter))
+            for parameter in parameters
+            if parameter.requires_grad and not hasattr(parameter, "to_local")
+        ]
+
+    def _hear(self, parameter: Tensor, gradient: Tensor) -> None:
+        if not self.listening or gradient.layout is not torch.strided:
+            return
+        with torch.no_grad():
+            if parameter not in self._norms and parameter.grad is not None:
+                # What is left from before the step is not this step's.
+                self._leftover |= bool(parameter.grad.any())
+            norm = torch.linalg.vector_norm(gradient)
+            self._norms.setdefault(parameter, []).append(norm)
+
+    def taken(self) -> float:
+        """Return the sum of what was heard since the last call; NaN if unusable."""
+        norms, leftover = self._norms, self._leftover
+        self._norms, self._leftover = {}, False
+        if leftover or not norms:
+            return math.nan
+        each = (sum(map(float, heard)) for heard in norms.values())
+        return math.sqrt(sum(norm * norm for norm in each))
+
+    def close(self) -> None:
+        """Stop listening."""
+        for handle in self._handles:
+            handle.remove()
+        self._handles = []
