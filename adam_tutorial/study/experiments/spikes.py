@@ -65,21 +65,21 @@ STEPS, BATCH = 1200, 50
 RARITY, FACTOR = 150, 255.0
 FIRST_STEPS = 10
 
-RATES = (3.2e-4, 1e-3, 3.2e-3)
+RATES = (1e-3, 3.2e-3, 1e-2)
 Settings = dict[str, float]
 METHODS: dict[str, tuple[Callable[..., guards.Guard], tuple[Settings, ...]]] = {
     "none": (guards.NoGuard, ()),
     "global clip": (
         guards.GlobalClip,
-        tuple({"limit": x} for x in (0.1, 0.32, 1.0, 3.2)),
+        tuple({"limit": x} for x in (0.32, 1.0, 3.2, 10.0)),
     ),
     "StableAdamW": (
         guards.UpdateClip,
-        tuple({"limit": x} for x in (0.25, 0.5, 1.0, 2.0)),
+        tuple({"limit": x} for x in (0.5, 1.0, 2.0, 4.0)),
     ),
     "AdaGC": (
         guards.AdaptiveClip,
-        tuple({"relative": x} for x in (1.05, 1.5, 2.0, 4.0)),
+        tuple({"relative": x} for x in (1.05, 2.0, 4.0, 8.0)),
     ),
     "SPAM": (
         guards.MomentumReset,

@@ -67,14 +67,16 @@ def test_a_bad_batch_has_its_pixels_in_the_wrong_unit(
 ) -> None:
     seen: list[float] = []
 
-    class Peeping(DenseNet):
-        def forward(self, batch: torch.Tensor) -> torch.Tensor:
-            if self.training and len(batch) == spikes.BATCH:
-                seen.append(batch.max().item())
-            logits: torch.Tensor = super().__call__(batch)
-            return logits
+    def peep(_: Any, arguments: tuple[torch.Tensor]) -> None:
+        if len(arguments[0]) == spikes.BATCH:
+            seen.append(arguments[0].max().item())
 
-    monkeypatch.setattr(spikes, "DenseNet", Peeping)
+    def peeped() -> DenseNet:
+        model = DenseNet()
+        model.register_forward_pre_hook(peep)
+        return model
+
+    monkeypatch.setattr(spikes, "DenseNet", peeped)
     monkeypatch.setattr(spikes, "bad_steps", lambda _: [3])
     steps = list(islice(run("none", {"lr": 1e-3}, 0), 4))
     assert [step.bad for step in steps] == [False, False, True, False]
