@@ -139,7 +139,8 @@ def test_it_says_what_it_did_and_writes_what_it_hashed(
     assert re.fullmatch(r"step 2: loss \d\.\d{4}", printed[0])
     assert re.fullmatch(r"accuracy on 1000 other digits: 0\.\d+", printed[1])
     assert re.fullmatch(
-        r"2 steps, \d+ ms each; each process sent 0\.000 MB a step", printed[2]
+        r"2 steps, \d+ ms each \(median\); each process sent 0\.000 MB a step",
+        printed[2],
     )
     assert printed[3] == "SHA-256 of parameters and moments:"
     state = load_file(out)
