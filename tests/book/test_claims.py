@@ -184,9 +184,9 @@ class TestTheTie:
             for row in re.findall(r"<tr.*?</tr>", listed, re.DOTALL)
         ]
         assert [re.sub("<.*?>", "", cell) for cell in rows[1]] == [
-            *("A page", "2", "1", "each item"),
+            *("A page", "2", "1", "yes"),
         ]
-        assert rows[2] == ["together", "2", "1", "each item"]
+        assert rows[2] == ["together", "2", "1", "yes"]
 
     @pytest.mark.parametrize(
         ("signs", "more", "message"),
