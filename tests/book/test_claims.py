@@ -135,6 +135,8 @@ def build(
                 "bibtex_bibfiles": ["references.bib"],
                 "bibtex_reference_style": "author_year",
                 "exclude_patterns": ["tests", "out", "trees"],
+                # Of its own: what extensions add to the default stays in the process.
+                "source_suffix": {".md": "myst-nb", ".ipynb": "myst-nb"},
                 "math_numfig": False,
             },
             status=None,
