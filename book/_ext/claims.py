@@ -57,7 +57,6 @@ EXCEPTIONS = {
     "book/depth/choosing_the_hyperparameters",
     "book/depth/myths_and_mistakes",
     "book/engineering/small",
-    "book/foundations/what_an_optimizer_does",
 }
 # Pages that look things up; what they state is checked by other means.
 REFERENCE = "book/reference/"
