@@ -51,13 +51,8 @@ EXCEPTIONS = {
     "book/adam/adam_in_pytorch",
     "book/answers/optimizers_compared",
     "book/answers/questions",
-    "book/applications/images",
-    "book/applications/text",
     "book/depth/adam_in_the_wild",
-    "book/depth/choosing_the_hyperparameters",
     "book/depth/myths_and_mistakes",
-    "book/engineering/small",
-    "book/foundations/what_an_optimizer_does",
 }
 # Pages that look things up; what they state is checked by other means.
 REFERENCE = "book/reference/"
