@@ -26,7 +26,7 @@ ISSUES = {
     "google-deepmind/optax": (292, 1389, 1754),
     "NVIDIA/apex": (1849,),
     "chainer/chainer": (6299,),
-    "clab/dynet": (283,),
+    "clab/dynet": (70, 1009),
     "BVLC/caffe": (4224,),
     "karpathy/nanochat": (304,),
     "karpathy/nanoGPT": (168,),
@@ -39,8 +39,9 @@ ISSUES = {
 }
 PULL_REQUESTS = {
     "pytorch/pytorch": (22628, 41679),
-    "google-deepmind/optax": (1423, 1769),
+    "google-deepmind/optax": (1423, 1755, 1769),
     "PennyLaneAI/pennylane": (1929,),
+    "huggingface/transformers": (34191,),
     "ml-explore/mlx": (1640,),
     "EurekaLabsAI/micrograd": (2,),
     "karpathy/convnetjs": (70, 107),
