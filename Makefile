@@ -85,7 +85,7 @@ mutants: .venv/ready ## list small changes of the code that no test notices; MOD
 	@$(BIN)/python -m tests.mutants $(MODULE)
 
 faults: .venv/ready ## kill training runs, damage checkpoints: 1,200 and 1,000 times
-	@FAULTS=long $(BIN)/python -m pytest -q tests/faults
+	@FAULTS=long $(BIN)/python -m pytest -q -o timeout=3600 tests/faults
 
 clients: .venv/ready ## train with other libraries' programs; installs them
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[clients]'

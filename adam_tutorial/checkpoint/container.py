@@ -136,7 +136,7 @@ def _read(path: Path, use: Callable[[Any, BinaryIO], Any]) -> Any:
             return use(form, file)
         except MemoryError:
             raise
-        # What a file with a right digest can hold was thought out by somebody: none of
+        # A malformed file with a right digest was made on purpose: none of
         # the ways to be wrong in it may look like a fault of the program that loads.
         except Exception as error:
             what = str(error) or type(error).__name__

@@ -87,7 +87,7 @@ def load(
 
     Notes
     -----
-    The digest finds every accident, but whoever can write a file can compute it: load
+    The digest finds every accident, but anyone who can write a file can compute it: load
     no stranger's numbers without thought, though they cannot run code. Memory: the
     file's size twice, and a copy of the state of the parts that are given.
     """

@@ -12,11 +12,13 @@
 'nothing found in 20 steps'
 
 The optimizer is watched from its public hooks, and nothing is changed: the run ends at
-the same bits. ``roster`` says which optimizers can be watched and names parameters;
-``watching`` hooks in, ``numbers`` measures a parameter at a step, ``history`` remembers
-a bounded part of it; ``losses`` and ``ranks`` look for what a resume has lost and for
-sums over processes; ``signs`` and ``signs_of_gradients`` decide what is found, and
-``report`` says so.
+the same bits. ``roster`` says which optimizers can be watched and names parameters.
+``watching`` hooks in; ``listening`` takes the norms of the gradients at every step,
+``numbers`` measures a parameter at some, ``surroundings`` looks at the scheduler and
+the rest of the model, ``ranks`` at what this process adds to a gradient, ``losses`` at
+what a resume has lost. ``history`` and ``samples`` remember a bounded part of it;
+``signs`` and ``signs_of_gradients`` decide what is found, and ``report`` says so, in a
+``table`` and a ``picture``.
 """
 
 from adam_tutorial.doctor.findings import FINDINGS, Finding

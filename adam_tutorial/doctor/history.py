@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import statistics
 from collections import deque
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Generic, TypeVar
 
@@ -13,7 +13,7 @@ from torch import Tensor
 
 from adam_tutorial.doctor.roster import Hyperparameters
 
-__all__ = ["Moment", "Record", "Sample", "Thinned", "Track", "median"]
+__all__ = ["Moment", "Record", "Sample", "Thinned", "Track", "median", "over"]
 
 T = TypeVar("T")
 RECENT = 1000
@@ -171,12 +171,12 @@ class Record:
         Norm of the gradient over the sum of the norms that this rank has added.
     """
 
-    kind: str
     start: int = 0
     taken: int = 0
     measured: int = 0
     left_out: int = 0
     closed: bool = False
+    stopped: str = ""
     tracks: list[Track] = field(default_factory=list)
     groups: list[Hyperparameters] = field(default_factory=list)
     recent: deque[float] = field(default_factory=lambda: deque(maxlen=RECENT))
@@ -232,6 +232,6 @@ def median(values: Iterator[float] | Sequence[float]) -> float:
     return statistics.median(finite) if finite else math.nan
 
 
-def numbers(pairs: Mapping[str, float]) -> dict[str, float]:
-    """Return the numbers that are finite."""
-    return {name: value for name, value in pairs.items() if math.isfinite(value)}
+def over(number: float, divisor: float) -> float:
+    """Return a quotient, NaN where there is none."""
+    return number / divisor if divisor else math.nan

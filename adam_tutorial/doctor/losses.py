@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 
 from adam_tutorial.doctor.history import Record, Track
@@ -30,6 +31,11 @@ def look_at_first_step(record: Record, readings: Readings, scheduled: int) -> No
     for a steady gradient, and larger in few elements. So the two tell moments that have
     just begun from others, whatever the gradients were and whatever t says.
     """
+    readings = [
+        (track, numbers)
+        for track, numbers in readings
+        if math.isfinite(numbers["v"]) and math.isfinite(numbers["signal"])
+    ]
     moved = sum(numbers["moved"] for _, numbers in readings)
     if not moved:
         return

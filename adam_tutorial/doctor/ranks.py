@@ -8,8 +8,13 @@ from functools import partial
 
 import torch
 from torch import Tensor
+from torch.utils.hooks import RemovableHandle
+
+from adam_tutorial.doctor.history import Record
 
 __all__ = ["Contributions", "world_size"]
+
+SAMPLES = 30
 
 
 def world_size() -> int:
@@ -28,15 +33,30 @@ class Contributions:
     by the root of their number where they are pure noise.
     """
 
-    def __init__(self, parameters: Iterable[Tensor]) -> None:
+    def __init__(self) -> None:
         self.listening = True
         self._norms: dict[Tensor, list[Tensor]] = {}
         self._leftover = False
-        self._handles = [
-            parameter.register_hook(partial(self._hear, parameter))
-            for parameter in parameters
-            if parameter.requires_grad and not hasattr(parameter, "to_local")
-        ]
+        self._handles: list[RemovableHandle] = []
+
+    def follow(self, parameters: Iterable[Tensor], record: Record) -> None:
+        """Listen to these parameters, if there are several ranks."""
+        self.close()
+        record.ranks = world_size()
+        if record.ranks > 1 and len(record.summed) < SAMPLES:
+            self._handles = [
+                parameter.register_hook(partial(self._hear, parameter))
+                for parameter in parameters
+                if parameter.requires_grad and not hasattr(parameter, "to_local")
+            ]
+
+    def compare(self, record: Record, scale: float) -> None:
+        """Compare what was heard with the gradient that the optimizer was handed."""
+        heard = self._taken() / scale if self._handles else math.nan
+        if heard > 0 and record.recent:
+            record.summed.append(record.recent[-1] / heard)
+        if len(record.summed) >= SAMPLES:
+            self.close()
 
     def _hear(self, parameter: Tensor, gradient: Tensor) -> None:
         if not self.listening or gradient.layout is not torch.strided:
@@ -48,7 +68,7 @@ class Contributions:
             norm = torch.linalg.vector_norm(gradient)
             self._norms.setdefault(parameter, []).append(norm)
 
-    def taken(self) -> float:
+    def _taken(self) -> float:
         """Return the sum of what was heard since the last call; NaN if unusable."""
         norms, leftover = self._norms, self._leftover
         self._norms, self._leftover = {}, False

@@ -9,36 +9,15 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from adam_tutorial.doctor.findings import Finding
-from adam_tutorial.doctor.history import Moment, Record, Sample, Track
+from adam_tutorial.doctor.history import Moment, Record, Sample, Track, over
 from adam_tutorial.doctor.signs import diagnose
+from adam_tutorial.doctor.table import COLUMNS, short, table
 from adam_tutorial.theory import effective_memory, mean_variance, step_supremum
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 __all__ = ["ParameterReport", "Report", "report_of"]
-
-ROWS = 24
-NAME = 25
-COLUMNS = {
-    "t": "age",
-    "update_to_weight": "upd/w",
-    "step": "step",
-    "longest": "long",
-    "below_eps": "<eps",
-    "dead": "dead",
-    "still": "still",
-    "signal_to_noise": "m2/v",
-    "decay_to_update": "decay",
-    "gradient_norm": "|g|",
-}
-SHARES = ("below_eps", "dead", "still")
-LEGEND = (
-    "age: steps in m and v. upd/w: change over weight. step, long: root mean square and"
-    " maximum of an update in learning rates; at most {bound}. <eps: sqrt(v_hat) below"
-    " eps. dead: v is 0. still: update lost to rounding. m2/v: signal to noise. decay:"
-    " over update. Shares are of elements, in percent; all at the last measured step."
-)
 
 
 @dataclass(frozen=True)
@@ -137,7 +116,7 @@ class Report:
     def __str__(self) -> str:
         lines = [self.verdict]
         for finding in self.findings:
-            of = ", ".join(_short(name) for name in finding.parameters[:4])
+            of = ", ".join(short(name) for name in finding.parameters[:4])
             more = len(finding.parameters) - 4
             of += f" and {more} more" if more > 0 else ""
             lines += [
@@ -151,26 +130,7 @@ class Report:
                 f"  topic: {finding.topic}",
             ]
         text = [textwrap.fill(x, 76, subsequent_indent="         ") for x in lines]
-        return "\n".join([*text, *self._table()])
-
-    def _table(self) -> list[str]:
-        if not self.parameters:
-            return []
-        rows = [
-            f"{'parameter':{NAME}}" + "".join(f"{x:>7}" for x in COLUMNS.values()),
-            *(_row(parameter) for parameter in self.parameters[:ROWS]),
-        ]
-        more = len(self.parameters) - ROWS
-        if more > 0:
-            rows.append(f"and {more} more in report.parameters")
-        bounds = [p.bound for p in self.parameters if math.isfinite(p.bound)]
-        bound = f"{max(bounds):.2f}" if bounds else "unknown here"
-        norm = (
-            f"norm of all gradients: {self.gradient_norm:.3g} at the last step, median"
-            f" {self.usual_norm:.3g}, {self.spikes} spikes above ten times the median"
-        )
-        legend = textwrap.fill(LEGEND.format(bound=bound), 95)
-        return ["", *rows, textwrap.fill(norm, 95), legend]
+        return "\n".join([*text, *table(self)])
 
     def as_dict(self) -> dict[str, float]:
         """Return the numbers under flat names, for a logger.
@@ -217,7 +177,12 @@ def report_of(record: Record, meant: Collection[str]) -> Report:
     """Return the report on a record, without the findings that are meant."""
     findings = tuple(f for f in diagnose(record) if f.name not in meant)
     steps = f"in {record.taken} {'step' if record.taken == 1 else 'steps'}"
-    if not record.taken:
+    if record.stopped:
+        verdict = (
+            f"the doctor stopped {steps}, at an error of its own: {record.stopped};"
+            f" {len(findings)} found"
+        )
+    elif not record.taken:
         verdict = "no step was seen (steps of a compiled graph cannot be)"
     elif not findings:
         verdict = f"nothing found {steps}"
@@ -250,8 +215,8 @@ def _of(track: Track) -> ParameterReport:
         track.name,
         track.parameter.numel(),
         int(sample.t),
-        _over(sample.change, sample.weight),
-        _over(sample.update, abs(sample.lr)),
+        over(sample.change, sample.weight),
+        over(sample.update, abs(sample.lr)),
         sample.longest,
         step_supremum(t, settings.beta1, settings.beta2) if known else math.nan,
         sample.below_eps,
@@ -263,39 +228,3 @@ def _of(track: Track) -> ParameterReport:
         track.norm,
         track.largest[0],
     )
-
-
-def _over(number: float, divisor: float) -> float:
-    return number / divisor if divisor else math.nan
-
-
-def _row(parameter: ParameterReport) -> str:
-    cells = []
-    for name in COLUMNS:
-        value = getattr(parameter, name)
-        if not math.isfinite(value):
-            cells.append("-" if math.isnan(value) else "inf")
-        elif name == "t":
-            cells.append(f"{value}")
-        elif name in SHARES:
-            cells.append(f"{100 * value:.0f}")
-        else:
-            cells.append(_number(value))
-    return f"{_short(parameter.name):{NAME}}" + "".join(f"{c:>7}" for c in cells)
-
-
-def _number(value: float) -> str:
-    """Return a number in at most six characters."""
-    if value == 0:
-        return "0"
-    if 1e-2 <= abs(value) < 1000:
-        return f"{value:.2f}" if abs(value) < 100 else f"{value:.0f}"
-    mantissa, exponent = f"{value:.0e}".split("e")
-    return f"{mantissa}e{int(exponent)}"
-
-
-def _short(name: str) -> str:
-    """Return a name with its middle left out, if it is too long for the table."""
-    if len(name) < NAME:
-        return name
-    return f"{name[:7]}..{name[-(NAME - 10) :]}"

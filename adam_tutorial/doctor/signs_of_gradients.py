@@ -146,7 +146,7 @@ def without_gradient(record: Record) -> Iterator[Finding]:
             tuple(track.name for track in none),
             count=len(none),
         )
-    zero = [t for t in here if t.with_gradient >= STEPS and t.zero == t.with_gradient]
+    zero = [t for t in here if t.with_gradient >= STEPS and _is_zero(t)]
     if zero:
         yield found(
             "gradient always zero",
@@ -155,6 +155,13 @@ def without_gradient(record: Record) -> Iterator[Finding]:
             tuple(track.name for track in zero),
             count=len(zero),
         )
+
+
+def _is_zero(track: Track) -> bool:
+    """Return whether all gradients were zero; a norm of 1e-30 underflows to it."""
+    return track.zero == track.with_gradient and all(
+        sample.zeros == 1 for sample in track.samples
+    )
 
 
 def unheld(record: Record) -> Iterator[Finding]:

@@ -22,6 +22,7 @@ from __future__ import annotations
 
 import argparse
 import os
+import statistics
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -83,7 +84,7 @@ class Trained:
     bytes_sent : int
         By this process, since it started.
     seconds : float
-        For these steps.
+        For one of these steps, the median; 0 if there were none.
     """
 
     model: nn.Module
@@ -189,8 +190,9 @@ def train(
             )
     if on_start is not None:
         on_start(first)
-    losses, sent, started = [], 0, time.monotonic()
+    losses, times, sent = [], [], 0
     for step in range(first, steps):
+        started = time.perf_counter()
         epoch, batch = divmod(step, batches)
         order = np.random.default_rng((settings.seed, epoch)).permutation(len(labels))
         rows = torch.from_numpy(order).to(device).split(settings.batch_size)[batch]
@@ -214,11 +216,12 @@ def train(
         optimizer.step()
         sent += done.bytes_sent
         losses.append(done.loss)
+        times.append(time.perf_counter() - started)
         if checkpoints is not None and ((step + 1) % every == 0 or step + 1 == steps):
             _save(checkpoints, step + 1, model, optimizer, settings, group)
         if on_step is not None:
             on_step(step + 1, done.loss)
-    seconds = time.monotonic() - started
+    seconds = statistics.median(times) if times else 0.0
     sent += getattr(optimizer, "bytes_sent", 0)
     return Trained(model, optimizer.state_dict(), losses, sent, seconds)
 
@@ -435,7 +438,7 @@ def _finish(out: Path, trained: Trained, test: Examples) -> None:
     print(f"accuracy on {len(test[1])} other digits: {evaluate(model, test).accuracy}")
     if steps:
         print(
-            f"{steps} steps, {1000 * trained.seconds / steps:.0f} ms each;"
+            f"{steps} steps, {1000 * trained.seconds:.0f} ms each (median);"
             f" each process sent {trained.bytes_sent / steps / 1e6:.3f} MB a step"
         )
     print("SHA-256 of parameters and moments:")

@@ -6,7 +6,8 @@ import os
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -51,14 +52,18 @@ class Outcomes:
 def environment() -> dict[str, str]:
     """Return the environment of a process that talks to others on this machine."""
     loopback = "lo0" if sys.platform == "darwin" else "lo"
-    return {"GLOO_SOCKET_IFNAME": loopback, "OMP_NUM_THREADS": "1", **os.environ}
+    own = {MEASURED: "1"} if coverage.Coverage.current() is not None else {}
+    return {
+        "GLOO_SOCKET_IFNAME": loopback,
+        "OMP_NUM_THREADS": "1",
+        **os.environ,
+        **own,
+    }
 
 
 def run_in_processes(module: str, folder: Path, count: int) -> None:
     """Run a module that calls :func:`run_scenarios` in some processes, as a group."""
     shared = {**environment(), "WORLD_SIZE": str(count)}
-    if coverage.Coverage.current() is not None:
-        shared[MEASURED] = "1"
     processes = []
     for rank in range(count):
         with output_of(folder, rank).open("w") as output:
@@ -83,11 +88,22 @@ def run_in_processes(module: str, folder: Path, count: int) -> None:
             process.wait()
 
 
+@contextmanager
+def measured() -> Iterator[None]:
+    """Measure coverage in this process if the one that started it does."""
+    if MEASURED not in os.environ:
+        yield
+        return
+    measuring = coverage.Coverage(data_suffix=True)
+    measuring.start()
+    yield
+    measuring.stop()
+    measuring.save()
+
+
+@measured()
 def run_scenarios(scenarios: Mapping[str, Scenario]) -> None:
     """Join the others and run the scenarios in order, up to the first error."""
-    measured = coverage.Coverage(data_suffix=True) if MEASURED in os.environ else None
-    if measured:
-        measured.start()
     folder, rank = Path(sys.argv[1]), int(os.environ["RANK"])
     torch.set_num_threads(1)
     dist.init_process_group(
@@ -100,6 +116,3 @@ def run_scenarios(scenarios: Mapping[str, Scenario]) -> None:
     for name, scenario in scenarios.items():
         torch.save(scenario(rank, folder), folder / f"{name}.{rank}.pt")
     dist.destroy_process_group()
-    if measured:
-        measured.stop()
-        measured.save()

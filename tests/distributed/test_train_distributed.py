@@ -116,7 +116,7 @@ def test_killed_at_a_random_step_and_restarted_it_ends_with_the_same_bits(
         timeout=200,
     )
     assert done.returncode == 0, done.stderr
-    assert "SIGKILL" in done.stderr or "Signal 9" in done.stderr, done.stderr
+    assert "exitcode: -9" in done.stderr, done.stderr
     lines = done.stdout.splitlines()
     assert lines[-1] == undisturbed, (dies_after, done.stdout, done.stderr)
     resumed_from = dies_after // 4 * 4
@@ -139,7 +139,8 @@ def test_it_says_what_it_did_and_writes_what_it_hashed(
     assert re.fullmatch(r"step 2: loss \d\.\d{4}", printed[0])
     assert re.fullmatch(r"accuracy on 1000 other digits: 0\.\d+", printed[1])
     assert re.fullmatch(
-        r"2 steps, \d+ ms each; each process sent 0\.000 MB a step", printed[2]
+        r"2 steps, \d+ ms each \(median\); each process sent 0\.000 MB a step",
+        printed[2],
     )
     assert printed[3] == "SHA-256 of parameters and moments:"
     state = load_file(out)

@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import json
 import sys
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+import torch.distributed as dist
 
-from adam_tutorial.study.experiments import link
+from adam_tutorial.study.experiments import link, stored_runs
 from adam_tutorial.theory import all_reduce_cost
 from tests.distributed.host import DELAY, MEGABITS, SIZES
-from tests.distributed.launch import ROOT, Outcomes
+from tests.distributed.launch import ROOT, Outcomes, environment
 
 # A frame of 1,514 bytes carries 1,448.
 CARRIED = 0.95
@@ -21,6 +23,8 @@ CARRIED = 0.95
 @pytest.fixture(scope="module")
 def found(module_monkeypatch: pytest.MonkeyPatch) -> Any:
     module_monkeypatch.chdir(ROOT)
+    for name, value in environment().items():
+        module_monkeypatch.setenv(name, value)
     try:
         printed = link.on_two_hosts([sys.executable, "-m", "tests.distributed.host"])
     except link.NoHosts as error:
@@ -98,3 +102,35 @@ def test_a_command_that_fails_or_hangs_is_shown_with_what_it_printed(
         link.on_two_hosts(["sh", "-c", "echo hello; exit 3"])
     with pytest.raises(RuntimeError, match=r"did not end within 0\.2 seconds"):
         link.on_two_hosts(["sleep", "5"], timeout=0.2)
+
+
+def test_a_record_has_the_rows_that_the_first_host_printed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    # Both hosts in this process: a group of one, on a link without a limit.
+    def join() -> int:
+        for name, value in environment().items():
+            monkeypatch.setenv(name, value)
+        where = f"file://{tmp_path / 'rendezvous'}"
+        dist.init_process_group("gloo", init_method=where, rank=0, world_size=1)
+        return 0
+
+    monkeypatch.setattr(link, "join", join)
+    monkeypatch.setattr(link, "set_link", lambda _: None)
+    link.on_this_host()
+    printed = f"said by gloo\n{capsys.readouterr().out}"
+    monkeypatch.setattr(link, "on_two_hosts", lambda _: printed)
+    out = tmp_path / "link.json"
+    monkeypatch.setattr(sys, "argv", ["link", "--out", str(out)])
+    link.main()
+    rows = json.loads(out.read_text())["results"]
+    assert [row["megabits"] for row in rows] == list(link.RATES)
+    assert [*map(int, rows[0]["seconds"])] == list(link.SIZES)
+
+
+def test_stored_times_are_those_of_the_rates_that_were_set() -> None:
+    rows = stored_runs("link")["results"]
+    assert [row["megabits"] for row in rows] == list(link.RATES)
+    for row in rows:
+        seconds = {int(size): value for size, value in row["seconds"].items()}
+        assert 0.85 < link.fitted(seconds)[1] * 8e-6 / row["megabits"] < 1

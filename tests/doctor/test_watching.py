@@ -17,10 +17,11 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
 from torch.optim import Optimizer
-from torch.optim.lr_scheduler import CosineAnnealingLR
+from torch.optim.lr_scheduler import ChainedScheduler, CosineAnnealingLR
 
 from adam_tutorial import optim
 from adam_tutorial.doctor import watch
+from adam_tutorial.doctor.surroundings import steps_of
 from adam_tutorial.theory import step_supremum, step_supremum_gradients
 from tests.doctor.runs import Loop, found, new_model
 
@@ -353,3 +354,73 @@ def test_a_spike_is_counted_but_is_no_finding() -> None:
     report = doctor.report()
     assert report.spikes == 1
     assert report.ok
+
+
+@pytest.mark.parametrize("stumbling", ["listen", "flush"])
+def test_an_error_of_the_doctor_ends_the_watching_and_not_the_run(
+    stumbling: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    theta = nn.Parameter(torch.ones(2))
+    optimizer = torch.optim.Adam([theta], lr=0.1)
+
+    def fail(*_: object) -> None:
+        raise ZeroDivisionError("oh")
+
+    with watch(optimizer) as doctor:
+        take(optimizer, torch.ones(2))
+        with monkeypatch.context() as patch:
+            patch.setattr(doctor._listener, stumbling, fail)
+            take(optimizer, torch.ones(2))
+        take(optimizer, torch.ones(2))
+    assert torch.allclose(theta, torch.full((2,), 0.7))
+    assert doctor.report().verdict.startswith("the doctor stopped in ")
+    assert "at an error of its own: ZeroDivisionError: oh" in doctor.report().verdict
+
+
+def test_infinite_moments_are_no_lost_ones() -> None:
+    theta = nn.Parameter(torch.ones(2))
+    optimizer = torch.optim.Adam([theta])
+    with watch(optimizer) as doctor:
+        take(optimizer, torch.full((2,), float("inf")))
+    assert found(doctor.report()) == ["non-finite values"]
+
+
+def test_gradients_whose_squares_underflow_are_not_called_zero() -> None:
+    theta = nn.Parameter(torch.ones(2))
+    optimizer = optim.Adam([theta])
+    with watch(optimizer) as doctor:
+        for _ in range(30):
+            take(optimizer, torch.full((2,), 1e-30))
+    assert doctor.report().ok
+
+
+def test_empty_and_strided_parameters_are_measured() -> None:
+    parameters = [
+        nn.Parameter(torch.ones(0)),
+        nn.Parameter(torch.tensor(1.0)),
+        nn.Parameter(torch.ones(7, 5).t()),
+        nn.Parameter(torch.ones(2, 3, 4, 4).to(memory_format=torch.channels_last)),
+        nn.Parameter(torch.ones(3, dtype=torch.float16)),
+        nn.Parameter(torch.ones(3, dtype=torch.float64)),
+    ]
+    optimizer = optim.Adam(parameters, lr=0.125)
+    with watch(optimizer) as doctor:
+        take(optimizer, *(torch.ones_like(p) for p in parameters))
+    report = doctor.report()
+    assert report.verdict == "nothing found in 1 step"
+    assert [round(p.step, 3) for p in report.parameters] == [1.0] * 5
+
+
+@pytest.mark.filterwarnings("ignore:Detected call")
+def test_schedulers_of_all_kinds_are_counted() -> None:
+    optimizer = torch.optim.Adam([nn.Parameter(torch.ones(2))])
+    parts: list[Any] = [CosineAnnealingLR(optimizer, 10) for _ in range(2)]
+    assert steps_of(parts[0]) == 0
+    parts[0].step()
+    assert steps_of(parts[0]) == 1
+    assert steps_of(ChainedScheduler(parts)) == parts[0].last_epoch
+    assert steps_of(object()) is None
+    with watch(optimizer, scheduler=object()) as doctor:
+        for _ in range(30):
+            take(optimizer, torch.ones(2))
+    assert doctor.report().ok

@@ -45,7 +45,7 @@ def run(gather: Callable[[nn.Module], None], *, ddp: bool, parts: int) -> list[s
                 loss.backward()
             gather(model)
             optimizer.step()
-    assert doctor._contributions is None or not doctor._contributions._handles
+    assert not doctor._contributions._handles
     return [finding.name for finding in doctor.report().findings]
 
 

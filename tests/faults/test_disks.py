@@ -191,7 +191,7 @@ def test_two_writers_at_once_leave_whole_files_of_one_or_the_other(
     for writer in writers:
         _, complaint = writer.communicate()
         assert writer.returncode == 0, complaint
-        # The slower one is told that its steps are not the newest.
+        # The slower one is warned that its steps are not the newest.
         assert "Error" not in complaint
     assert steps == sorted(steps)
     assert reads > 10

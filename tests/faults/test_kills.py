@@ -33,7 +33,6 @@ def ran(*arguments: str, program: str = "") -> Any:
     return json.loads(done.stdout)
 
 
-@pytest.mark.timeout(3600)
 def test_killed_runs_end_with_the_same_bits_and_lose_no_durable_step(
     record_property: Any,
 ) -> None:
