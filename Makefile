@@ -80,6 +80,8 @@ experiments: .venv/ready ## repeat the long runs (two hours or so) and store the
 	@$(BIN)/python -m adam_tutorial.study.experiments.state_dtypes --out adam_tutorial/study/results/state_dtypes.json
 	@$(BIN)/python -m adam_tutorial.study.experiments.local_steps --out adam_tutorial/study/results/local_steps.json
 	@$(BIN)/python -m adam_tutorial.study.experiments.link --out adam_tutorial/study/results/link.json
+	@$(BIN)/python -m adam_tutorial.study.experiments.spikes --out adam_tutorial/study/results/spikes.json
+	@$(BIN)/python -m adam_tutorial.study.experiments.poison --out adam_tutorial/study/results/poison.json
 
 mutants: .venv/ready ## list small changes of the code that no test notices; MODULE=theory: one area
 	@$(BIN)/python -m tests.mutants $(MODULE)
