@@ -10,7 +10,10 @@ from tests.distributed.task import PROCESSES
 
 # They run in processes of their own. Importing them here brings torch's deprecation
 # warnings.
-collect_ignore = ["__main__.py", "four.py", "replicated.py", "sharded.py"]
+collect_ignore = [
+    *("__main__.py", "four.py", "host.py", "killed.py", "replicated.py", "sharded.py"),
+    "without_restart.py",
+]
 
 
 @pytest.fixture(scope="session")
