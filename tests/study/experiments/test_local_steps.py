@@ -57,11 +57,13 @@ def test_stored_runs_are_those_that_the_module_describes() -> None:
 def test_stored_bytes_are_those_of_the_cost_model() -> None:
     once = all_reduce_cost(8 * PARAMETERS, RANKS, "halves").bytes
     for name, way in WAYS.items():
-        sent = {row["bytes"] for row in matching(results()["final"], way=name)}
+        (sent,) = {row["bytes"] for row in matching(results()["final"], way=name)}
         times = STEPS // way.accumulated // way.every
         # Gradients have their loss with them.
         extra = times * all_reduce_cost(8, RANKS, "halves").bytes
-        assert sent == {times * once + (0 if way.outer else extra)}
+        expected = times * once + (0 if way.outer else extra)
+        # An odd number of elements has no halves: this process sends one less, at most.
+        assert sent == pytest.approx(expected, abs=8 * times)
 
 
 def test_each_way_was_tuned_within_its_grid_or_at_its_end_and_says_so() -> None:
