@@ -13,7 +13,8 @@
 
 The optimizer is watched from its public hooks, and nothing is changed: the run ends at
 the same bits. ``roster`` says which optimizers can be watched and names parameters.
-``watching`` hooks in; ``listening`` takes the norms of the gradients at every step,
+``watching`` begins, and ``attending`` has the hooks; ``pace`` chooses the steps that
+are looked at, ``listening`` takes the norms of the gradients,
 ``numbers`` measures a parameter at some, ``surroundings`` looks at the scheduler and
 the rest of the model, ``ranks`` at what this process adds to a gradient, ``losses`` at
 what a resume has lost. ``history`` and ``samples`` remember a bounded part of it;
@@ -21,8 +22,9 @@ what a resume has lost. ``history`` and ``samples`` remember a bounded part of i
 ``table`` and a ``picture``.
 """
 
+from adam_tutorial.doctor.attending import Doctor
 from adam_tutorial.doctor.findings import FINDINGS, Finding
 from adam_tutorial.doctor.report import ParameterReport, Report
-from adam_tutorial.doctor.watching import Doctor, watch
+from adam_tutorial.doctor.watching import watch
 
 __all__ = ["FINDINGS", "Doctor", "Finding", "ParameterReport", "Report", "watch"]

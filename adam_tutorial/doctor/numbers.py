@@ -17,7 +17,7 @@ from torch import Tensor
 from adam_tutorial.doctor.roster import Hyperparameters
 from adam_tutorial.optim.low_precision import code_of, decoded, real_numbers
 
-__all__ = ["Before", "before", "measure", "norms", "read", "sampled"]
+__all__ = ["Before", "before", "measure", "moment", "norms", "read", "sampled"]
 
 LIMIT = 2**18
 """Of a larger parameter, about so many elements are looked at."""
@@ -123,9 +123,9 @@ def measure(
     change = _widened(sampled(parameter.detach())) - old
     shrunk = group.lr * group.decay if group.decoupled else 0.0
     update = torch.add(change, old, alpha=shrunk) if shrunk else change
-    m, v = _moment(state, "exp_avg"), _moment(state, "exp_avg_sq")
+    m, v = moment(state, "exp_avg"), moment(state, "exp_avg_sq")
     name = "max_exp_avg_sq"
-    root = _moment(state, name) if name in state or code_of(name) in state else v
+    root = moment(state, name) if name in state or code_of(name) in state else v
     t = _number(state["step"])
     c1, c2 = 1 - group.beta1**t, 1 - group.beta2**t
     limit = group.eps**2 * c2
@@ -187,7 +187,8 @@ def read(numbers: Iterable[Tensor | float]) -> list[float]:
     return [float(item) for item in items]
 
 
-def _moment(state: Mapping[str, Any], name: str) -> Tensor:
+def moment(state: Mapping[str, Any], name: str) -> Tensor:
+    """Return the elements that are looked at of an entry of the state."""
     if code_of(name) in state:
         # The first moments alone have a sign.
         numbers = decoded(state, name, torch.float32, signed=name == "exp_avg")

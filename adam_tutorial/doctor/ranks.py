@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from functools import partial
 
 import torch
@@ -31,10 +31,15 @@ class Contributions:
     They are heard before they are added up, over micro-batches or over processes. The
     mean over the processes is at most as long as the longest of them; a sum is longer,
     by the root of their number where they are pure noise.
+
+    Parameters
+    ----------
+    wanted : function
+        Whether the next step will be measured.
     """
 
-    def __init__(self) -> None:
-        self.listening = True
+    def __init__(self, wanted: Callable[[], bool]) -> None:
+        self.wanted = wanted
         self._norms: dict[Tensor, list[Tensor]] = {}
         self._leftover = False
         self._handles: list[RemovableHandle] = []
@@ -59,7 +64,7 @@ class Contributions:
             self.close()
 
     def _hear(self, parameter: Tensor, gradient: Tensor) -> None:
-        if not self.listening or gradient.layout is not torch.strided:
+        if not self.wanted() or gradient.layout is not torch.strided:
             return
         with torch.no_grad():
             if parameter not in self._norms and parameter.grad is not None:

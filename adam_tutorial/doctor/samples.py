@@ -8,9 +8,15 @@ from collections.abc import Mapping, Sequence
 from torch.optim import Optimizer
 
 from adam_tutorial.doctor.history import Moment, Record, Sample, Track, over
-from adam_tutorial.doctor.numbers import Before, measure, read
+from adam_tutorial.doctor.numbers import Before, measure, moment, read
 
-__all__ = ["look_for_bad_numbers", "moment_of", "read_all", "sample_of"]
+__all__ = [
+    "look_for_bad_moments",
+    "look_for_bad_numbers",
+    "moment_of",
+    "read_all",
+    "sample_of",
+]
 
 
 def read_all(
@@ -98,3 +104,20 @@ def look_for_bad_numbers(track: Track, numbers: Mapping[str, float], step: int) 
         if not math.isfinite(value):
             kind = "NaN" if math.isnan(value) else "infinite"
             track.bad.setdefault(name, (step, kind))
+
+
+def look_for_bad_moments(optimizer: Optimizer, record: Record, step: int) -> None:
+    """Note which averages of gradients are not finite after a step.
+
+    A NaN or infinity in one gradient ruins the parameter, and with the next backward
+    pass nearly all gradients; the averages still tell where it was.
+    """
+    if any(track.bad for track in record.tracks):
+        return
+    for track in record.tracks:
+        state = optimizer.state.get(track.parameter)
+        if state:
+            (total,) = read([moment(state, "exp_avg").sum()])
+            if not math.isfinite(total):
+                kind = "NaN" if math.isnan(total) else "infinite"
+                track.bad["m"] = (step, kind)

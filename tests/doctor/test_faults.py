@@ -288,8 +288,8 @@ def test_bfloat16_weights_that_do_not_move_are_found(kind: Any) -> None:
     assert finding(report, "updates lost to rounding").numbers["share"] > 0.75
 
 
-def spoil(model: nn.Module, step: int, value: float) -> None:
-    if step == 33:
+def spoil(model: nn.Module, step: int, value: float, at: int = 33) -> None:
+    if step == at:
         p = model.get_parameter("3.weight")
         assert p.grad is not None
         p.grad[0, 0] = value
@@ -308,6 +308,18 @@ def test_a_value_that_is_not_finite_is_found_where_it_was_first(
     assert its.numbers["step"] == 33
     assert its.parameters == ("3.weight",)
     assert f"the gradient of 3.weight was {said}" in its.seen
+
+
+@pytest.mark.parametrize("at", [83, 84, 85, 86, 87])
+@pytest.mark.parametrize("value", [float("nan"), float("inf")])
+@both
+def test_the_place_is_found_also_between_the_steps_that_are_looked_at(
+    kind: Any, value: float, at: int
+) -> None:
+    loop = Loop(between=partial(spoil, value=value, at=at))
+    its = finding(watched("dense", kind, 95, loop=loop), "non-finite values")
+    assert its.numbers["step"] == at
+    assert its.parameters == ("3.weight",)
 
 
 @both

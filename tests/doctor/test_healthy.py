@@ -173,7 +173,7 @@ def test_nothing_is_found_with_a_scaler_that_leaves_steps_out(
     optimizer = make(model.parameters())
 
     def clip(model: nn.Module, step: int) -> None:
-        if step in (3, 20, 41):  # as where float16 overflows
+        if step in (3, 20, 41, 82, 87):  # as where float16 overflows
             gradient = model.get_parameter("1.weight").grad
             assert gradient is not None
             gradient[0, 0] = math.inf
