@@ -49,8 +49,6 @@ logger = logging.getLogger(__name__)
 EXCEPTIONS = {
     "book/adam/adam_in_numpy",
     "book/adam/adam_in_pytorch",
-    "book/answers/optimizers_compared",
-    "book/answers/questions",
     "book/depth/adam_in_the_wild",
     "book/depth/myths_and_mistakes",
 }
