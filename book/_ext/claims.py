@@ -47,7 +47,6 @@ logger = logging.getLogger(__name__)
 
 # Pages whose items need no claims yet. What they claim must hold all the same.
 EXCEPTIONS = {
-    "book/adam/adam_in_pytorch",
     "book/answers/optimizers_compared",
     "book/answers/questions",
     "book/depth/adam_in_the_wild",
