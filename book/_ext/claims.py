@@ -50,7 +50,6 @@ EXCEPTIONS = {
     "book/answers/optimizers_compared",
     "book/answers/questions",
     "book/depth/adam_in_the_wild",
-    "book/depth/myths_and_mistakes",
 }
 # Pages that look things up; what they state is checked by other means.
 REFERENCE = "book/reference/"
