@@ -47,10 +47,7 @@ logger = logging.getLogger(__name__)
 
 # Pages whose items need no claims yet. What they claim must hold all the same.
 EXCEPTIONS = {
-    "book/adam/adam_in_numpy",
-    "book/adam/adam_in_pytorch",
     "book/depth/adam_in_the_wild",
-    "book/depth/myths_and_mistakes",
 }
 # Pages that look things up; what they state is checked by other means.
 REFERENCE = "book/reference/"
