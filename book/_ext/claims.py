@@ -49,7 +49,6 @@ logger = logging.getLogger(__name__)
 EXCEPTIONS = {
     "book/answers/optimizers_compared",
     "book/answers/questions",
-    "book/depth/adam_in_the_wild",
 }
 # Pages that look things up; what they state is checked by other means.
 REFERENCE = "book/reference/"
