@@ -18,6 +18,9 @@ class CheckpointError(ValueError):
         What is wrong with it.
     """
 
+    path: Path
+    reason: str
+
     def __init__(self, path: Path, reason: str) -> None:
         super().__init__(path, reason)
         self.path = path

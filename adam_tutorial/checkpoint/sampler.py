@@ -66,6 +66,9 @@ class ShuffledBatches(Sampler[list[int]]):
     (2, 0)
     """
 
+    epoch: int
+    position: int
+
     def __init__(
         self, data: Sized, batch_size: int, *, seed: int = 0, drop_last: bool = True
     ) -> None:

@@ -133,11 +133,13 @@ class Saver:
     'step-0000000001.safetensors'
     """
 
+    newest: Path | None
+
     def __init__(self, folder: str | os.PathLike[str], *, keep: int | None = 3) -> None:
         _checked(0, keep)
         self.folder = Path(folder)
         self.keep = keep
-        self.newest: Path | None = None
+        self.newest = None
         self._thread: threading.Thread | None = None
         self._error: BaseException | None = None
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import NamedTuple
+from dataclasses import dataclass
 
 import numpy as np
 import torch
@@ -22,7 +22,8 @@ from adam_tutorial.distributed.trees import (
 __all__ = ["TreeGradients", "tree_gradients"]
 
 
-class TreeGradients(NamedTuple):
+@dataclass(frozen=True)
+class TreeGradients:
     """What was averaged, beside the gradients.
 
     Attributes

@@ -51,6 +51,8 @@ class LocalSteps:
     Models", algorithm 1.
     """
 
+    bytes_sent: int
+
     def __init__(
         self,
         params: Iterable[Tensor],

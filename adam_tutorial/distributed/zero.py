@@ -79,6 +79,9 @@ class Zero1:
     Parameter Models", section 5.1.
     """
 
+    bytes_sent: int
+    optimizer: Optimizer
+
     def __init__(
         self,
         params: Iterable[Tensor] | Iterable[dict[str, Any]],

@@ -36,8 +36,8 @@ def gradients(model: nn.Module, inputs: Tensor, labels: Tensor) -> Gradients:
     Returns
     -------
     dict of str to Tensor
-        For each parameter, a tensor of shape (n, *shape of the parameter). Their mean
-        over the examples is the gradient of the mean loss.
+        For each parameter, a tensor whose first dimension is n. The mean over the
+        examples is the gradient of the mean loss.
 
     Raises
     ------
