@@ -60,6 +60,10 @@ def test_a_run_resumed_anywhere_in_an_epoch_is_the_same_to_the_last_bit(
     assert run.digest() == undisturbed()
 
 
+# Workers of a loader are forked, and another test of this process may have loaded JAX,
+# which warns of that.
+@pytest.mark.filterwarnings("ignore:os.fork:RuntimeWarning")
+@pytest.mark.filterwarnings("ignore:This process:DeprecationWarning")
 def test_a_run_whose_workers_read_ahead_is_the_same_to_the_last_bit(
     tmp_path: Path,
 ) -> None:

@@ -59,6 +59,10 @@ def test_a_resumed_sampler_gives_the_rest_and_then_the_same_epochs(used: int) ->
     assert rest == all_of_it[used:]
 
 
+# Workers of a loader are forked, and another test of this process may have loaded JAX,
+# which warns of that.
+@pytest.mark.filterwarnings("ignore:os.fork:RuntimeWarning")
+@pytest.mark.filterwarnings("ignore:This process:DeprecationWarning")
 def test_reading_ahead_counts_nothing() -> None:
     batches = ShuffledBatches(range(12), 3)
     first = next(iter(batches))
