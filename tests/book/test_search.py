@@ -77,7 +77,7 @@ def test_first_three_results_have_the_page_that_the_word_is_about(search: Page) 
 @pytest.mark.parametrize(
     ("query", "page", "section"),
     [
-        ("resume", "adam/adam_in_pytorch", "stop-and-go-on"),
+        ("resume", "adam/adam_in_pytorch", "stop-and-resume"),
         ("fp16", "adam/adam_in_pytorch", "half-precision"),
         ("Keras ε", "depth/adam_in_the_wild", "keras-and"),
         ("warmup", "depth/choosing_the_hyperparameters", "what-warm-up-does"),
