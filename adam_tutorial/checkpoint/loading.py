@@ -87,8 +87,8 @@ def load(
 
     Notes
     -----
-    The digest finds every accident, but anyone who can write a file can compute it: load
-    no stranger's numbers without thought, though they cannot run code. Memory: the
+    The digest finds every accident, but anyone who can write a file can compute it:
+    load no stranger's numbers without thought, though they cannot run code. Memory: the
     file's size twice, and a copy of the state of the parts that are given.
     """
     place = Path(path)
