@@ -8,8 +8,6 @@ A task can ask for the same with more epochs, to see which optimizers catch up.
 
 from __future__ import annotations
 
-import sys
-import time
 from collections.abc import Callable, Iterable
 from dataclasses import asdict, dataclass, replace
 from typing import Any
@@ -28,11 +26,9 @@ from adam_tutorial.study.experiments.records import (
     finite,
     matching,
     mean_of,
-    output_file,
-    provenance,
+    run_and_write,
     scores,
     two_a_decade,
-    write,
 )
 from adam_tutorial.study.training import Examples, History, evaluate, fit
 
@@ -250,19 +246,13 @@ def main(
     run : function
         What to do with a task.
     """
-    out = output_file(module)
-    torch.set_num_threads(1)
-    torch.set_default_dtype(torch.float64)
-    started = time.monotonic()
-    results = {task.name: run(task, **seeds[task.name]) for task in tasks()}
-    record = {
-        **provenance(module, out, seconds=time.monotonic() - started),
-        "dtype": "float64",
-        "threads": 1,
-        "results": results,
-    }
-    write(out, record)
-    print(f"wrote {out} after {record['minutes']} minutes", file=sys.stderr)
+
+    def work() -> dict[str, Any]:
+        torch.set_num_threads(1)
+        torch.set_default_dtype(torch.float64)
+        return {task.name: run(task, **seeds[task.name]) for task in tasks()}
+
+    run_and_write(module, work, dtype="float64", threads=1)
 
 
 def _final_run(task: Task, run: Run) -> dict[str, Any]:

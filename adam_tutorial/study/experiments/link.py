@@ -26,7 +26,7 @@ import torch
 import torch.distributed as dist
 
 from adam_tutorial.distributed import tree_all_reduce
-from adam_tutorial.study.experiments.records import output_file, provenance, write
+from adam_tutorial.study.experiments.records import run_and_write
 from adam_tutorial.theory import all_reduce_cost
 
 __all__ = [
@@ -213,20 +213,14 @@ def fitted(seconds: dict[int, float], ranks: int = 2) -> tuple[float, float]:
 
 def main() -> None:
     """Measure the link at each rate, and write the record."""
-    out = output_file("adam_tutorial.study.experiments.link")
-    started = time.monotonic()
-    command = [sys.executable, "-m", "adam_tutorial.study.experiments.link", "host"]
-    rows: list[dict[str, Any]] = json.loads(on_two_hosts(command).splitlines()[-1])
-    record = {
-        **provenance(
-            "adam_tutorial.study.experiments.link",
-            out,
-            seconds=time.monotonic() - started,
-        ),
-        "threads": 1,
-        "results": rows,
-    }
-    write(out, record)
+    module = "adam_tutorial.study.experiments.link"
+
+    def rows() -> list[dict[str, Any]]:
+        printed = on_two_hosts([sys.executable, "-m", module, "host"])
+        found: list[dict[str, Any]] = json.loads(printed.splitlines()[-1])
+        return found
+
+    run_and_write(module, rows, threads=1)
 
 
 def on_this_host() -> None:

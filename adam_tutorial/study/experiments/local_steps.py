@@ -33,11 +33,9 @@ from adam_tutorial.study.experiments.records import (
     best_setting,
     finite,
     matching,
-    output_file,
-    provenance,
+    run_and_write,
     scores,
     two_a_decade,
-    write,
 )
 from adam_tutorial.study.models import DenseNet
 from adam_tutorial.study.training import Examples, evaluate
@@ -273,18 +271,10 @@ def _member(
 
 def main() -> None:
     """Do everything, and write the record."""
-    out = output_file(MODULE)
-    started = time.monotonic()
     seeds = {"tuning": TUNING_SEEDS, "final": FINAL_SEEDS}
-    results = in_processes(compare, seeds)
-    record = {
-        **provenance(MODULE, out, seconds=time.monotonic() - started),
-        "dtype": "float64",
-        "threads": 1,
-        "results": results[0],
-    }
-    write(out, record)
-    print(f"wrote {out} after {record['minutes']} minutes", file=sys.stderr)
+    run_and_write(
+        MODULE, lambda: in_processes(compare, seeds)[0], dtype="float64", threads=1
+    )
 
 
 if __name__ == "__main__":

@@ -10,8 +10,6 @@ rule descends fastest, not which one generalises best.
 
 from __future__ import annotations
 
-import sys
-import time
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
 from functools import cache
@@ -30,11 +28,9 @@ from adam_tutorial.study.experiments.records import (
     finite,
     matching,
     mean_of,
-    output_file,
-    provenance,
+    run_and_write,
     two_a_decade,
     values_of,
-    write,
 )
 from adam_tutorial.study.networks import Step
 
@@ -293,20 +289,14 @@ def _compare(name: str, pain: Pain) -> dict[str, Any]:
 
 def main() -> None:
     """Run the experiment from the command line and write its results."""
-    module = "adam_tutorial.study.experiments.pains"
-    out = output_file(module)
-    started = time.monotonic()
-    results = {name: _compare(name, pain) for name, pain in PAINS.items()}
-    record = {
-        **provenance(module, out, seconds=time.monotonic() - started),
-        "dtype": "float64",
-        "grid": GRID,
-        "tuning_seeds": TUNING_SEEDS,
-        "final_seeds": FINAL_SEEDS,
-        "results": results,
-    }
-    write(out, record)
-    print(f"wrote {out} after {record['minutes']} minutes", file=sys.stderr)
+    run_and_write(
+        "adam_tutorial.study.experiments.pains",
+        lambda: {name: _compare(name, pain) for name, pain in PAINS.items()},
+        dtype="float64",
+        grid=GRID,
+        tuning_seeds=TUNING_SEEDS,
+        final_seeds=FINAL_SEEDS,
+    )
 
 
 if __name__ == "__main__":

@@ -8,7 +8,6 @@ Nothing is tuned but the rate of SGD, which is the best of three on clean review
 
 from __future__ import annotations
 
-import sys
 import time
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
@@ -33,9 +32,7 @@ from adam_tutorial.study.experiments.poisoned_data import (
 )
 from adam_tutorial.study.experiments.records import (
     finite,
-    output_file,
-    provenance,
-    write,
+    run_and_write,
 )
 from adam_tutorial.study.models import DenseNet, TextCNN
 from adam_tutorial.study.per_example import (
@@ -213,11 +210,12 @@ def _rank(values: Tensor, of: int) -> int:
 
 def main() -> None:
     """Run the experiment from the command line and write its results."""
-    out = output_file(MODULE)
+    run_and_write(MODULE, _results, clock=time.process_time, dtype="float64", threads=1)
+
+
+def _results() -> dict[str, Any]:
     torch.set_num_threads(1)
-    # Of the processor: what else runs on the machine is no part of it.
-    started = time.process_time()
-    results = {
+    return {
         name: {
             "attack": asdict(attack),
             "runs": [
@@ -228,14 +226,6 @@ def main() -> None:
         }
         for name, attack in ATTACKS.items()
     }
-    record = {
-        **provenance(MODULE, out, seconds=time.process_time() - started),
-        "dtype": "float64",
-        "threads": 1,
-        "results": results,
-    }
-    write(out, record)
-    print(f"wrote {out} after {record['minutes']} minutes", file=sys.stderr)
 
 
 if __name__ == "__main__":

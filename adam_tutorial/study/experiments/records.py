@@ -11,6 +11,8 @@ import json
 import math
 import os
 import platform
+import sys
+import time
 from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
@@ -28,6 +30,7 @@ __all__ = [
     "mean_of",
     "output_file",
     "provenance",
+    "run_and_write",
     "scores",
     "two_a_decade",
     "values_of",
@@ -111,6 +114,42 @@ def write(
         os.replace(scratch, out)
     finally:
         scratch.unlink(missing_ok=True)
+
+
+def run_and_write(
+    module: str,
+    work: Callable[[], Any],
+    *,
+    clock: Callable[[], float] = time.monotonic,
+    encode: Callable[[dict[str, Any]], str] = as_json,
+    **described: Any,
+) -> None:
+    """Do an experiment from the command line, and write its record.
+
+    Parameters
+    ----------
+    module : str
+        Name of the experiment's module, stored as part of the command.
+    work : function
+        Returns the results. It is called once a file is named and its folder is there.
+    clock : function
+        What the minutes are counted by: ``time.process_time`` if what else runs on the
+        machine shall have no part in them.
+    encode : function, optional
+        As for :func:`write`.
+    **described
+        What the record says beside the results, such as ``dtype`` and ``threads``.
+    """
+    out = output_file(module)
+    started = clock()
+    results = work()
+    record = {
+        **provenance(module, out, seconds=clock() - started),
+        **described,
+        "results": results,
+    }
+    write(out, record, encode)
+    print(f"wrote {out} after {record['minutes']} minutes", file=sys.stderr)
 
 
 def finite(value: float) -> float | None:

@@ -10,7 +10,6 @@ rates. The best setting runs again with fresh seeds.
 
 from __future__ import annotations
 
-import sys
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -31,9 +30,7 @@ from adam_tutorial.study.experiments.records import (
     best_setting,
     finite,
     matching,
-    output_file,
-    provenance,
-    write,
+    run_and_write,
 )
 from adam_tutorial.study.models import DenseNet
 from adam_tutorial.study.spike_score import WINDOW, spike_score, spike_steps
@@ -257,21 +254,16 @@ def first_losses(method: str, setting: Settings, seed: int) -> list[float]:
 
 def main() -> None:
     """Run the experiment from the command line and write its results."""
-    out = output_file(MODULE)
     torch.set_num_threads(1)
-    # Of the processor: what else runs on the machine is no part of it.
-    started = time.process_time()
-    results = _compare()
-    record = {
-        **provenance(MODULE, out, seconds=time.process_time() - started),
-        "dtype": "float64",
-        "threads": 1,
-        "tuning_seeds": TUNING_SEEDS,
-        "final_seeds": FINAL_SEEDS,
-        "results": results,
-    }
-    write(out, record)
-    print(f"wrote {out} after {record['minutes']} minutes", file=sys.stderr)
+    run_and_write(
+        MODULE,
+        _compare,
+        clock=time.process_time,
+        dtype="float64",
+        threads=1,
+        tuning_seeds=TUNING_SEEDS,
+        final_seeds=FINAL_SEEDS,
+    )
 
 
 if __name__ == "__main__":

@@ -14,8 +14,6 @@ first digits of the first steps.
 
 from __future__ import annotations
 
-import sys
-import time
 from typing import Any
 
 import torch
@@ -34,10 +32,8 @@ from adam_tutorial.optim.low_precision import (
 from adam_tutorial.study.experiments import images, text
 from adam_tutorial.study.experiments.comparison import FIRST_STEPS, Task
 from adam_tutorial.study.experiments.records import (
-    output_file,
-    provenance,
+    run_and_write,
     scores,
-    write,
 )
 from adam_tutorial.study.training import History, evaluate, fit
 
@@ -152,10 +148,16 @@ def _row(task: Task, state: str, seed: int) -> dict[str, Any]:
 
 def main() -> None:
     """Run the experiment from the command line and write its results."""
-    module = "adam_tutorial.study.experiments.state_dtypes"
-    out = output_file(module)
     torch.set_num_threads(1)
-    started = time.monotonic()
+    run_and_write(
+        "adam_tutorial.study.experiments.state_dtypes",
+        _results,
+        dtype="float32",
+        threads=1,
+    )
+
+
+def _results() -> dict[str, Any]:
     results = {}
     for task in tasks():
         runs = [(state, seed) for seed in SEEDS for state in STATES]
@@ -165,14 +167,7 @@ def main() -> None:
             "batch_size": task.batch_size,
             "runs": rows,
         }
-    record = {
-        **provenance(module, out, seconds=time.monotonic() - started),
-        "dtype": "float32",
-        "threads": 1,
-        "results": results,
-    }
-    write(out, record)
-    print(f"wrote {out} after {record['minutes']} minutes", file=sys.stderr)
+    return results
 
 
 if __name__ == "__main__":
