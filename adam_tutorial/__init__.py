@@ -23,9 +23,9 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from adam_tutorial.checking import check_optimizer
 
-__all__ = ["__version__", "check_optimizer"]
+    __version__: str
 
-__version__ = "0.1.0"
+__all__ = ["__version__", "check_optimizer"]
 
 
 def __getattr__(name: str) -> Any:
@@ -33,6 +33,14 @@ def __getattr__(name: str) -> Any:
     # should not wait for PyTorch.
     import importlib
 
+    if name == "__version__":
+        # As pyproject.toml says; read from what pip installed.
+        metadata = importlib.import_module("importlib.metadata")
+        try:
+            return metadata.version(__name__)
+        except metadata.PackageNotFoundError:
+            why = "adam_tutorial is not installed, and has no version"
+            raise AttributeError(why) from None
     if name == "check_optimizer":
         return importlib.import_module("adam_tutorial.checking").check_optimizer
     if name in (

@@ -47,24 +47,26 @@ class Adam(BaseOptimizer):
         Divide by the root of the largest v so far (the maximum is taken over the raw v
         and corrected afterwards, as in PyTorch).
     foreach : bool, optional
-        True, and the default on an accelerator: step lists of tensors with PyTorch's
-        multi-tensor operations. False: one tensor at a time, the way to read. The
-        results are the same.
+        True, and the default on an accelerator without a native call: step lists of
+        tensors with PyTorch's multi-tensor operations. False: one tensor at a time, the
+        way to read. The results are the same.
     maximize : bool
         Climb instead of descend.
     capturable : bool
         Keep the step count on the parameter's device and never read it back.
     differentiable : bool
-        Let autograd record the step.
+        Let autograd record the step. The powers of the decay rates are computed in
+        float32 then, as PyTorch does it.
     fused : bool, optional
-        True, and the default on a CPU where ``foreach`` is not given: one native call
-        for all parameters, compiled by Numba (the extra ``fast``); without Numba, by
-        PyTorch's fused step where that computes the same. With True on a GPU: one
-        launch for all parameters, compiled by Triton, which waits for nothing; this was
-        checked in Triton's interpreter and never run on a GPU. What such a call cannot
-        take goes the plain way in the same step, or in lists on a GPU; :meth:`path`
-        says which parameters do, and why. With True, a GradScaler hands over its scaled
-        gradients, and the step unscales them.
+        True, and the default where ``foreach`` is not given: one native call for all
+        parameters. On a CPU it is compiled by Numba (the extra ``fast``); without
+        Numba, PyTorch's fused step is called where that computes the same. On an NVIDIA
+        GPU with bfloat16 (compute capability 8.0) it is one launch, compiled by Triton,
+        which waits for nothing; asked for with True, it was run on an H200, and on no
+        other GPU. On ROCm it is not the default. What such a call cannot take goes the
+        plain way in the same step, or in lists on a GPU; :meth:`path` says which
+        parameters do, and why. With True, a GradScaler hands over its scaled gradients,
+        and the step unscales them.
     decoupled_weight_decay : bool
         True makes this :class:`AdamW`.
     nonfinite : {"pass", "skip", "raise"}
@@ -129,8 +131,8 @@ class Adam(BaseOptimizer):
 
     Every way of stepping computes the same: the moments to the last bit, the parameters
     but for the last bit of a square root, in which PyTorch's operations are not rounded
-    to the nearest on every CPU. The number of threads changes nothing. Ctrl-C waits
-    until a step is complete.
+    to the nearest on every CPU. (On a GPU it was tested up to rounding.) The number of
+    threads changes nothing. Ctrl-C waits until a step is complete.
 
     References
     ----------
@@ -195,6 +197,8 @@ class Adam(BaseOptimizer):
     ) -> Tensor:
         t, m, v = state["t"], state["exp_avg"], state["exp_avg_sq"]
         beta1, beta2 = settings["betas"]
+        if settings["differentiable"]:
+            t = t.float()  # as PyTorch counts there: the hypergradients are the same
         to_average(m, g, beta1)
         to_average_of_squares(v, g, beta2)
         if settings["amsgrad"]:
@@ -204,5 +208,5 @@ class Adam(BaseOptimizer):
             v = v_max.copy_(before.maximum(v))
         root_of_v_hat = v.sqrt() * (1 / root_of(one_minus_power(beta2, t)))
         step_size = settings["lr"] / one_minus_power(beta1, t)
-        update: Tensor = m.div(root_of_v_hat + settings["eps"]).mul_(-step_size)
+        update: Tensor = m.div(root_of_v_hat.add_(settings["eps"])).mul_(-step_size)
         return update

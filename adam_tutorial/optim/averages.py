@@ -26,7 +26,7 @@ def to_average(average: Tensor, value: Tensor, beta: float | Tensor) -> None:
 
 def to_average_of_squares(average: Tensor, value: Tensor, beta: float | Tensor) -> None:
     """Put ``beta * average + (1 - beta) * value**2`` into ``average``."""
-    average.mul_(beta).add_(value * value * (1 - beta))
+    average.mul_(beta).add_((value * value).mul_(1 - beta))
 
 
 def root_of(number: Any) -> Any:
@@ -48,5 +48,5 @@ def one_minus_power(beta: float | Tensor, t: int | Tensor) -> Any:
         return bias_correction(float(beta), t)
     # A schedule may change beta at each step: as a constant of a compiled graph, it
     # would compile the graph anew each time.
-    beta = beta.to(t) if isinstance(beta, Tensor) else torch.ones_like(t) * beta
+    beta = beta.to(t.device) if isinstance(beta, Tensor) else torch.ones_like(t) * beta
     return -torch.expm1(t * torch.log(beta))

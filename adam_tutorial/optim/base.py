@@ -30,6 +30,7 @@ from torch.optim.optimizer import (
 )
 
 from adam_tutorial.optim.backends import foreach, fused, plain
+from adam_tutorial.optim.backends.by_triton import graph_is_captured
 from adam_tutorial.optim.backends.interrupts import uninterrupted
 from adam_tutorial.optim.backends.prepared import Prepared, prepare
 from adam_tutorial.optim.groups import (
@@ -436,7 +437,7 @@ class BaseOptimizer(Optimizer):
         Raises
         ------
         RuntimeError
-            A gradient is sparse.
+            A gradient is sparse; or a CUDA graph is captured without ``capturable``.
         ValueError, TypeError
             A setting is not a number any more, such as a learning rate that a schedule
             made NaN; or a parameter was changed so that its state does not fit.
@@ -485,6 +486,7 @@ class BaseOptimizer(Optimizer):
             for group in self.param_groups:
                 self._step_group(group, factor)
             return
+        self._check_can_be_repeated()
         if not (self._scaler_allows_a_step() and self._can_step()):
             return
         for group in self.param_groups:
@@ -498,6 +500,16 @@ class BaseOptimizer(Optimizer):
                 done = set(map(id, native.parameters))
             for group in self.param_groups:
                 self._step_group(group, factor, done)
+
+    def _check_can_be_repeated(self) -> None:
+        """Raise if a CUDA graph would repeat the same step, number and all."""
+        if graph_is_captured() and not all(
+            group.get("capturable") for group in self.param_groups
+        ):
+            raise RuntimeError(
+                f"a CUDA graph of {type(self).__name__}.step() needs capturable=True in"
+                " every group: the number of the step would stay the same"
+            )
 
     def _guards(self) -> bool:
         """Return whether some group looks at its gradients before a step."""
@@ -647,6 +659,8 @@ class BaseOptimizer(Optimizer):
             state = self.state[parameter]
             # Also when AMSGrad is switched on in mid-run: its maximum begins at zero.
             for slot in (STEP, *self._slots_in_use(parameter, group)):
+                if slot.name in state:
+                    continue  # nearly always
                 (first, *_) = stored_as(slot, parameter, state_dtype)
                 if first.name not in state:
                     state.update(

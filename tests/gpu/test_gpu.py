@@ -1,7 +1,9 @@
 """The optimizers on a GPU.
 
 Written for :mod:`unittest`, so that ``tests/gpu/run.py`` can run them on a machine that
-has PyTorch and nothing to test with. They were never run on a GPU so far.
+has PyTorch and nothing to test with. On 29 November 2026 they were run on an NVIDIA
+H200, with PyTorch 2.11 and Triton 3.6; on no other GPU, and never on two. The tests of
+the default, of tensors with gaps, of CUDA graphs and of compiling are newer.
 """
 
 from __future__ import annotations
@@ -22,7 +24,7 @@ from adam_tutorial.optim.backends.by_triton import triton_is_installed
 from tests.gpu.counted import Counted
 
 DEVICE = "cuda"
-PLAIN: dict[str, Any] = {"foreach": False}
+PLAIN: dict[str, Any] = {"foreach": False, "fused": False}
 BACKENDS: list[dict[str, Any]] = [
     {},
     {"foreach": True},
@@ -60,6 +62,11 @@ def set_gradients(parameters: Sequence[Tensor], seed: int) -> None:
         parameter.grad = (noise + 0.2).to(DEVICE, parameter.dtype)
 
 
+def with_gradients(parameters: list[nn.Parameter], seed: int) -> list[nn.Parameter]:
+    set_gradients(parameters, seed)
+    return parameters
+
+
 def take_steps(optimizer: Any, parameters: Sequence[Tensor], seeds: range) -> None:
     for seed in seeds:
         set_gradients(parameters, seed)
@@ -69,6 +76,11 @@ def take_steps(optimizer: Any, parameters: Sequence[Tensor], seeds: range) -> No
 def accepted(optimizer: Any, settings: dict[str, Any]) -> bool:
     """Return whether an optimizer has these settings."""
     return all(name in optimizer.__signature__.parameters for name in settings)
+
+
+def plain_of(kind: Any) -> dict[str, Any]:
+    """Return what asks an optimizer for the plain way."""
+    return {name: value for name, value in PLAIN.items() if accepted(kind, {name: 0})}
 
 
 def assert_close(found: Sequence[Tensor], wanted: Sequence[Tensor]) -> None:
@@ -111,7 +123,7 @@ class OnGPU(unittest.TestCase):
     ) -> None:
         with self.subTest(kind=kind.__name__, dtype=dtype, **backend, **options):
             first, second = new_parameters(dtype), new_parameters(dtype)
-            plain = kind(first, lr=0.01, **PLAIN, **options)
+            plain = kind(first, lr=0.01, **plain_of(kind), **options)
             other = kind(second, lr=0.01, **backend, **options)
             take_steps(plain, first, range(1, 7))
             take_steps(other, second, range(1, 7))
@@ -120,6 +132,124 @@ class OnGPU(unittest.TestCase):
                 for name, value in plain.state[one].items():
                     found = other.state[two][name].to(value.device)
                     assert_close([found], [value])
+
+    @needs_triton
+    def test_default_is_the_kernel_where_it_is_not_asked_for_anything_else(
+        self,
+    ) -> None:
+        small = {"state_dtype": torch.bfloat16}  # for which there is no kernel
+        cases: tuple[tuple[Any, dict[str, Any], str], ...] = (
+            (optim.Adam, {}, "fused by Triton"),
+            (optim.AdamW, {}, "fused by Triton"),
+            (optim.Adam, {"foreach": True}, "foreach"),
+            (optim.Adam, PLAIN, "plain"),
+            (optim.Adam, {"capturable": True}, "plain"),
+            (optim.Adam, {"differentiable": True}, "plain"),
+            (optim.Adam, small, "foreach"),
+            (optim.NAdam, {}, "foreach"),
+        )
+        for kind, settings, way in cases:
+            with self.subTest(kind=kind.__name__, **settings):
+                parameters = new_parameters()
+                optimizer = kind(parameters, **settings)
+                if not settings.get("differentiable"):
+                    take_steps(optimizer, parameters, range(1, 4))
+                assert optimizer.path().startswith(f"{way}: 6 parameters")
+                is_native = way.startswith("fused")
+                assert (optimizer._fused is not None) == is_native
+
+    @needs_triton
+    def test_tensors_with_gaps_are_stepped_beside_those_of_the_kernel(self) -> None:
+        rooms = [torch.ones(4, 6, device=DEVICE) for _ in range(2)]
+        first, second = (
+            [nn.Parameter(room[::2, ::2]), *new_parameters()] for room in rooms
+        )
+        plain, default = Adam(first, **PLAIN), Adam(second)
+        take_steps(plain, first, range(1, 5))
+        take_steps(default, second, range(1, 5))
+        assert_close([rooms[1], *second], [rooms[0], *first])
+        assert default.path().startswith("fused by Triton: 6 parameters; foreach: 1")
+
+    @needs_triton
+    def test_default_step_leaves_it_to_the_scaler_to_divide(self) -> None:
+        first, second = new_parameters(), new_parameters()
+        for optimizer, parameters in (
+            (Adam(first, **PLAIN), first),
+            (Adam(second), second),
+        ):
+            scaler = torch.amp.GradScaler(DEVICE, init_scale=256.0)
+            for seed in range(1, 6):
+                set_gradients(parameters, seed)
+                scaler.scale(torch.ones((), device=DEVICE))
+                for parameter in parameters:
+                    parameter.grad.mul_(256)  # type: ignore[union-attr]
+                if seed == 3:
+                    parameters[0].grad[0] = torch.inf  # type: ignore[index]
+                scaler.step(optimizer)
+                scaler.update()
+            assert scaler.get_scale() == 128
+            assert {int(entry["step"]) for entry in optimizer.state.values()} == {4}
+        assert_close(second, first)
+
+    def test_step_in_a_cuda_graph_is_refused_unless_it_is_capturable(self) -> None:
+        for settings in (*BACKENDS, PLAIN):
+            with self.subTest(**settings):
+                parameters = new_parameters()
+                optimizer = Adam(parameters, **settings)
+                take_steps(optimizer, parameters, range(1, 4))
+                before = [parameter.detach().clone() for parameter in parameters]
+                refusal = ""
+                with torch.cuda.graph(torch.cuda.CUDAGraph()):
+                    try:
+                        optimizer.step()
+                    except RuntimeError as error:
+                        refusal = str(error)
+                assert "capturable=True" in refusal, refusal
+                assert_close(parameters, before)
+                take_steps(optimizer, parameters, range(4, 5))
+                assert {int(e["step"]) for e in optimizer.state.values()} == {4}
+
+    def test_capturable_step_is_repeated_by_a_cuda_graph(self) -> None:
+        first, second = new_parameters(), new_parameters()
+        plain, recorded = Adam(first, **PLAIN), Adam(second, capturable=True)
+        set_gradients(second, 1)
+        stream = torch.cuda.Stream()
+        stream.wait_stream(torch.cuda.current_stream())
+        with torch.cuda.stream(stream):
+            recorded.step()
+        torch.cuda.current_stream().wait_stream(stream)
+        graph = torch.cuda.CUDAGraph()
+        with torch.cuda.graph(graph):
+            recorded.step()
+        for seed in range(2, 6):
+            for parameter, source in zip(
+                second, with_gradients(new_parameters(), seed), strict=True
+            ):
+                parameter.grad.copy_(source.grad)  # type: ignore[union-attr,arg-type]
+            graph.replay()
+        take_steps(plain, first, range(1, 6))
+        assert_close(second, first)
+        assert {int(entry["step"]) for entry in recorded.state.values()} == {5}
+
+    def test_compiled_step_is_the_plain_one_and_the_kernel_goes_on_after_it(
+        self,
+    ) -> None:
+        # Not by Inductor, which compiles for long: what matters is what is traced.
+        choices: tuple[dict[str, Any], ...] = ({}, {"capturable": True})
+        for settings in choices:
+            with self.subTest(**settings):
+                torch.compiler.reset()
+                first, second = new_parameters(), new_parameters()
+                plain, compiled = Adam(first, **PLAIN), Adam(second, **settings)
+                take_steps(plain, first, range(1, 6))
+                take_steps(compiled, second, range(1, 3))
+                step = torch.compile(compiled.step, backend="aot_eager")
+                for seed in (3, 4):
+                    set_gradients(second, seed)
+                    step()
+                take_steps(compiled, second, range(5, 6))
+                assert_close(second, first)
+                assert {int(e["step"]) for e in compiled.state.values()} == {5}
 
     @needs_triton
     def test_thousand_small_tensors_take_one_launch(self) -> None:
@@ -227,8 +357,9 @@ class OnGPU(unittest.TestCase):
                 before = torch.cuda.memory_allocated()
                 optimizer.step()
                 more = torch.cuda.max_memory_allocated() - before
-                # Lists of four tensors of this size have three temporaries at once.
-                assert more <= (2**20 if backend.get("fused") else 16 * 4 * elements)
+                # Lists of four tensors of this size have two temporaries at once.
+                in_lists = backend.get("foreach") or not triton_is_installed()
+                assert more <= (12 * 4 * elements if in_lists else 2**20)
 
     @needs_triton
     def test_run_goes_on_by_another_backend(self) -> None:
@@ -237,13 +368,13 @@ class OnGPU(unittest.TestCase):
         take_steps(plain, first, range(1, 10))
         take_steps(other, second, range(1, 4))
         assert other.state[second[0]]["step"].is_cuda
-        other.param_groups[0]["fused"] = None
+        other.param_groups[0] |= {"fused": None, "foreach": True}
         take_steps(other, second, range(4, 7))
         # On the CPU again: the count is read at each step.
         assert not other.state[second[0]]["step"].is_cuda
         last = Adam(second, fused=True)
         last.load_state_dict(other.state_dict())
-        last.param_groups[0]["fused"] = True
+        last.param_groups[0] |= {"fused": True, "foreach": None}
         take_steps(last, second, range(7, 10))
         assert last.state[second[0]]["step"].is_cuda
         assert_close(second, first)

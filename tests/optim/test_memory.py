@@ -90,14 +90,14 @@ def test_step_holds_at_most_three_temporaries(case: Case) -> None:
     assert peak <= 3 * (1 if case.backend == "plain" else COUNT)
 
 
-def test_step_of_adam_holds_as_much_as_the_for_loop_of_torch() -> None:
+def test_step_of_adam_holds_less_than_the_for_loop_of_torch() -> None:
     peaks = []
     for make in (ADAM.new, ADAM.new_in_torch):
         parameters = new_parameters()
         optimizer = make(parameters, foreach=False)
         watched_step(optimizer, parameters)
         peaks.append(round(watched_step(optimizer, parameters).peak / SIZE, 2))
-    assert peaks == [3.0, 3.0]
+    assert peaks == [2.0, 3.0]
 
 
 @pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16], ids=str)
@@ -107,8 +107,8 @@ def test_step_of_half_precision_needs_float32_copies_of_one_parameter_only(
     parameters = new_parameters(dtype)
     optimizer = ADAM.new(parameters)
     watched_step(optimizer, parameters)
-    # The parameter, the gradient, and the three of float32.
-    assert watched_step(optimizer, parameters).peak == 5 * SIZE
+    # The parameter, the gradient, and the two of float32.
+    assert watched_step(optimizer, parameters).peak == 4 * SIZE
 
 
 @each_with({}, {"maximize": True}, {"weight_decay": 0.1}, {"capturable": True})

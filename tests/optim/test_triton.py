@@ -23,7 +23,7 @@ import torch
 from torch import Tensor, nn
 
 from adam_tutorial.optim import Adam, base
-from adam_tutorial.optim.backends import fused
+from adam_tutorial.optim.backends import by_triton, fused
 from adam_tutorial.optim.backends.by_triton import ByTriton, triton_is_installed
 from tests.gpu.counted import Counted
 from tests.optim.steps import assert_same, copies, numbers, set_gradients, take_steps
@@ -248,6 +248,40 @@ def test_triton_is_told_what_has_changed_and_nothing_else(
     optimizer.param_groups[0]["lr"] = 0.5
     optimizer.step()
     assert [values.shape for values in sent] == [(1,), (9, 1)]
+
+
+@interpreted
+def test_triton_is_tried_by_a_step_that_ends_well() -> None:
+    by_triton._step_one_number(torch.device("cpu"))
+
+
+@interpreted
+def test_triton_step_is_no_part_of_a_cuda_graph(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    theta = nn.Parameter(numbers(0, (5,), torch.float32))
+    optimizer = Adam([theta], fused=True)
+    take_steps(optimizer, [theta], range(2))
+    before = theta.detach().clone()
+    for module in (base, fused):
+        monkeypatch.setattr(module, "graph_is_captured", lambda: True)
+    with pytest.raises(RuntimeError, match="capturable=True"):
+        optimizer.step()
+    assert torch.equal(theta, before)
+    monkeypatch.undo()
+    take_steps(optimizer, [theta], range(2, 3))
+    assert optimizer.state[theta]["step"] == 3
+
+
+@interpreted
+def test_triton_sends_from_the_cpu_whatever_the_default_device_is() -> None:
+    theta = nn.Parameter(numbers(0, (5,), torch.float32))
+    optimizer = Adam([theta], fused=True)
+    for step in range(2):
+        set_gradients([theta], step)
+        with torch.device("meta"):
+            optimizer.step()
+    assert optimizer.state[theta]["step"] == 2
 
 
 class Compiled:

@@ -1,6 +1,6 @@
 """A native call for parameters on a GPU; nothing in it waits for the device.
 
-It was checked in Triton's interpreter, and never run on a GPU.
+It was run on one GPU, an NVIDIA H200, and is tested in Triton's interpreter elsewhere.
 """
 
 from __future__ import annotations
@@ -18,13 +18,53 @@ from torch.autograd.graph import increment_version
 from adam_tutorial.optim.backends.gathered import Batch
 from adam_tutorial.optim.state import HALF
 
-__all__ = ["ByTriton", "triton_is_installed"]
+__all__ = [
+    "ByTriton",
+    "graph_is_captured",
+    "triton_is_installed",
+    "why_not_by_default",
+]
+
+# In older GPUs, bfloat16 is not known.
+OLDEST = (8, 0)
 
 
 @functools.cache
 def triton_is_installed() -> bool:
     """Return whether Triton is there; importing it takes long, and can wait."""
     return importlib.util.find_spec("triton") is not None
+
+
+def graph_is_captured() -> bool:
+    """Return whether a CUDA graph records what is done, to repeat it later."""
+    return torch.cuda.is_initialized() and torch.cuda.is_current_stream_capturing()
+
+
+@functools.cache
+def why_not_by_default(device: torch.device) -> str:
+    """Return what keeps parameters on a GPU from Triton where nobody asked for it.
+
+    A default must not end a run that went on before. Triton needs a C compiler when it
+    is first used, and may not know the GPU, so a step is tried.
+    """
+    if torch.version.hip is not None:
+        return "parameters on ROCm without fused=True"
+    if torch.cuda.get_device_capability(device) < OLDEST:
+        return "parameters on an old GPU without fused=True"
+    try:
+        _step_one_number(device)
+    except Exception as error:
+        return f"Triton cannot be used: {type(error).__name__}"
+    return ""
+
+
+def _step_one_number(device: torch.device) -> None:
+    theta = torch.nn.Parameter(torch.zeros(1, device=device))
+    theta.grad = torch.zeros_like(theta)
+    entry = {name: torch.zeros_like(theta) for name in ("exp_avg", "exp_avg_sq")}
+    entry["step"] = torch.zeros((), dtype=torch.float64, device=device)
+    batch = Batch([theta], [entry], ("exp_avg", "exp_avg_sq"), [0])
+    ByTriton(batch).step(np.zeros((7, 1)), None, None, None)
 
 
 class ByTriton:
@@ -187,5 +227,5 @@ class ByTriton:
 
     def _ready(self, values: Any) -> Tensor:
         """Return a copy from which the device can read while the program goes on."""
-        copied = torch.tensor(values)
+        copied = torch.tensor(values, device="cpu")  # whatever the default is
         return copied.pin_memory() if self._device.type == "cuda" else copied

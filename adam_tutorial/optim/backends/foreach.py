@@ -24,6 +24,9 @@ __all__ = ["Tensors", "is_default", "step"]
 # line in float32), unless a single parameter is larger.
 ELEMENTS = 2**24
 
+# What multi-tensor operations take, and the numbers of a state.
+ORDINARY = frozenset((Tensor, torch.nn.Parameter, int, float))
+
 
 def is_default(parameters: Iterable[Tensor]) -> bool:
     """Return whether lists are faster for these: on accelerators, as PyTorch has it."""
@@ -79,12 +82,8 @@ def _step_list(
 
 
 def _is_ordinary(parameter: Prepared) -> bool:
-    tensors = (parameter.theta, parameter.g, *parameter.state.values())
-    return all(
-        type(tensor) in (Tensor, torch.nn.Parameter)
-        for tensor in tensors
-        if isinstance(tensor, Tensor)
-    )
+    values = (parameter.theta, parameter.g, *parameter.state.values())
+    return ORDINARY.issuperset(map(type, values))
 
 
 def _out_of_place(operation: str) -> Callable[..., Tensors]:

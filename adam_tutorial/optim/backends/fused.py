@@ -20,7 +20,12 @@ import torch
 from torch import Tensor
 from torch.autograd.graph import increment_version
 
-from adam_tutorial.optim.backends.by_triton import ByTriton, triton_is_installed
+from adam_tutorial.optim.backends.by_triton import (
+    ByTriton,
+    graph_is_captured,
+    triton_is_installed,
+    why_not_by_default,
+)
 from adam_tutorial.optim.backends.gathered import (
     Batch,
     Gathered,
@@ -121,15 +126,17 @@ def why_not(
     device = parameter.device.type
     if device not in ("cpu", "cuda"):
         return f"parameters on {device}"
-    if device == "cuda" and not group.get("fused"):
-        return "parameters on cuda without fused=True"
     if device == "cuda" and not triton_is_installed():
-        return "parameters on cuda without Triton (pip install 'adam_tutorial[gpu]')"
+        return "parameters on cuda without Triton (pip install triton)"
+    if device == "cuda" and not group.get("fused"):
+        why = why_not_by_default(parameter.device)
+        if why:
+            return why
     formats: Collection[torch.dtype] = (
         FORMATS if device == "cuda" or _numba_is_installed() else FORMATS_OF_TORCH
     )
     if parameter.dtype not in formats:
-        return f"{parameter.dtype} without Numba (pip install 'adam_tutorial[fast]')"
+        return f"{parameter.dtype} without Numba (pip install numba)"
     if parameter.layout != torch.strided or not is_dense(parameter):
         return "parameters with gaps between their elements"
     state_dtype = group.get("state_dtype")
@@ -139,7 +146,7 @@ def why_not(
         if FORMATS[parameter.dtype] is np.float64:
             return f"{parameter.dtype} with a state_dtype"
         if state_dtype != torch.float32 and not _numba_is_installed():
-            return f"{state_dtype} without Numba (pip install 'adam_tutorial[fast]')"
+            return f"{state_dtype} without Numba (pip install numba)"
     if gradient is None:
         return ""
     if gradient.dtype != parameter.dtype:
@@ -262,6 +269,8 @@ class Fused:
             A number was set with which no step can be taken.
         """
         groups = optimizer.param_groups
+        if self._launches and graph_is_captured():
+            return False  # a graph would repeat this step, whatever changes
         if not (
             self.is_complete
             and self._gathered.is_current(groups, optimizer.state)
@@ -279,7 +288,9 @@ class Fused:
     def norm(self) -> Tensor:
         """Return the norm of all gradients together, in float64."""
         total = torch.tensor(
-            sum(call.square_norm() for call in self._calls), dtype=torch.float64
+            sum(call.square_norm() for call in self._calls),
+            dtype=torch.float64,
+            device="cpu",
         )
         for launch in self._launches:
             square = launch.square_norm()
