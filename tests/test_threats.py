@@ -60,3 +60,25 @@ def test_the_packages_of_the_book_have_exact_versions() -> None:
     pins = [line for line in lines if line and not line.startswith("#")]
     assert len(pins) > 100
     assert all(re.match(r"[\w.\[\]-]+==[\w.!+]+( ;.*)?$", pin) for pin in pins)
+
+
+def code_of(notebook: Path) -> list[str]:
+    """Return the sources of a notebook's cells of code."""
+    cells = json.loads(notebook.read_text(encoding="utf-8"))["cells"]
+    return ["".join(cell["source"]) for cell in cells if cell["cell_type"] == "code"]
+
+
+def test_the_page_names_the_chapters_that_start_processes() -> None:
+    starting = {
+        path.stem
+        for path in (ROOT / "book").rglob("*.ipynb")
+        if any(
+            re.search(r"\bsubprocess\.|\bmultiprocessing\b|\bos\.fork\b", source)
+            for source in code_of(path)
+        )
+    }
+    page = (ROOT / "book/reference/threats.md").read_text(encoding="utf-8")
+    section = page.partition("## A notebook is a program")[2].partition("##")[0]
+    plain = section.replace("../", "").replace(".ipynb", "")
+    (sentence,) = re.findall(r"[^.]*start processes of their own", plain)
+    assert set(re.findall(r"engineering/(\w+)", sentence)) == starting

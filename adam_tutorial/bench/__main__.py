@@ -134,7 +134,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
             f"--picture must end in {', '.join(PICTURES)}, got {asked.picture.name}"
         )
     if asked.picture and importlib.util.find_spec("matplotlib") is None:
-        reader.error("--picture needs matplotlib: pip install 'adam_tutorial[study]'")
+        reader.error("--picture needs matplotlib: pip install matplotlib")
     try:
         result = run(
             **settings(asked), report=lambda line: print(line, file=sys.stderr)

@@ -174,9 +174,7 @@ def _panels(rows: int, columns: int, size: tuple[float, float]) -> tuple[Figure,
     try:
         import matplotlib.pyplot as plt
     except ImportError as error:
-        raise ImportError(
-            "pictures need matplotlib: pip install 'adam_tutorial[study]'"
-        ) from error
+        raise ImportError("pictures need matplotlib: pip install matplotlib") from error
     return plt.subplots(
         rows, columns, figsize=size, sharey=True, squeeze=False, layout="constrained"
     )

@@ -26,7 +26,7 @@ Indices = NDArray[np.intp]
 RIGHT: dict[str, dict[str, Behaviour]] = {
     "Adam": {
         "Algorithm 1": Behaviour(),
-        "the efficient order (ε̂)": Behaviour(eps="root of v"),
+        "the efficient order (eps-hat)": Behaviour(eps="root of v"),
     },
     "AMSGrad": {
         "AMSGrad, with the maximum of v, corrected afterwards (PyTorch)": Behaviour(
@@ -35,7 +35,7 @@ RIGHT: dict[str, dict[str, Behaviour]] = {
         "AMSGrad, with the maximum of the corrected v_hat (Optax)": Behaviour(
             maximum="v_hat"
         ),
-        "AMSGrad, with the maximum of v and ε̂ beside its root (Keras)": Behaviour(
+        "AMSGrad, with the maximum of v and eps-hat beside its root (Keras)": Behaviour(
             maximum="v", eps="root of v"
         ),
         "AMSGrad, without bias correction (as in its paper)": Behaviour(

@@ -175,6 +175,6 @@ def from_rule(rule: Callable[..., tuple[Any, Array]], **fixed: Any) -> RuleProgr
     >>> from adam_tutorial import reference
     >>> from adam_tutorial.checking import check_optimizer
     >>> check_optimizer(from_rule(reference.adam_efficient)).verdict
-    'agrees with the efficient order (ε̂)'
+    'agrees with the efficient order (eps-hat)'
     """
     return RuleProgram(rule, fixed)

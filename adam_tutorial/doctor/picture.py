@@ -55,7 +55,7 @@ def draw(
         from matplotlib.figure import Figure
     except ImportError as error:
         raise ImportError(
-            "report.plot() needs matplotlib: pip install 'adam_tutorial[study]'"
+            "report.plot() needs matplotlib: pip install matplotlib"
         ) from error
     figure = Figure(figsize=(9, 6), layout="constrained")
     panels = figure.subplots(2, 2, sharex=True)

@@ -87,12 +87,12 @@ def test_every_candidate_has_a_look_of_its_own_in_a_colour_with_a_dark_twin() ->
 
 
 @pytest.mark.parametrize("draw", [draw_ratios, draw_growth])
-def test_without_matplotlib_the_extra_is_named(
+def test_without_matplotlib_it_is_named(
     draw: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setitem(sys.modules, "matplotlib.pyplot", None)
     with pytest.raises(
         ImportError,
-        match=r"^pictures need matplotlib: pip install 'adam_tutorial\[study",
+        match=r"^pictures need matplotlib: pip install matplotlib",
     ):
         draw(growing())

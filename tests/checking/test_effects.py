@@ -115,6 +115,12 @@ PROGRAMS: list[tuple[str, Make, str, str]] = [
         "lr * -1 at",
     ),
     ("plus", on_update(lambda u, x, *_: x + u + 0.01), "constant added", "0.01"),
+    (
+        "plus lr",
+        on_update(lambda u, x, g, t, m, lr: x + u + 0.2 * lr),
+        "constant added",
+        "lr * 0.2 is added",
+    ),
     ("half", on_update(lambda u, x, *_: x + u / 2), "every step scaled", "0.5 times"),
     (
         "warm-up",
@@ -261,3 +267,12 @@ def test_threshold_that_is_not_the_same_in_all_runs_is_no_clipping() -> None:
     )
     report = check_optimizer(make)
     assert names(report) == ["not a known mistake"]
+
+
+def test_steps_too_short_to_compare_are_called_scaled_and_not_clipped() -> None:
+    # Both fit: all moves are below the tolerance. The simplest is tried first.
+    report = check_optimizer(
+        lambda lr, beta1, beta2, eps: lambda theta, g: theta - 1e-12 * lr * g,
+        rule="gradient descent",
+    )
+    assert names(report) == ["every step scaled"]

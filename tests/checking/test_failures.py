@@ -137,6 +137,18 @@ def test_program_that_nothing_explains_and_that_fails_has_two_findings() -> None
     assert names(check_optimizer(make)) == ["raises an error", "not a known mistake"]
 
 
+def test_program_that_gives_no_numbers_at_other_settings_is_not_compared_there() -> (
+    None
+):
+    def make(lr: float, beta1: float, beta2: float, eps: float) -> Any:
+        adam: Any = plain_adam(lr, beta1, beta2, eps)
+        return lambda theta, g: adam(theta, g) * (np.nan if eps > 1e-6 else 1.0)
+
+    (finding,) = check_optimizer(make).findings
+    assert finding.name == "not a number"
+    assert finding.seen == "from step 1 on theta is NaN"
+
+
 def test_verdict_names_the_failure() -> None:
     report = check_optimizer(after(0, lambda *_: None))
     assert report.verdict == "does not agree with Algorithm 1: returns nothing"

@@ -188,6 +188,14 @@ def test_function_of_optax_is_not_taken_as_it_is(name: str) -> None:
         check_optimizer(getattr(optax, name))
 
 
+@pytest.mark.parametrize("library", ["jax", "keras", "optax", "tensorflow"])
+def test_what_belongs_to_another_library_is_recognised_without_it(library: str) -> None:
+    optimizer = type("Adam", (Numpy,), {"__module__": f"{library}.optimizers"})
+    for handed in (optimizer, optimizer(0.1, 0.9, 0.999, 1e-8)):
+        with pytest.raises(TypeError, match=f"a step; wrap .*{library}.* in one"):
+            check_optimizer(handed)
+
+
 def a_step(theta: Any, gradient: Any) -> Any:
     return theta - gradient
 
@@ -199,6 +207,8 @@ def a_step(theta: Any, gradient: Any) -> Any:
         ("Adam", "make must be a function, .*, got 'Adam'"),
         (3, "make must be a function, .*, got 3"),
         ([torch.nn.Parameter(torch.ones(10_000))], "got an object of class list"),
+        (57 * "x", "got 'x+'$"),
+        (58 * "x", "got an object of class str"),
         (a_step, "it looks like the step itself"),
         (torch.nn.Linear, "it has no lr, beta1, beta2, eps"),
         (int, "make must"),

@@ -68,6 +68,7 @@ RULES: list[tuple[Any, str, str]] = [
     (reference.adafactor, "Adafactor (as in PyTorch)", "decoupled"),
     (reference.adagrad, "AdaGrad (as in PyTorch", ""),
     (reference.adadelta, "AdaDelta (as in its paper", ""),
+    (from_rule(reference.adadelta, rho=0.9), "AdaDelta (as in its paper, with rho", ""),
     (reference.rmsprop, "RMSProp (with the rate beta1", ""),
     (reference.momentum, "gradient descent with momentum", ""),
     (from_rule(reference.momentum, nesterov=True), "gradient descent with Nest", ""),

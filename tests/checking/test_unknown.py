@@ -1,6 +1,11 @@
 """Programs whose steps no known mistake explains."""
 
+# Programs are called with more than each of them uses.
+# ruff: noqa: ARG001
+
 from __future__ import annotations
+
+from typing import Any
 
 import numpy as np
 import pytest
@@ -84,3 +89,52 @@ def test_report_says_that_a_program_is_wrong_only_for_zero_gradients() -> None:
     assert "only where gradients are zero" in finding.seen
     assert "at step 1 it moves by" in finding.seen
     assert finding.seen.endswith("eps=0.001")
+
+
+def test_program_that_is_wrong_only_where_nothing_should_move_is_not_nearly_right() -> (
+    None
+):
+    # A share of the right move cannot be said where that is zero.
+    def make(lr: float, beta1: float, beta2: float, eps: float) -> Any:
+        return lambda theta, g: theta - lr * g - 0.01 * (g == 0) * g.any()
+
+    report = check_optimizer(make, rule="gradient descent")
+    assert names(report) == ["not a known mistake"]
+    assert "only where gradients are zero" in report.findings[0].seen
+    assert not any("right to within" in remark.seen for remark in report.remarks)
+
+
+def test_entry_that_is_reset_after_five_steps_without_gradient_is_found() -> None:
+    def make(lr: float, beta1: float, beta2: float, eps: float) -> Any:
+        adam: Any = plain_adam(lr, beta1, beta2, eps)
+        idle = np.zeros(())
+
+        def step(theta: Any, g: Any) -> Any:
+            nonlocal idle
+            idle = np.where(g == 0, idle + 1, 0)
+            return np.where(idle >= 5, 0.0, adam(theta, g))
+
+        return step
+
+    (finding,) = check_optimizer(make).findings
+    assert "only where gradients are zero" in finding.seen
+    assert "at step 5 it moves by" in finding.seen
+
+
+def test_program_that_picks_its_eps_by_the_first_gradient_is_found() -> None:
+    # A program may lower eps where the gradients it starts with are too small for it.
+    def make(lr: float, beta1: float, beta2: float, eps: float) -> Any:
+        adam: Any = None
+
+        def step(theta: Any, g: Any) -> Any:
+            nonlocal adam
+            if adam is None:
+                tiny = ((g != 0) & (abs(g) < 1e-6)).any()
+                adam = plain_adam(lr, beta1, beta2, 1e-8 if tiny else eps)
+            return adam(theta, g)
+
+        return step
+
+    (finding,) = check_optimizer(make).findings
+    assert finding.name == "not a known mistake"
+    assert "as small as eps: at step 1 it moves by" in finding.seen

@@ -89,8 +89,10 @@ def test_decay_that_is_a_mistake_has_another_name_than_the_remark(
 
 @pytest.mark.parametrize("does", ["lr * decay", "decay", "penalty"])
 def test_decay_that_is_right_is_a_remark(does: str) -> None:
-    report = check_optimizer(edited(plain_adam, *DECAYING[does]))
-    assert [remark.name for remark in report.remarks] == ["weight decay"]
+    (remark,) = check_optimizer(edited(plain_adam, *DECAYING[does])).remarks
+    assert remark.name == "weight decay"
+    assert remark.right.startswith("decoupled: theta - lr * weight_decay * theta")
+    assert remark.topic == "weight-decay"
 
 
 def test_decay_that_is_none_of_the_known_ones_is_a_mistake() -> None:

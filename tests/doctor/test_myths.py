@@ -24,7 +24,7 @@ def cells() -> list[str]:
 
 def rows() -> dict[int, list[str]]:
     text = "\n".join(cells())
-    table = text.split("## Who finds it")[1].split("\n## ")[0]
+    table = text.split("## Which mistakes are found")[1].split("\n## ")[0]
     table = re.sub(r" \{claim\}`[^`]*`", "", table)
     return {
         int(number): [cell.strip() for cell in rest.split("|")]

@@ -145,7 +145,7 @@ def test_without_matplotlib_the_picture_says_what_to_install(
     healthy: Report, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setitem(sys.modules, "matplotlib", None)
-    with pytest.raises(ImportError, match=r"pip install 'adam_tutorial\[study\]'"):
+    with pytest.raises(ImportError, match=r"pip install matplotlib"):
         healthy.plot()
 
 

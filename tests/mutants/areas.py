@@ -71,7 +71,10 @@ class Area:
     only_run: bool = False
 
 
-PRODUCT = ("optim", "reference", "theory", "checking", "libraries")
+PRODUCT = (
+    *("optim", "reference", "theory", "checking", "libraries"),
+    *("bench", "checkpoint", "distributed", "doctor"),
+)
 OF_PRODUCT = Suite(
     "product",
     tuple(f"adam_tutorial/{name}" for name in PRODUCT),
@@ -81,4 +84,6 @@ OF_PRODUCT = Suite(
 TOOLS = ("book/_ext", "book/_tools")
 OF_BOOK = Suite("book", TOOLS, tests="tests/book", options=("-m", "not browser"))
 AREAS = {name: Area((f"adam_tutorial/{name}",), OF_PRODUCT) for name in PRODUCT}
+# Part of it is run by processes of their own only.
+AREAS["distributed"] = Area(("adam_tutorial/distributed",), OF_PRODUCT, only_run=True)
 AREAS["book"] = Area(TOOLS, OF_BOOK, only_run=True)
