@@ -16,15 +16,13 @@ class MissingLibrary(ImportError):
         return [str(self)]
 
 
-def needs(who: str, extra: str, *libraries: str) -> None:
+def needs(who: str, *libraries: str) -> None:
     """Say at once, and in a sentence, what has to be installed.
 
     Parameters
     ----------
     who : str
         What needs it, as the sentence names it.
-    extra : str
-        The extra of this package that brings it.
     *libraries : str
         Names to import.
 
@@ -35,12 +33,15 @@ def needs(who: str, extra: str, *libraries: str) -> None:
     """
     missing = [name for name in libraries if importlib.util.find_spec(name) is None]
     if missing:
+        # By their own names: an extra of this package is known only where it lies.
+        projects = " ".join(_PROJECTS.get(name, name) for name in missing)
         raise MissingLibrary(
             f"{who} needs {', '.join(missing)}; install what is missing with:"
-            f' pip install "adam_tutorial[{extra}]"'
+            f" pip install {projects}"
         )
 
 
+_PROJECTS = {"sklearn": "scikit-learn"}
 _NEEDED = ("matplotlib", "platformdirs", "pooch", "scipy", "sklearn", "tqdm")
 # All at once: otherwise each module would fail at the first import it lacks.
-needs("adam_tutorial.study", "study", *_NEEDED)
+needs("adam_tutorial.study", *_NEEDED)

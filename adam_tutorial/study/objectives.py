@@ -6,7 +6,7 @@ from abc import ABC, abstractmethod
 from dataclasses import dataclass, field
 
 import numpy as np
-from numpy.typing import ArrayLike
+from numpy.typing import ArrayLike, NDArray
 
 from adam_tutorial._arguments import (
     as_vector,
@@ -17,7 +17,14 @@ from adam_tutorial._arguments import (
 )
 from adam_tutorial._types import Float64Array
 
-__all__ = ["LinearLosses", "PeriodicLosses", "Quadratic", "RandomLosses", "Rosenbrock"]
+__all__ = [
+    "ImbalancedClasses",
+    "LinearLosses",
+    "PeriodicLosses",
+    "Quadratic",
+    "RandomLosses",
+    "Rosenbrock",
+]
 
 
 @dataclass(frozen=True)
@@ -261,3 +268,93 @@ class RandomLosses(LinearLosses):
     def mean_gradient(self) -> float:
         """The slope of the expected loss."""
         return self.probability * self.steep - (1 - self.probability) * self.gentle
+
+
+@dataclass(frozen=True)
+class ImbalancedClasses:
+    """A linear softmax classifier on random inputs whose classes are not equally large.
+
+    There are ``groups`` groups of classes: group ``g`` has ``2**g`` classes with
+    ``2**(groups - g)`` inputs each. So all groups have the same number of inputs, and
+    the size of a class falls in steps with one over its rank. The inputs are uniform on
+    [0, 1] and have nothing to do with their labels; there are more coordinates than
+    inputs, so that every label can be learned.
+
+    Parameters
+    ----------
+    groups : int
+        At least 2.
+    balanced : bool
+        Give all classes the same number of inputs (up to one) instead.
+    seed : int
+        Of the inputs.
+
+    Raises
+    ------
+    ValueError
+        ``groups`` is less than 2.
+
+    References
+    ----------
+    Kunstner, Milligan, Yadav, Schmidt, Bietti (2024), "Heavy-tailed class imbalance and
+    why Adam outperforms gradient descent on language models"; the numbers of classes,
+    inputs and coordinates are those of the authors' program, for ``groups = 11``.
+    """
+
+    groups: int
+    balanced: bool = False
+    seed: int = 0
+    inputs: Float64Array = field(init=False, repr=False, compare=False)
+    labels: NDArray[np.int64] = field(init=False, repr=False, compare=False)
+
+    def __post_init__(self) -> None:
+        check_at_least("groups", self.groups, 2)
+        count, size = self.groups, 2**self.groups
+        labels = np.repeat(np.arange(size - 1), self._sizes())
+        rng = np.random.default_rng(self.seed)
+        inputs = rng.uniform(size=(count * size, (count + 1) * size))
+        object.__setattr__(self, "labels", labels)
+        object.__setattr__(self, "inputs", inputs)
+
+    def _sizes(self) -> NDArray[np.int64]:
+        classes = np.arange(2**self.groups - 1)
+        if self.balanced:
+            whole, rest = divmod(self.groups * 2**self.groups, len(classes))
+            sizes = np.where(classes < rest, whole + 1, whole)
+        else:
+            sizes = 2 ** (self.groups - self.group(classes))
+        return np.asarray(sizes, dtype=np.int64)
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """The shape of the weights: coordinates of an input, classes."""
+        return self.inputs.shape[1], 2**self.groups - 1
+
+    def group(self, label: ArrayLike) -> NDArray[np.int64]:
+        """Return the groups of classes, which are numbered from 0, largest first."""
+        found: NDArray[np.int64] = np.log2(np.asarray(label) + 1).astype(np.int64)
+        return found
+
+    def losses_and_gradient(
+        self, weights: Float64Array
+    ) -> tuple[Float64Array, Float64Array]:
+        """Return the cross-entropy of each input, and the gradient of their mean.
+
+        Parameters
+        ----------
+        weights : ndarray, shape (coordinates, classes)
+
+        Returns
+        -------
+        losses : ndarray, shape (inputs,)
+        gradient : ndarray, shape (coordinates, classes)
+        """
+        rows = np.arange(len(self.labels))
+        logits = self.inputs @ weights
+        logits -= logits.max(axis=1, keepdims=True)
+        right = logits[rows, self.labels].copy()
+        probabilities = np.exp(logits, out=logits)
+        total = probabilities.sum(axis=1)
+        probabilities /= total[:, None]
+        probabilities[rows, self.labels] -= 1
+        return np.log(total) - right, self.inputs.T @ probabilities / len(rows)

@@ -72,6 +72,7 @@ _LOOKS: dict[str, tuple[str, tuple[float, ...]]] = {
     "Nesterov": (GREEN, (4, 1.5, 1, 1.5, 1, 1.5)),
     "AdaGrad": (PURPLE, (1, 1.2)),
     "RMSProp": (OCHRE, (3, 1.2)),
+    "AdaDelta": (RED, (2, 1.2, 6, 1.2)),
     "AMSGrad": (RED, (12, 1.5, 2, 1.5)),
     "AdamW": (GREEN, (10, 1.5, 4, 1.5)),
     "NAdam": (OCHRE, (8, 1.5, 1, 1.5)),

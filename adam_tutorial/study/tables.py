@@ -267,6 +267,8 @@ class Provenance:
             "command": record["command"].replace(" --out", "\n--out"),
             "versions": versions,
             "machine": record["machine"],
+            # The first records do not say these.
+            **{key: record[key] for key in ("cpu", "commit") if key in record},
             "minutes": f"{record['minutes']:g}",
         }
 

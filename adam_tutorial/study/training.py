@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 
 import torch
@@ -15,7 +15,7 @@ from tqdm import tqdm
 
 from adam_tutorial._arguments import check_at_least
 
-__all__ = ["Evaluation", "History", "evaluate", "fit"]
+__all__ = ["Evaluation", "History", "corrected_moments", "evaluate", "fit"]
 
 Examples = tuple[Tensor, Tensor]
 
@@ -71,6 +71,7 @@ def fit(
     seed: int,
     transform: Callable[[Tensor, torch.Generator], Tensor] | None = None,
     scheduler: LRScheduler | None = None,
+    label_smoothing: float = 0.0,
     validation: Examples | None = None,
     on_epoch: Callable[[int, History], None] | None = None,
     max_steps: int | None = None,
@@ -96,6 +97,9 @@ def fit(
         Augmentation: takes a batch of inputs and a random generator, returns a batch.
     scheduler : LRScheduler, optional
         Stepped after every optimizer step.
+    label_smoothing : float
+        Share of each label that is spread evenly over all classes, in the loss that is
+        trained on.
     validation : pair of Tensor, optional
         Evaluated after each epoch.
     on_epoch : function, optional
@@ -141,7 +145,9 @@ def fit(
                 if transform is not None:
                     batch = transform(batch, generator)
                 optimizer.zero_grad()
-                loss = functional.cross_entropy(model(batch), labels[indices])
+                loss = functional.cross_entropy(
+                    model(batch), labels[indices], label_smoothing=label_smoothing
+                )
                 loss.backward()
                 optimizer.step()
                 if scheduler is not None:
@@ -202,3 +208,30 @@ def evaluate(
         predictions=predictions,
         losses=functional.cross_entropy(logits, labels, reduction="none"),
     )
+
+
+def corrected_moments(
+    network: nn.Module, optimizer: Optimizer
+) -> Iterator[tuple[str, Tensor, Tensor]]:
+    """Yield what Adam keeps of each layer's weights, corrected for its start at zero.
+
+    Parameters
+    ----------
+    network : Module
+        Its layers are named by their numbers. Vectors, such as biases, are left out.
+    optimizer : Optimizer
+        An :class:`adam_tutorial.optim.Adam` that trains it, with the same decay rates
+        for all parameters.
+
+    Yields
+    ------
+    layer, m_hat, root : str, Tensor, Tensor
+        The root is that of v_hat. Both have the shape of the weights.
+    """
+    beta1, beta2 = optimizer.param_groups[0]["betas"]
+    for name, weight in network.named_parameters():
+        if weight.ndim > 1:
+            state = optimizer.state[weight]
+            t = int(state["step"])
+            root = (state["exp_avg_sq"] / (1 - beta2**t)).sqrt()
+            yield name.partition(".")[0], state["exp_avg"] / (1 - beta1**t), root

@@ -10,7 +10,15 @@ from torch.nn import functional
 
 from adam_tutorial.optim import Adam
 from adam_tutorial.study.data import PAD
-from adam_tutorial.study.models import DenseNet, ImageCNN, TextCNN
+from adam_tutorial.study.models import (
+    BagOfWords,
+    DenseNet,
+    ImageCNN,
+    PlainCNN,
+    TextCNN,
+    ThreeStageCNN,
+    VariationalAutoencoder,
+)
 
 
 def parameter_count(model: nn.Module) -> int:
@@ -96,6 +104,33 @@ def test_sizes_of_the_convolutional_network_can_be_chosen() -> None:
 
 def test_dropout_is_active_only_in_training() -> None:
     model = ImageCNN()
+    images = torch.rand(4, 1, 28, 28)
+    assert not torch.equal(model(images), model(images))
+    model.eval()
+    assert torch.equal(model(images), model(images))
+
+
+# PlainCNN
+
+
+def test_plain_convolutional_network_has_the_documented_size() -> None:
+    model = PlainCNN()
+    assert parameter_count(model) == 83_466
+    assert parameter_count(PlainCNN(0.5)) == 83_466
+    assert model(torch.zeros(3, 1, 28, 28)).shape == (3, 10)
+
+
+def test_plain_network_may_pool_before_it_cuts_off_at_zero() -> None:
+    model = PlainCNN().double()
+    images = torch.randn(3, 1, 28, 28, dtype=torch.float64)
+    one, two, dense = (m for m in model if isinstance(m, nn.Conv2d | nn.Linear))
+    z = functional.max_pool2d(one(images).relu(), 2)
+    z = functional.max_pool2d(two(z).relu(), 2)
+    torch.testing.assert_close(model(images), dense(z.flatten(1)))
+
+
+def test_plain_network_drops_only_in_training() -> None:
+    model = PlainCNN(dropout=0.5)
     images = torch.rand(4, 1, 28, 28)
     assert not torch.equal(model(images), model(images))
     model.eval()
@@ -188,3 +223,76 @@ def test_text_network_drops_features_only_in_training() -> None:
     assert not torch.equal(model(tokens), model(tokens))
     model.eval()
     assert torch.equal(model(tokens), model(tokens))
+
+
+# The networks of the Adam paper
+
+
+def test_dropout_of_the_dense_network_stands_before_each_layer() -> None:
+    model = DenseNet((5, 7, 4, 3), (0.2, 0.5))
+    kinds = [type(layer).__name__ for layer in model]
+    assert kinds == ["Flatten", *["Dropout", "Linear", "ReLU"] * 3][:-1]
+    assert [one.p for one in model if isinstance(one, nn.Dropout)] == [0.2, 0.5, 0.5]
+    assert not any(isinstance(one, nn.Dropout) for one in DenseNet((5, 3), (0, 0.5)))
+
+
+def test_bag_of_words_adds_the_weights_of_the_words_that_are_there() -> None:
+    model = BagOfWords(4, dropout=0.5)
+    with torch.no_grad():
+        # That of padding must not count.
+        model.weight.copy_(torch.tensor([[9.0], [1.0], [2.0], [4.0], [8.0]]))
+        model.offset.fill_(0.25)
+        rows = torch.tensor([[1, 3, 0], [2, 3, 4], [0, 0, 0]])
+        logits = model.eval()(rows)
+        assert (logits[:, 1] - logits[:, 0]).tolist() == [5.25, 14.25, 0.25]
+        assert torch.equal(logits[:, 0], -logits[:, 1])
+        noisy = model.train()(rows.repeat(500, 1))
+    evidence = (noisy[:, 1] - noisy[:, 0] - 0.25).reshape(500, 3)
+    # Each of two words is there or not, and counts twice where it is.
+    assert set(evidence[:, 0].tolist()) == {0, 2, 8, 10}
+    assert evidence.mean(dim=0).tolist() == pytest.approx([5, 14, 0], rel=0.1)
+
+
+@pytest.mark.parametrize(("side", "last"), [(28, 4), (32, 4), (8, 1)])
+def test_stages_halve_the_picture(side: int, last: int) -> None:
+    model = ThreeStageCNN(2, side)
+    assert model(torch.zeros(3, 2, side, side)).shape == (3, 10)
+    linear = [layer for layer in model if isinstance(layer, nn.Linear)]
+    assert [one.in_features for one in linear] == [128 * last**2, 1000]
+
+
+def test_network_of_three_stages_has_the_documented_size() -> None:
+    assert parameter_count(ThreeStageCNN()) == 2_368_066
+
+
+def test_bound_of_the_autoencoder_is_divergence_and_reconstruction() -> None:
+    model = VariationalAutoencoder(6, 5, 2)
+    assert parameter_count(VariationalAutoencoder()) == 860_884
+    images = torch.rand(3, 6)
+    with torch.no_grad():
+        model.get_parameter("encoder.2.weight").zero_()
+        moments = torch.tensor([1.0, -1.0, 0.5, 0.0])
+        model.get_parameter("encoder.2.bias").copy_(moments)
+        model.get_parameter("decoder.2.weight").zero_()
+        bias = model.get_parameter("decoder.2.bias")
+        found = model(images)
+        mean, scale = torch.tensor([1.0, -1.0]), torch.tensor([0.25, 0.0]).exp()
+        latent = torch.distributions.Normal(mean, scale)
+        standard = torch.distributions.Normal(0, torch.ones(2))
+        pixels = bias.sigmoid()
+        cross = images * pixels.log() + (1 - images) * (1 - pixels).log()
+    divergence = torch.distributions.kl_divergence(latent, standard).sum()
+    torch.testing.assert_close(found, divergence - cross.sum(dim=1))
+
+
+def test_latent_variable_is_drawn_with_the_encoder_s_mean_and_variance() -> None:
+    model = VariationalAutoencoder(4, 3, 1)
+    with torch.no_grad():
+        model.get_parameter("encoder.2.weight").zero_()
+        moments = torch.tensor([2.0, math.log(0.25)])
+        model.get_parameter("encoder.2.bias").copy_(moments)
+    drawn: list[Tensor] = []
+    model.decoder.register_forward_pre_hook(lambda _, given: drawn.append(given[0]))
+    model(torch.rand(20_000, 4))
+    assert drawn[0].mean().item() == pytest.approx(2, abs=0.02)
+    assert drawn[0].std().item() == pytest.approx(0.5, abs=0.02)

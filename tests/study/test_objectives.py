@@ -9,8 +9,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from adam_tutorial._types import Float64Array
 from adam_tutorial.study.networks import finite_difference
 from adam_tutorial.study.objectives import (
+    ImbalancedClasses,
     PeriodicLosses,
     Quadratic,
     RandomLosses,
@@ -216,3 +218,48 @@ def test_losses_that_make_no_sense_are_refused() -> None:
         ValueError, match=r"interval must be \(lowest, highest\), got \(1.0, 1.0\)"
     ):
         PeriodicLosses(interval=(1.0, 1.0))
+
+
+# Classes that are not equally large
+
+
+def test_groups_of_classes_have_the_same_number_of_inputs() -> None:
+    problem = ImbalancedClasses(4)
+    assert problem.inputs.shape == (4 * 16, 5 * 16)
+    assert problem.shape == (5 * 16, 15)
+    sizes = np.bincount(problem.labels)
+    assert sizes.tolist() == [16, 8, 8, *[4] * 4, *[2] * 8]
+    assert problem.group(range(15)).tolist() == [0, 1, 1, *[2] * 4, *[3] * 8]
+    assert np.bincount(problem.group(problem.labels)).tolist() == [16] * 4
+    assert problem.inputs.min() >= 0
+    assert 0.9 < problem.inputs.max() <= 1
+
+
+def test_balanced_classes_have_the_same_size_up_to_one_and_the_same_inputs() -> None:
+    balanced, other = ImbalancedClasses(5, balanced=True), ImbalancedClasses(5)
+    sizes = np.bincount(balanced.labels)
+    assert sizes.sum() == 5 * 32
+    assert len(sizes) == 31
+    assert set(sizes) == {5, 6}
+    np.testing.assert_array_equal(balanced.inputs, other.inputs)
+    assert not np.array_equal(ImbalancedClasses(5, seed=1).inputs, other.inputs)
+    with pytest.raises(ValueError, match="groups must be at least 2, got 1"):
+        ImbalancedClasses(1)
+
+
+@pytest.mark.parametrize("balanced", [False, True])
+def test_gradient_of_the_classes_agrees_with_finite_differences(
+    *, balanced: bool
+) -> None:
+    problem = ImbalancedClasses(2, balanced=balanced)
+    weights = np.random.default_rng(0).normal(size=problem.shape)
+    losses, gradient = problem.losses_and_gradient(weights)
+
+    def mean_loss(flat: Float64Array) -> float:
+        return float(problem.losses_and_gradient(flat.reshape(problem.shape))[0].mean())
+
+    estimate = finite_difference(mean_loss, weights.ravel())
+    assert gradient.ravel() == pytest.approx(estimate, rel=1e-5, abs=1e-7)
+    logits = problem.inputs @ weights
+    for loss, row, label in zip(losses, logits, problem.labels, strict=True):
+        assert loss == pytest.approx(np.log(np.exp(row).sum()) - row[label])

@@ -32,7 +32,7 @@ def test_missing_dependencies_are_named_at_once_with_the_command(
         load()
     assert str(caught.value) == (
         f"adam_tutorial.study needs {', '.join(hidden)}; install what is missing with:"
-        ' pip install "adam_tutorial[study]"'
+        f" pip install {' '.join(hidden).replace('sklearn', 'scikit-learn')}"
     )
 
 
@@ -40,7 +40,7 @@ def test_notebook_shows_the_sentence_and_no_traceback() -> None:
     cell = (
         "import sys; sys.modules['optax'] = None\n"
         "from adam_tutorial.study import needs\n"
-        "needs('This chapter', 'notebooks', 'numpy', 'optax')"
+        "needs('This chapter', 'numpy', 'optax')"
     )
     shown = subprocess.run(
         [
@@ -57,8 +57,7 @@ def test_notebook_shows_the_sentence_and_no_traceback() -> None:
         check=False,
     )
     assert shown.stderr + shown.stdout == (
-        "This chapter needs optax; install what is missing with:"
-        ' pip install "adam_tutorial[notebooks]"\n'
+        "This chapter needs optax; install what is missing with: pip install optax\n"
     )
 
 
@@ -66,5 +65,5 @@ def test_extra_installs_what_is_looked_for() -> None:
     project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
     extra = project["project"]["optional-dependencies"]["study"]
     installed = {requirement.partition(">")[0] for requirement in extra}
-    imported = {"sklearn": "scikit-learn"}
-    assert {imported.get(name, name) for name in study._NEEDED} == installed
+    names = {study._PROJECTS.get(name, name) for name in study._NEEDED}
+    assert names == installed

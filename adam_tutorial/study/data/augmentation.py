@@ -8,10 +8,10 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional
 
-from adam_tutorial._arguments import check_in
+from adam_tutorial._arguments import check_at_least, check_in
 from adam_tutorial.study.data.text import PAD, UNKNOWN
 
-__all__ = ["drop_words", "rescale", "shear_and_zoom"]
+__all__ = ["drop_words", "mirror_and_shift", "rescale", "shear_and_zoom"]
 
 
 def rescale(pixels: NDArray[np.uint8]) -> Tensor:
@@ -64,6 +64,43 @@ def shear_and_zoom(
     maps[:, 0, 1] = shear
     grid = functional.affine_grid(maps, list(images.shape), align_corners=False)
     return functional.grid_sample(images, grid, align_corners=False)
+
+
+def mirror_and_shift(
+    images: Tensor, generator: torch.Generator, shift: int = 2
+) -> Tensor:
+    """Mirror half of the images, left for right, and move each by whole pixels.
+
+    Parameters
+    ----------
+    images : Tensor, shape (n, channels, height, width)
+    generator : torch.Generator
+        Source of the random choices.
+    shift : int
+        The largest move; across and down are drawn separately from -shift ... shift.
+
+    Returns
+    -------
+    Tensor, same shape and type
+        What was outside the image is 0.
+
+    Raises
+    ------
+    ValueError
+        ``shift`` is negative.
+    """
+    check_at_least("shift", shift, 0)
+    count, _, height, width = images.shape
+    # Drawn for any shift, so that it changes nothing else.
+    drawn = torch.rand((count, 3), generator=generator, dtype=torch.float64)
+    mirrored = (drawn[:, 0] < 0.5)[:, None, None, None]
+    turned = torch.where(mirrored, images.flip(3), images)
+    corners = ((2 * shift + 1) * drawn[:, 1:]).long()
+    rows = (corners[:, :1] + torch.arange(height))[:, None, :, None]
+    columns = (corners[:, 1:] + torch.arange(width))[:, None, None, :]
+    channels = torch.arange(images.shape[1])[:, None, None]
+    padded = functional.pad(turned, (shift,) * 4)
+    return padded[torch.arange(count)[:, None, None, None], channels, rows, columns]
 
 
 def drop_words(

@@ -84,8 +84,8 @@ def read(
     Returns
     -------
     bytes
-        The content whose SHA-256 is ``source.sha256``; for a :class:`Download`, the
-        decompressed content.
+        The content whose SHA-256 is ``source.sha256``; decompressed, if the origin is
+        a :class:`Download` that says so.
 
     Raises
     ------
@@ -105,7 +105,7 @@ def read(
 
     cached = cache_dir() / source.name / source.filename
     places = [cached]
-    if isinstance(source.origin, Download):
+    if isinstance(source.origin, Download) and source.origin.debian_path is not None:
         places.append(Path(source.origin.debian_path))
     for path in places:
         if path.is_file():
@@ -138,7 +138,8 @@ def ways_to_get(source: Source) -> str:
             f" {inside}"
         )
     else:
-        ways.append("on Debian or Ubuntu: apt install dataset-fashion-mnist")
+        if source.origin.debian_path is not None:
+            ways.append("on Debian or Ubuntu: apt install dataset-fashion-mnist")
         ways.append(f"download {source.origin.url}")
     return "Ways to get it:\n" + "\n".join(f"  - {way}" for way in ways)
 
@@ -170,7 +171,7 @@ def _fetch_into_cache(source: Source, cached: Path) -> bytes:
 
 def _verified(source: Source, raw: bytes, where: str) -> bytes:
     content = raw
-    if isinstance(source.origin, Download):
+    if isinstance(source.origin, Download) and source.origin.decompress:
         try:
             content = gzip.decompress(raw)
         except (OSError, EOFError, zlib.error) as error:

@@ -7,7 +7,16 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-__all__ = ["DIGITS", "FASHION_MNIST", "REVIEWS", "Download", "PackagedFile", "Source"]
+__all__ = [
+    "DIGITS",
+    "FASHION_MNIST",
+    "IMDB",
+    "RATINGS",
+    "REVIEWS",
+    "Download",
+    "PackagedFile",
+    "Source",
+]
 
 
 @dataclass(frozen=True)
@@ -41,12 +50,15 @@ class Download:
     ----------
     url : str
         The official address.
-    debian_path : str
+    debian_path : str, optional
         Where Debian's package puts the same file.
+    decompress : bool
+        Whether the content is what the gzip file holds, or the file itself.
     """
 
     url: str
-    debian_path: str
+    debian_path: str | None = None
+    decompress: bool = True
 
 
 @dataclass(frozen=True)
@@ -66,9 +78,9 @@ class Source:
     licence, citation : str
         Terms of use, and whom to cite.
     sha256 : str
-        Digest of the content. For the ``.gz`` file of a :class:`Download` it is the
-        digest of the *decompressed* bytes: mirrors compress again, which changes the
-        file but not the data.
+        Digest of the content. For a :class:`Download` to decompress it is the digest of
+        the *decompressed* bytes: mirrors compress again, which changes the file but not
+        the data.
     origin : PackagedFile or Download
         How to get the file if it is missing.
     """
@@ -119,27 +131,57 @@ DIGITS = Source(
     ),
 )
 
-REVIEWS = Source(
-    name="reviews",
-    title="Movie-review sentences, each rated by 20 people from -4 to +4",
-    filename="movieReviewSnippets_GroundTruth.txt",
-    items=10605,
+
+def _hutto(title: str, filename: str, sha256: str) -> Source:
+    return Source(
+        name="reviews",
+        title=title,
+        filename=filename,
+        items=10605,
+        classes=2,
+        licence="MIT (C.J. Hutto); the sentences quote published film criticism",
+        citation=(
+            "Hutto, Gilbert (2014), ICWSM; sentences collected by Pang, Lee (2005), ACL"
+        ),
+        sha256=sha256,
+        origin=PackagedFile(
+            requirement="vaderSentiment==3.3.2",
+            archive_sha256=(
+                "5d7c06e027fc8b99238edb0d53d970cf97066ef97654009890b83703849632f9"
+            ),
+            source_archive=True,
+            members=(
+                "vaderSentiment-3.3.2/additional_resources/hutto_ICWSM_2014.tar.gz",
+                f"hutto_ICWSM_2014/{filename}",
+            ),
+        ),
+    )
+
+
+REVIEWS = _hutto(
+    "Movie-review sentences, each rated by 15 to 29 people from -4 to +4",
+    "movieReviewSnippets_GroundTruth.txt",
+    "c8293b0d942e90e223ea2c0955d969040d1a1be514a978b9af0698940bd13350",
+)
+
+RATINGS = _hutto(
+    "What each person gave each movie-review sentence, from -4 to +4",
+    "movieReviewSnippets_anonDataRatings.txt",
+    "658a086bc7239b98b750baa232cab80e6447789020f96a6c847cc1248d7c82f4",
+)
+
+IMDB = Source(
+    name="imdb",
+    title="Large Movie Review Dataset (IMDB), 25,000 + 25,000 reviews with stars",
+    filename="aclImdb_v1.tar.gz",
+    items=50000,
     classes=2,
-    licence="MIT (C.J. Hutto); the sentences quote published film criticism",
-    citation=(
-        "Hutto, Gilbert (2014), ICWSM; sentences collected by Pang, Lee (2005), ACL"
-    ),
-    sha256="c8293b0d942e90e223ea2c0955d969040d1a1be514a978b9af0698940bd13350",
-    origin=PackagedFile(
-        requirement="vaderSentiment==3.3.2",
-        archive_sha256=(
-            "5d7c06e027fc8b99238edb0d53d970cf97066ef97654009890b83703849632f9"
-        ),
-        source_archive=True,
-        members=(
-            "vaderSentiment-3.3.2/additional_resources/hutto_ICWSM_2014.tar.gz",
-            "hutto_ICWSM_2014/movieReviewSnippets_GroundTruth.txt",
-        ),
+    licence="none stated; the reviews belong to their authors, for research",
+    citation="Maas, Daly, Pham, Huang, Ng, Potts (2011), ACL, pages 142-150",
+    sha256="c40f74a18d3b61f90feba1e17730e0d38e8b97c05fde7008942e91923d1658fe",
+    origin=Download(
+        url="https://ai.stanford.edu/~amaas/data/sentiment/aclImdb_v1.tar.gz",
+        decompress=False,
     ),
 )
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 from collections import Counter
@@ -13,9 +14,17 @@ from numpy.typing import NDArray
 
 from adam_tutorial._arguments import check_at_least
 from adam_tutorial.study.data.fetch import read
-from adam_tutorial.study.data.sources import REVIEWS, Source
+from adam_tutorial.study.data.sources import RATINGS, REVIEWS, Source
 
-__all__ = ["PAD", "UNKNOWN", "Reviews", "Vocabulary", "load_reviews", "tokenize"]
+__all__ = [
+    "PAD",
+    "UNKNOWN",
+    "Reviews",
+    "Vocabulary",
+    "load_ratings",
+    "load_reviews",
+    "tokenize",
+]
 
 PAD = 0
 UNKNOWN = 1
@@ -27,16 +36,17 @@ _TOKEN = re.compile(r"[^\W\d_]+(?:'[^\W\d_]+)*|\d+|[!?]")
 
 @dataclass(frozen=True)
 class Reviews:
-    """Sentences from film reviews with the mean of the ratings that people gave them.
+    """Film reviews, or sentences of them, with their ratings.
 
     Attributes
     ----------
     texts : tuple of str
-        One sentence each, without duplicates.
+        One review or sentence each.
     ratings : ndarray of float64, shape (n,)
-        Mean rating, from -4 (very negative) to +4 (very positive).
+        Of a sentence, the mean of what people gave it, from -4 (very negative) to +4
+        (very positive). Of a review at IMDB, its stars, from 1 to 10.
     labels : ndarray of int64, shape (n,)
-        1 where the rating is positive, else 0.
+        1 where the rating is positive (7 stars or more), else 0.
     source : Source
         Where the data comes from.
     """
@@ -79,11 +89,8 @@ def load_reviews(
     if not 0 <= minimum_rating < 4:
         raise ValueError(f"minimum_rating must be in [0, 4), got {minimum_rating!r}")
     rows: dict[str, float] = {}
-    for line in (
-        read(REVIEWS, folder=folder, download=download).decode("utf-8").splitlines()
-    ):
-        _, rating, text = line.split("\t", 2)
-        rows.setdefault(" ".join(text.replace("''", '"').split()), float(rating))
+    for _, rating, text in _lines(REVIEWS, folder, download):
+        rows.setdefault(_normalised(text), float(rating))
     kept = [
         (text, rating) for text, rating in rows.items() if abs(rating) >= minimum_rating
     ]
@@ -96,6 +103,39 @@ def load_reviews(
     )
 
 
+def load_ratings(
+    *, folder: str | os.PathLike[str] | None = None, download: bool = True
+) -> dict[str, NDArray[np.int64]]:
+    """Load what each person gave each sentence of :func:`load_reviews`.
+
+    Parameters
+    ----------
+    folder : path, optional
+        Read both files of the ratings from this folder only.
+    download : bool
+        Whether to fetch a file if it is in none of the known places.
+
+    Returns
+    -------
+    dict of str to ndarray of int64
+        For each sentence the ratings, 15 to 29 of them, from -4 to +4. Their mean is
+        the rating that :func:`load_reviews` gives.
+
+    Raises
+    ------
+    DatasetError
+        A file is missing, altered, or cannot be fetched.
+    """
+    given = {
+        number: np.array(json.loads(ratings), dtype=np.int64)
+        for number, *_, ratings in _lines(RATINGS, folder, download)
+    }
+    rows: dict[str, NDArray[np.int64]] = {}
+    for number, _, text in _lines(REVIEWS, folder, download):
+        rows.setdefault(_normalised(text), given[number])
+    return rows
+
+
 def tokenize(text: str) -> list[str]:
     """Split a text into lower-case words, numbers, and the marks ``!`` and ``?``.
 
@@ -105,6 +145,19 @@ def tokenize(text: str) -> list[str]:
     ["it's", 'oscar', 'worthy', '2', 'hours', 'no', 'yawn', '!']
     """
     return _TOKEN.findall(text.lower().replace("\N{RIGHT SINGLE QUOTATION MARK}", "'"))
+
+
+def _lines(
+    source: Source, folder: str | os.PathLike[str] | None, download: bool
+) -> list[list[str]]:
+    """Return the columns of each line; the last may contain tabs."""
+    content = read(source, folder=folder, download=download).decode("utf-8")
+    columns = 2 if source.filename == REVIEWS.filename else 3
+    return [line.split("\t", columns) for line in content.splitlines()]
+
+
+def _normalised(text: str) -> str:
+    return " ".join(text.replace("''", '"').split())
 
 
 class Vocabulary:

@@ -19,17 +19,16 @@ from adam_tutorial.study.experiments.hyperparameters import (
     BATCH_EPOCHS,
     Setting,
     described,
-    run_all,
     select,
-    short,
+    study_of,
     train,
 )
+from adam_tutorial.study.experiments.records import Row, short
 from adam_tutorial.study.training import evaluate
 
-__all__ = ["RATES", "SEEDS", "SIZES", "example_losses", "main", "runs", "settings"]
+__all__ = ["example_losses", "runs", "settings"]
 
-MODULE = "adam_tutorial.study.experiments.batch_size"
-STUDY = "batch, warm-up"
+NAME = "batch, warm-up"
 SEEDS = tuple(range(10))
 
 # From 64, kappa = 4: constant, square-root and linear rule carry 0.008, 0.016
@@ -61,7 +60,7 @@ def runs(tasks: Iterable[Task]) -> Iterator[tuple[str, Task, Setting, int]]:
     cnn = next(task for task in tasks if task.name == "cnn")
     for setting in settings(len(cnn.examples["train"][1])):
         for seed in SEEDS:
-            yield STUDY, cnn, setting, seed
+            yield NAME, cnn, setting, seed
 
 
 def example_losses(
@@ -86,19 +85,14 @@ def example_losses(
     ValueError
         There is no such run.
     """
-    found = select(rows, STUDY, batch_size=batch_size, lr=lr)
+    found = select(rows, NAME, batch_size=batch_size, lr=lr)
     if not found:
         raise ValueError(f"there is no run with batch_size={batch_size}, lr={lr}")
     by_seed = sorted(found, key=lambda row: row["seed"])
     return np.array([row["example_losses"].split() for row in by_seed], float) / 1000
 
 
-def main() -> None:
-    """Run the experiment from the command line and write its results."""
-    run_all(MODULE, runs, _run)
-
-
-def _run(study: str, task: Task, setting: Setting, seed: int) -> dict[str, Any]:
+def _row(study: str, task: Task, setting: Setting, seed: int) -> Row:
     model, history = train(task, setting, seed)
     result = evaluate(model, task.examples["validation"])
     return {
@@ -110,5 +104,9 @@ def _run(study: str, task: Task, setting: Setting, seed: int) -> dict[str, Any]:
     }
 
 
+STUDY = study_of("adam_tutorial.study.experiments.batch_size", runs, _row)
+
 if __name__ == "__main__":
-    main()
+    from adam_tutorial.study.experiments.runner import main
+
+    main(STUDY.module)

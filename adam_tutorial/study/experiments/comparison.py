@@ -8,8 +8,9 @@ A task can ask for the same with more epochs, to see which optimizers catch up.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
-from dataclasses import asdict, dataclass, replace
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, replace
+from functools import cache
 from typing import Any
 
 import numpy as np
@@ -18,29 +19,29 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.optim import SGD, Optimizer
 from torch.optim.lr_scheduler import CosineAnnealingLR
-from tqdm import tqdm
 
 from adam_tutorial import optim
 from adam_tutorial.study.experiments.records import (
+    Row,
+    as_digits,
     best_setting,
     finite,
     matching,
     mean_of,
-    run_and_write,
+    part_of,
     scores,
     two_a_decade,
 )
+from adam_tutorial.study.experiments.study import Rows, Settings, Study
 from adam_tutorial.study.training import Examples, History, evaluate, fit
 
 __all__ = [
-    "GRID",
-    "OPTIMIZERS",
     "Run",
     "Task",
     "best_learning_rates",
+    "by_name",
     "column",
-    "compare",
-    "main",
+    "study_of",
     "train",
     "tuning_loss",
 ]
@@ -85,6 +86,11 @@ class Task:
     batch_size: int
     long_epochs: int | None = None
 
+    def together(self, parts: Iterable[str]) -> Examples:
+        """Return inputs and labels of some parts, one after the other."""
+        inputs, labels = zip(*(self.examples[part] for part in parts), strict=True)
+        return torch.cat(inputs), torch.cat(labels)
+
 
 @dataclass(frozen=True)
 class Run:
@@ -109,8 +115,7 @@ def train(
     max_steps : int, optional
         Stop after this many steps, on the path of the full run.
     """
-    inputs = torch.cat([task.examples[part][0] for part in parts])
-    labels = torch.cat([task.examples[part][1] for part in parts])
+    inputs, labels = task.together(parts)
     torch.manual_seed(run.seed)
     model = task.model()
     optimizer = OPTIMIZERS[run.optimizer](model.parameters(), run.lr)
@@ -163,110 +168,122 @@ def column(rows: list[dict[str, Any]], optimizer: str, key: str) -> NDArray[Any]
     return np.array([row[key] for row in matching(rows, optimizer=optimizer)])
 
 
-def best_learning_rates(rows: list[dict[str, Any]]) -> dict[str, float]:
+def best_learning_rates(
+    rows: list[dict[str, Any]], of: str = "optimizer"
+) -> dict[str, float]:
     """Return the learning rate with the lowest mean validation loss of each optimizer.
 
     Parameters
     ----------
     rows : list of dict
         As for :func:`tuning_loss`.
+    of : str
+        The field that names what has a rate of its own.
     """
-    return {
-        name: best_setting(matching(rows, optimizer=name), "validation_loss", ("lr",))[
-            0
-        ]
-        for name in dict.fromkeys(row["optimizer"] for row in rows)
-    }
+    best = {}
+    for name in dict.fromkeys(row[of] for row in rows):
+        tried = matching(rows, **{of: name})
+        (best[name],) = best_setting(tried, "validation_loss", ("lr",))
+    return best
 
 
-def compare(
-    task: Task, *, tuning_seeds: Iterable[int], final_seeds: Iterable[int]
-) -> dict[str, Any]:
-    """Tune every optimizer on the grid, train it with its best rate, and test it.
+def by_name(tasks: Callable[[], Iterable[Task]]) -> Callable[[], dict[str, Task]]:
+    """Return a function that makes tasks when it is first called, and keeps them.
 
-    Returns
-    -------
-    dict
-        Ready for JSON. ``tuning``, ``final`` and ``long`` are lists with one row for
-        each run.
+    Parameters
+    ----------
+    tasks : function
+        Returns the tasks, with tensors of torch's default type.
     """
-    tuning_seeds, final_seeds = tuple(tuning_seeds), tuple(final_seeds)
-    runs = [
-        Run(name, lr, seed)
-        for name in OPTIMIZERS
-        for lr in GRID
-        for seed in tuning_seeds
-    ]
-    tuning = []
-    for run in tqdm(runs, desc=f"{task.name}: tuning", unit="run"):
-        model, _ = train(task, run, parts=("train",))
-        result = evaluate(model, task.examples["validation"])
-        tuning.append(asdict(run) | scores("validation", result))
-    chosen = best_learning_rates(tuning)
-
-    runs = [Run(name, lr, seed) for name, lr in chosen.items() for seed in final_seeds]
-    final = [
-        _final_run(task, run)
-        for run in tqdm(runs, desc=f"{task.name}: final", unit="run")
-    ]
-    long = []
-    if task.long_epochs is not None:
-        longer = replace(task, epochs=task.long_epochs)
-        bar = tqdm(runs, desc=f"{task.name}: long", unit="run")
-        long = [_final_run(longer, run) for run in bar]
-    return {
-        "epochs": task.epochs,
-        "batch_size": task.batch_size,
-        "grid": GRID,
-        "chosen": chosen,
-        "tuning": tuning,
-        "final": final,
-        "long_epochs": task.long_epochs,
-        "long": long,
-    }
+    return cache(lambda: {task.name: task for task in tasks()})
 
 
-def main(
+def study_of(
     module: str,
     tasks: Callable[[], list[Task]],
-    seeds: dict[str, dict[str, Any]],
-    *,
-    run: Callable[..., dict[str, Any]] = compare,
-) -> None:
-    """Run an experiment from the command line: do every task, write the results.
+    seeds: Mapping[str, Mapping[str, tuple[int, ...]]],
+) -> Study:
+    """Return the study that tunes every optimizer, trains it with its best rate, tests.
 
     Parameters
     ----------
     module : str
-        Name of the experiment's module, stored as part of the command.
+        Full name of the module that will hold the study.
     tasks : function
-        Returns the tasks; called once one thread and float64 are set.
+        Returns the tasks, with tensors of torch's default type.
     seeds : dict
-        Keyword arguments of ``run``, for each task by its name.
-    run : function
-        What to do with a task.
+        For each task, "tuning_seeds" and "final_seeds".
+
+    Returns
+    -------
+    Study
+        Its results have an entry for each task: ``tuning``, ``final`` and ``long`` are
+        lists with one row for each run.
     """
+    made = by_name(tasks)
 
-    def work() -> dict[str, Any]:
-        torch.set_num_threads(1)
-        torch.set_default_dtype(torch.float64)
-        return {task.name: run(task, **seeds[task.name]) for task in tasks()}
+    def tuning(_: Rows) -> list[Settings]:
+        return [
+            {"task": name, "optimizer": optimizer, "lr": lr, "seed": seed}
+            for name in seeds
+            for optimizer in OPTIMIZERS
+            for lr in GRID
+            for seed in seeds[name]["tuning_seeds"]
+        ]
 
-    run_and_write(module, work, dtype="float64", threads=1)
+    def chosen(rows: Rows, name: str) -> dict[str, float]:
+        return best_learning_rates(part_of(rows["tuning"], task=name))
+
+    def final(rows: Rows) -> list[Settings]:
+        return [
+            {"task": name, "optimizer": optimizer, "lr": lr, "seed": seed}
+            for name in seeds
+            for optimizer, lr in chosen(rows, name).items()
+            for seed in seeds[name]["final_seeds"]
+        ]
+
+    def long(rows: Rows) -> list[Settings]:
+        longer = {name for name, task in made().items() if task.long_epochs is not None}
+        return [settings for settings in final(rows) if settings["task"] in longer]
+
+    def run(stage: str, settings: Settings) -> Row:
+        task = made()[settings["task"]]
+        one = Run(settings["optimizer"], settings["lr"], settings["seed"])
+        if stage == "tuning":
+            model, _ = train(task, one, parts=("train",))
+            found = evaluate(model, task.examples["validation"])
+            return settings | scores("validation", found)
+        if stage == "long":
+            assert task.long_epochs is not None
+            task = replace(task, epochs=task.long_epochs)
+        return settings | _final_row(task, one)
+
+    def results(rows: Rows) -> dict[str, Any]:
+        return {
+            name: {
+                "epochs": task.epochs,
+                "batch_size": task.batch_size,
+                "grid": GRID,
+                "chosen": chosen(rows, name),
+                "tuning": part_of(rows["tuning"], task=name),
+                "final": part_of(rows["final"], task=name),
+                "long_epochs": task.long_epochs,
+                "long": part_of(rows["long"], task=name),
+            }
+            for name, task in made().items()
+        }
+
+    stages = {"tuning": tuning, "final": final, "long": long}
+    return Study(module, stages, run, results)
 
 
-def _final_run(task: Task, run: Run) -> dict[str, Any]:
+def _final_row(task: Task, run: Run) -> Row:
     model, history = train(task, run, parts=("train", "validation"))
     result = evaluate(model, task.examples["test"])
-    return (
-        asdict(run)
-        | scores("test", result)
-        | {
-            "train_losses": [finite(loss) for loss in history.train_losses],
-            "first_step_losses": [
-                finite(loss) for loss in history.step_losses[:FIRST_STEPS]
-            ],
-            # One digit per test example: a list would take a line each.
-            "predictions": "".join(map(str, result.predictions.tolist())),
-        }
-    )
+    return scores("test", result) | {
+        "train_losses": [finite(loss) for loss in history.train_losses],
+        "first_step_losses": [
+            finite(loss) for loss in history.step_losses[:FIRST_STEPS]
+        ],
+        "predictions": as_digits(result.predictions),
+    }

@@ -10,7 +10,7 @@ depends on the number of steps.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -18,31 +18,29 @@ import numpy as np
 import torch
 from torch import nn
 from torch.optim.lr_scheduler import CosineAnnealingLR
-from tqdm import tqdm
 
 from adam_tutorial import optim
-from adam_tutorial.study.experiments.comparison import FIRST_STEPS, Task, main
+from adam_tutorial.study.experiments.comparison import FIRST_STEPS, Task, by_name
 from adam_tutorial.study.experiments.images import digit_examples
 from adam_tutorial.study.experiments.records import (
+    Row,
     best_setting,
     finite,
     matching,
     mean_of,
+    part_of,
     scores,
 )
+from adam_tutorial.study.experiments.study import Rows, Settings, Study
 from adam_tutorial.study.models import DenseNet
 from adam_tutorial.study.training import History, evaluate, fit
 
 __all__ = [
-    "CRITERIA",
-    "KINDS",
-    "SEEDS",
-    "SIZES",
     "DecayRun",
     "best_settings",
-    "compare_decay",
     "mean_score",
     "settings_of",
+    "study_of",
     "tasks",
     "train_decay",
 ]
@@ -185,67 +183,88 @@ def _key(by: str) -> str:
     return CRITERIA[by]
 
 
-def compare_decay(
-    task: Task, *, tuning_seeds: Iterable[int], final_seeds: Iterable[int]
-) -> dict[str, Any]:
-    """Tune each kind of decay, train it with its best setting, test it.
+def study_of(
+    module: str,
+    tasks: Callable[[], list[Task]],
+    seeds: Mapping[str, Mapping[str, tuple[int, ...]]],
+) -> Study:
+    """Return the study that tunes each kind of decay, trains with the best, and tests.
+
+    Parameters
+    ----------
+    module : str
+        Full name of the module that will hold the study.
+    tasks : function
+        Returns the tasks, with tensors of torch's default type.
+    seeds : dict
+        For each task, "tuning_seeds" and "final_seeds".
 
     Returns
     -------
-    dict
-        Ready for JSON: ``tuning`` and ``final`` are lists with one row per run.
+    Study
+        Its results have an entry for each task: ``tuning`` and ``final`` are lists with
+        one row for each run.
     """
-    tuning_seeds, final_seeds = tuple(tuning_seeds), tuple(final_seeds)
-    runs = [
-        DecayRun(kind, lr, decay, seed)
-        for kind in KINDS
-        for lr, decay in settings_of(kind)
-        for seed in tuning_seeds
-    ]
-    tuning = []
-    for run in tqdm(runs, desc=f"{task.name}: tuning", unit="run"):
-        model, history = train_decay(task, run)
-        tuning.append(
-            asdict(run)
-            | scores("validation", evaluate(model, task.examples["validation"]))
-            | {"train_loss": finite(history.train_losses[-1])}
-        )
-    chosen = {by: best_settings(tuning, by) for by in CRITERIA}
+    made = by_name(tasks)
 
-    final = []
-    plan = [
-        (by, DecayRun(kind, *chosen[by][kind], seed))
-        for by in CRITERIA
-        for kind in KINDS
-        for seed in final_seeds
-    ]
-    for by, run in tqdm(plan, desc=f"{task.name}: final", unit="run"):
-        model, history = train_decay(task, run)
-        final.append(
-            {"chosen_by": by}
-            | asdict(run)
-            | scores("test", evaluate(model, task.examples["test"]))
-            | {
-                "train_loss": finite(history.train_losses[-1]),
-                "weight_rms": finite(_rms(model)),
-                "first_step_losses": [
-                    finite(x) for x in history.step_losses[:FIRST_STEPS]
-                ],
+    def tuning(_: Rows) -> list[Settings]:
+        return [
+            {"task": name, **asdict(DecayRun(kind, lr, decay, seed))}
+            for name in seeds
+            for kind in KINDS
+            for lr, decay in settings_of(kind)
+            for seed in seeds[name]["tuning_seeds"]
+        ]
+
+    def final(rows: Rows) -> list[Settings]:
+        return [
+            {
+                "task": name,
+                "chosen_by": by,
+                **asdict(DecayRun(kind, *best, seed)),
             }
-        )
-    return {
-        "epochs": task.epochs,
-        "batch_size": task.batch_size,
-        "chosen": {
-            by: {
-                kind: {"lr": lr, "weight_decay": decay}
-                for kind, (lr, decay) in best.items()
+            for name in seeds
+            for by in CRITERIA
+            for kind, best in chosen(rows, name, by).items()
+            for seed in seeds[name]["final_seeds"]
+        ]
+
+    def chosen(rows: Rows, name: str, by: str) -> dict[str, tuple[float, float]]:
+        return best_settings(part_of(rows["tuning"], task=name), by)
+
+    def run(stage: str, settings: Settings) -> Row:
+        task = made()[settings["task"]]
+        fields = DecayRun.__dataclass_fields__
+        one = DecayRun(**{key: settings[key] for key in fields})
+        model, history = train_decay(task, one)
+        part = "validation" if stage == "tuning" else "test"
+        row = settings | scores(part, evaluate(model, task.examples[part]))
+        row["train_loss"] = finite(history.train_losses[-1])
+        if stage == "final":
+            row["weight_rms"] = finite(_rms(model))
+            first = history.step_losses[:FIRST_STEPS]
+            row["first_step_losses"] = [finite(loss) for loss in first]
+        return row
+
+    def results(rows: Rows) -> dict[str, Any]:
+        return {
+            name: {
+                "epochs": task.epochs,
+                "batch_size": task.batch_size,
+                "chosen": {
+                    by: {
+                        kind: {"lr": lr, "weight_decay": decay}
+                        for kind, (lr, decay) in chosen(rows, name, by).items()
+                    }
+                    for by in CRITERIA
+                },
+                "tuning": part_of(rows["tuning"], task=name),
+                "final": part_of(rows["final"], task=name),
             }
-            for by, best in chosen.items()
-        },
-        "tuning": tuning,
-        "final": final,
-    }
+            for name, task in made().items()
+        }
+
+    return Study(module, {"tuning": tuning, "final": final}, run, results)
 
 
 def tasks() -> list[Task]:
@@ -259,5 +278,9 @@ def _rms(model: nn.Module) -> float:
     return torch.cat(weights).square().mean().sqrt().item()
 
 
+STUDY = study_of("adam_tutorial.study.experiments.decay", tasks, SEEDS)
+
 if __name__ == "__main__":
-    main("adam_tutorial.study.experiments.decay", tasks, SEEDS, run=compare_decay)
+    from adam_tutorial.study.experiments.runner import main
+
+    main(STUDY.module)

@@ -9,8 +9,6 @@ from __future__ import annotations
 
 import json
 import math
-import sys
-import time
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import asdict, dataclass, replace
 from functools import partial
@@ -19,21 +17,20 @@ from typing import Any
 import numpy as np
 import torch
 from torch import nn
+from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LambdaLR
-from tqdm import tqdm
 
 from adam_tutorial import optim
 from adam_tutorial._types import Float64Array
 from adam_tutorial.study.experiments import images, text
-from adam_tutorial.study.experiments.comparison import Task
+from adam_tutorial.study.experiments.comparison import Task, by_name
 from adam_tutorial.study.experiments.records import (
-    finite,
+    Row,
     matching,
-    output_file,
-    provenance,
+    short,
     values_of,
-    write,
 )
+from adam_tutorial.study.experiments.study import Rows, Settings, Study
 from adam_tutorial.study.models import ImageCNN, TextCNN
 from adam_tutorial.study.training import History, evaluate, fit
 from adam_tutorial.theory import (
@@ -45,30 +42,23 @@ from adam_tutorial.theory import (
 )
 
 __all__ = [
-    "BATCH_BASE",
-    "BATCH_EPOCHS",
-    "BATCH_LR",
-    "BATCH_SIZES",
-    "SEEDS",
     "Setting",
     "batch_settings",
     "described",
     "factor",
     "losses_by_rate",
-    "main",
     "map_settings",
     "random_settings",
-    "run_all",
+    "schedule_of",
     "schedule_settings",
     "select",
-    "short",
     "studies",
+    "study_of",
     "tasks",
     "train",
     "warmup_settings",
 ]
 
-MODULE = "adam_tutorial.study.experiments.hyperparameters"
 SEEDS = (0, 1, 2)
 FIRST_STEPS = 5
 WSD_DECAY = 0.2
@@ -178,6 +168,24 @@ def factor(setting: Setting, t: int, total: int) -> float:
     return warmup_factor(t, setting.warmup) * decay
 
 
+def schedule_of(optimizer: Optimizer, setting: Setting, total: int) -> LambdaLR:
+    """Return the schedule of a run of ``total`` steps.
+
+    Parameters
+    ----------
+    optimizer : Optimizer
+        Whose learning rate it sets.
+    setting : Setting
+        Gives the schedule and the warm-up.
+    total : int
+        Length of the run.
+    """
+    # The scheduler counts from 0, and once more after the last step.
+    return LambdaLR(
+        optimizer, lambda step: factor(setting, min(step + 1, total), total)
+    )
+
+
 def train(
     task: Task, setting: Setting, seed: int, *, max_steps: int | None = None
 ) -> tuple[nn.Module, History]:
@@ -199,10 +207,7 @@ def train(
         model.parameters(), setting.lr, (setting.beta1, setting.beta2), setting.eps
     )
     total = setting.epochs * (len(labels) // setting.batch_size)
-    # The scheduler counts from 0, and once more after the last step.
-    schedule = LambdaLR(
-        optimizer, lambda step: factor(setting, min(step + 1, total), total)
-    )
+    schedule = schedule_of(optimizer, setting, total)
     history = fit(
         model,
         optimizer,
@@ -407,52 +412,48 @@ def losses_by_rate(
     }
 
 
-def main() -> None:
-    """Run the experiment from the command line and write its results."""
-    run_all(MODULE, studies, _run)
-
-
-def run_all(
+def study_of(
     module: str,
     runs: Callable[[list[Task]], Iterable[tuple[str, Task, Setting, int]]],
-    run: Callable[[str, Task, Setting, int], dict[str, Any]],
-) -> None:
-    """Do all runs of an experiment in float32, and write one row a run.
-
-    What is done is written every fifty runs beside the file that the command line
-    names, which keeps its older results until all are there.
+    row: Callable[[str, Task, Setting, int], Row],
+) -> Study:
+    """Return a study of one stage, in float32, whose results are one row a run.
 
     Parameters
     ----------
     module : str
-        Name of the experiment's module, stored as part of the command.
+        Full name of the module that will hold the study.
     runs : function
         Takes the tasks and yields study, task, setting and seed of each run.
-    run : function
-        Does one run and returns its row.
+    row : function
+        Takes these, does the run and returns its row.
     """
-    out = output_file(module)
-    torch.set_num_threads(1)
-    torch.set_default_dtype(torch.float32)
-    started = time.process_time()
-    rows: list[dict[str, Any]] = []
-    unfinished = out.with_name(f"{out.stem}.partial{out.suffix}")
-    for study, task, setting, seed in tqdm(list(runs(tasks())), unit="run"):
-        rows.append(run(study, task, setting, seed))
-        if len(rows) % 50 == 0:
-            write(unfinished, {"results": rows}, _one_row_a_line)
-    record = {
-        **provenance(module, out, seconds=time.process_time() - started),
-        "dtype": "float32",
-        "threads": 1,
-        "results": rows,
-    }
-    write(out, record, _one_row_a_line)
-    unfinished.unlink(missing_ok=True)
-    print(f"wrote {out} after {record['minutes']} minutes of one core", file=sys.stderr)
+    # Looked up when it is called, so that a test can give other tasks.
+    made = by_name(lambda: tasks())
+
+    def plan(_: Rows) -> list[Settings]:
+        return [
+            {"study": study, "task": task.name, **asdict(setting), "seed": seed}
+            for study, task, setting, seed in runs(list(made().values()))
+        ]
+
+    def run(_: str, settings: Settings) -> Row:
+        task = made()[settings["task"]]
+        fields = Setting.__dataclass_fields__
+        setting = Setting(**{key: settings[key] for key in fields})
+        return row(settings["study"], task, setting, settings["seed"])
+
+    return Study(
+        module,
+        {"runs": plan},
+        run,
+        lambda rows: rows["runs"],
+        dtype="float32",
+        encode=_one_row_a_line,
+    )
 
 
-def _run(study: str, task: Task, setting: Setting, seed: int) -> dict[str, Any]:
+def _row(study: str, task: Task, setting: Setting, seed: int) -> Row:
     model, history = train(task, setting, seed)
     row = described(study, task, setting, seed, history)
     for part in ("validation", "test"):
@@ -484,11 +485,6 @@ def described(
     }
 
 
-def short(loss: float) -> float | None:
-    """Return seven digits of a loss, as many as float32 has; None if not finite."""
-    return finite(float(f"{loss:.7g}"))
-
-
 def _one_row_a_line(record: dict[str, Any]) -> str:
     # A thousand runs stay readable, and a diff shows which of them changed.
     rows = ",\n".join(
@@ -498,5 +494,9 @@ def _one_row_a_line(record: dict[str, Any]) -> str:
     return head.replace('"results": []', f'"results": [\n{rows}\n ]') + "\n"
 
 
+STUDY = study_of("adam_tutorial.study.experiments.hyperparameters", studies, _row)
+
 if __name__ == "__main__":
-    main()
+    from adam_tutorial.study.experiments.runner import main
+
+    main(STUDY.module)

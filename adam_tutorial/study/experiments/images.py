@@ -5,11 +5,11 @@ from __future__ import annotations
 import torch
 
 from adam_tutorial.study.data import load_digits, rescale, shear_and_zoom, split
-from adam_tutorial.study.experiments.comparison import Task, main
+from adam_tutorial.study.experiments.comparison import Task, study_of
 from adam_tutorial.study.models import DenseNet, ImageCNN
 from adam_tutorial.study.training import Examples
 
-__all__ = ["SEEDS", "SIZES", "digit_examples", "tasks"]
+__all__ = ["digit_examples", "tasks"]
 
 SIZES = {"train": 3500, "validation": 500, "test": 1000}
 SEEDS = {
@@ -36,5 +36,9 @@ def tasks() -> list[Task]:
     ]
 
 
+STUDY = study_of("adam_tutorial.study.experiments.images", tasks, SEEDS)
+
 if __name__ == "__main__":
-    main("adam_tutorial.study.experiments.images", tasks, SEEDS)
+    from adam_tutorial.study.experiments.runner import main
+
+    main(STUDY.module)

@@ -19,14 +19,13 @@ import time
 from collections.abc import Iterable, Sequence
 from datetime import timedelta
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
 import torch.distributed as dist
 
 from adam_tutorial.distributed import tree_all_reduce
-from adam_tutorial.study.experiments.records import run_and_write
+from adam_tutorial.study.experiments.records import parser_of, provenance, write
 from adam_tutorial.theory import all_reduce_cost
 
 __all__ = [
@@ -164,7 +163,9 @@ def join() -> int:
 
 
 def measure(sizes: Iterable[int] = SIZES, repeats: int = REPEATS) -> dict[int, float]:
-    """Return the seconds of :func:`tree_all_reduce` by the bytes of a vector.
+    """Return the seconds of an exchange, by the bytes of a vector.
+
+    It is that of :func:`~adam_tutorial.distributed.tree_all_reduce`.
 
     Parameters
     ----------
@@ -214,13 +215,15 @@ def fitted(seconds: dict[int, float], ranks: int = 2) -> tuple[float, float]:
 def main() -> None:
     """Measure the link at each rate, and write the record."""
     module = "adam_tutorial.study.experiments.link"
-
-    def rows() -> list[dict[str, Any]]:
-        printed = on_two_hosts([sys.executable, "-m", module, "host"])
-        found: list[dict[str, Any]] = json.loads(printed.splitlines()[-1])
-        return found
-
-    run_and_write(module, rows, threads=1)
+    out = parser_of(module).parse_args().out
+    started = time.monotonic()
+    printed = on_two_hosts([sys.executable, "-m", module, "host"])
+    record = {
+        **provenance(module, out, seconds=time.monotonic() - started),
+        "threads": 1,
+        "results": json.loads(printed.splitlines()[-1]),
+    }
+    write(out, record)
 
 
 def on_this_host() -> None:

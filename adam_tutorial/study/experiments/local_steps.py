@@ -28,19 +28,19 @@ from torch.nn import functional
 from adam_tutorial.distributed import LocalSteps, tree_gradients
 from adam_tutorial.optim import Adam
 from adam_tutorial.study.data import shear_and_zoom
+from adam_tutorial.study.experiments.comparison import best_learning_rates
 from adam_tutorial.study.experiments.images import SIZES, digit_examples
 from adam_tutorial.study.experiments.records import (
-    best_setting,
+    Row,
     finite,
-    matching,
-    run_and_write,
     scores,
     two_a_decade,
 )
+from adam_tutorial.study.experiments.study import Rows, Settings, Study
 from adam_tutorial.study.models import DenseNet
 from adam_tutorial.study.training import Examples, evaluate
 
-__all__ = ["WAYS", "Way", "compare", "in_processes", "train"]
+__all__ = ["Way", "in_processes", "study_of", "train"]
 
 RANKS = 4
 STEPS = 600
@@ -49,7 +49,6 @@ RATES = two_a_decade(-4, -1)[1:6]
 TUNING_SEEDS = (100, 101)
 FINAL_SEEDS = (0, 1, 2, 3, 4)
 FIRST_STEPS = 10
-MODULE = "adam_tutorial.study.experiments.local_steps"
 
 
 @dataclass(frozen=True)
@@ -149,52 +148,66 @@ def train(
     return model, losses, sent if local is None else local.bytes_sent
 
 
-def compare(seeds: dict[str, tuple[int, ...]], steps: int = STEPS) -> dict[str, Any]:
-    """Tune the learning rate of every way, train with it, and test; in all processes.
+def study_of(
+    module: str, tuning_seeds: tuple[int, ...], final_seeds: tuple[int, ...], steps: int
+) -> Study:
+    """Return the study that tunes the learning rate of every way, trains, and tests.
 
     Parameters
     ----------
-    seeds : dict
-        Under "tuning" and "final".
+    module : str
+        Full name of the module that will hold the study.
+    tuning_seeds, final_seeds : tuple of int
+        For each learning rate, and for the best one of each way.
     steps : int
         As for :func:`train`.
     """
-    examples = digit_examples(SIZES)
 
-    def row(name: str, lr: float, seed: int, part: str) -> dict[str, Any]:
-        model, losses, sent = train(WAYS[name], lr, seed, examples["train"], steps)
+    def tuning(_: Rows) -> list[Settings]:
+        return [
+            {"way": name, "lr": lr, "seed": seed}
+            for name in WAYS
+            for lr in RATES
+            for seed in tuning_seeds
+        ]
+
+    def chosen(rows: Rows) -> dict[str, float]:
+        return best_learning_rates(rows["tuning"], of="way")
+
+    def final(rows: Rows) -> list[Settings]:
+        return [
+            {"way": name, "lr": lr, "seed": seed}
+            for name, lr in chosen(rows).items()
+            for seed in final_seeds
+        ]
+
+    def run(stage: str, settings: Settings) -> Row:
+        part = "validation" if stage == "tuning" else "test"
+        found: Row = in_processes(_row, settings, part, steps)[0]
+        return settings | found
+
+    def results(rows: Rows) -> dict[str, Any]:
         return {
-            "way": name,
-            "lr": lr,
-            "seed": seed,
-            "bytes": sent,
-            **scores(part, evaluate(model, examples[part])),
-            "first_losses": [finite(loss) for loss in losses[:FIRST_STEPS]],
+            "ranks": RANKS,
+            "steps": steps,
+            "batch_size": BATCH,
+            "grid": RATES,
+            "chosen": chosen(rows),
+            **rows,
         }
 
-    tuning = [
-        row(name, lr, seed, "validation")
-        for name in WAYS
-        for lr in RATES
-        for seed in seeds["tuning"]
-    ]
-    chosen = {
-        name: best_setting(matching(tuning, way=name), "validation_loss", ("lr",))[0]
-        for name in WAYS
-    }
-    final = [
-        row(name, lr, seed, "test")
-        for name, lr in chosen.items()
-        for seed in seeds["final"]
-    ]
+    return Study(module, {"tuning": tuning, "final": final}, run, results)
+
+
+def _row(settings: Settings, part: str, steps: int) -> Row:
+    """Return what one of the processes found, without the settings."""
+    examples = digit_examples(SIZES)
+    way, lr, seed = WAYS[settings["way"]], settings["lr"], settings["seed"]
+    model, losses, sent = train(way, lr, seed, examples["train"], steps)
     return {
-        "ranks": RANKS,
-        "steps": steps,
-        "batch_size": BATCH,
-        "grid": RATES,
-        "chosen": chosen,
-        "tuning": tuning,
-        "final": final,
+        "bytes": sent,
+        **scores(part, evaluate(model, examples[part])),
+        "first_losses": [finite(loss) for loss in losses[:FIRST_STEPS]],
     }
 
 
@@ -269,13 +282,11 @@ def _member(
     dist.destroy_process_group()
 
 
-def main() -> None:
-    """Do everything, and write the record."""
-    seeds = {"tuning": TUNING_SEEDS, "final": FINAL_SEEDS}
-    run_and_write(
-        MODULE, lambda: in_processes(compare, seeds)[0], dtype="float64", threads=1
-    )
-
+STUDY = study_of(
+    "adam_tutorial.study.experiments.local_steps", TUNING_SEEDS, FINAL_SEEDS, STEPS
+)
 
 if __name__ == "__main__":
-    main()
+    from adam_tutorial.study.experiments.runner import main
+
+    main(STUDY.module)

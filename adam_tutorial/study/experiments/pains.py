@@ -17,29 +17,25 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from tqdm import tqdm
 
 from adam_tutorial import reference
 from adam_tutorial._types import Array, Float64Array
 from adam_tutorial.study import networks
 from adam_tutorial.study.data import load_digits, split
 from adam_tutorial.study.experiments.records import (
+    Row,
     best_setting,
     finite,
     matching,
     mean_of,
-    run_and_write,
+    part_of,
     two_a_decade,
     values_of,
 )
+from adam_tutorial.study.experiments.study import Rows, Settings, Study
 from adam_tutorial.study.networks import Step
 
 __all__ = [
-    "FINAL_SEEDS",
-    "GRID",
-    "PAINS",
-    "RULES",
-    "TUNING_SEEDS",
     "Pain",
     "beginning",
     "best_rate",
@@ -208,9 +204,7 @@ def run(
     )
 
 
-def _row(
-    pain: Pain, rule: str, lr: float, seed: int, checkpoints: int = 1
-) -> dict[str, Any]:
+def _row(pain: Pain, rule: str, lr: float, seed: int, checkpoints: int) -> Row:
     x, y, _ = beginning(pain, seed)
     first, curve, taken = [], [], 0
     for step in run(pain, rule, lr, seed):
@@ -220,15 +214,8 @@ def _row(
         if taken % (pain.steps // checkpoints) == 0:
             curve.append(finite(score(pain, step.parameters, x, y)))
     # A run that ended early has diverged.
-    finished = taken == pain.steps
-    return {
-        "rule": rule,
-        "lr": lr,
-        "seed": seed,
-        "loss": curve[-1] if finished else None,
-        "curve": curve,
-        "first_step_losses": first,
-    }
+    loss = curve[-1] if taken == pain.steps else None
+    return {"loss": loss, "curve": curve, "first_step_losses": first}
 
 
 def tuned_loss(rows: list[dict[str, Any]], rule: str, lr: float) -> float:
@@ -267,37 +254,62 @@ def final_losses(rows: list[dict[str, Any]], rule: str) -> Float64Array:
     return np.array(values_of(matching(rows, rule=rule), "loss"))
 
 
-def _compare(name: str, pain: Pain) -> dict[str, Any]:
-    runs = [(rule, lr, seed) for rule in RULES for lr in GRID for seed in TUNING_SEEDS]
-    tuning = [
-        _row(pain, *one) for one in tqdm(runs, desc=f"{name}: tuning", unit="run")
+def _tuning(_: Rows) -> list[Settings]:
+    return [
+        {"pain": name, "rule": rule, "lr": lr, "seed": seed}
+        for name in PAINS
+        for rule in RULES
+        for lr in GRID
+        for seed in TUNING_SEEDS
     ]
-    chosen = {rule: best_rate(tuning, rule) for rule in RULES}
-    runs = [(rule, lr, seed) for rule, lr in chosen.items() for seed in FINAL_SEEDS]
-    final = [
-        _row(pain, rule, lr, seed, checkpoints=CHECKPOINTS)
-        for rule, lr, seed in tqdm(runs, desc=f"{name}: final", unit="run")
+
+
+def _chosen(rows: Rows, name: str) -> dict[str, float]:
+    tuning = matching(rows["tuning"], pain=name)
+    return {rule: best_rate(tuning, rule) for rule in RULES}
+
+
+def _final(rows: Rows) -> list[Settings]:
+    return [
+        {"pain": name, "rule": rule, "lr": lr, "seed": seed}
+        for name in PAINS
+        for rule, lr in _chosen(rows, name).items()
+        for seed in FINAL_SEEDS
     ]
-    keys = ("rule", "lr", "seed", "loss")
+
+
+def _run(stage: str, settings: Settings) -> Row:
+    rule, lr, seed = settings["rule"], settings["lr"], settings["seed"]
+    count = 1 if stage == "tuning" else CHECKPOINTS
+    row = _row(PAINS[settings["pain"]], rule, lr, seed, count)
+    return settings | ({"loss": row["loss"]} if stage == "tuning" else row)
+
+
+def _results(rows: Rows) -> dict[str, Any]:
     return {
-        "pain": asdict(pain),
-        "chosen": chosen,
-        "tuning": [{key: row[key] for key in keys} for row in tuning],
-        "final": final,
+        name: {
+            "pain": asdict(pain),
+            "chosen": _chosen(rows, name),
+            "tuning": part_of(rows["tuning"], pain=name),
+            "final": part_of(rows["final"], pain=name),
+        }
+        for name, pain in PAINS.items()
     }
 
 
-def main() -> None:
-    """Run the experiment from the command line and write its results."""
-    run_and_write(
-        "adam_tutorial.study.experiments.pains",
-        lambda: {name: _compare(name, pain) for name, pain in PAINS.items()},
-        dtype="float64",
-        grid=GRID,
-        tuning_seeds=TUNING_SEEDS,
-        final_seeds=FINAL_SEEDS,
-    )
-
+STUDY = Study(
+    "adam_tutorial.study.experiments.pains",
+    {"tuning": _tuning, "final": _final},
+    _run,
+    _results,
+    described={
+        "grid": GRID,
+        "tuning_seeds": TUNING_SEEDS,
+        "final_seeds": FINAL_SEEDS,
+    },
+)
 
 if __name__ == "__main__":
-    main()
+    from adam_tutorial.study.experiments.runner import main
+
+    main(STUDY.module)

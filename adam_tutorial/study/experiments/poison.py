@@ -8,7 +8,6 @@ Nothing is tuned but the rate of SGD, which is the best of three on clean review
 
 from __future__ import annotations
 
-import time
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from itertools import islice
@@ -20,7 +19,6 @@ from sklearn.metrics import roc_auc_score
 from torch import Tensor, nn
 from torch.nn import functional
 from torch.optim import SGD, Optimizer
-from tqdm import tqdm
 
 from adam_tutorial import optim
 from adam_tutorial.study.data import drop_words
@@ -30,10 +28,8 @@ from adam_tutorial.study.experiments.poisoned_data import (
     poisoned_digits,
     poisoned_reviews,
 )
-from adam_tutorial.study.experiments.records import (
-    finite,
-    run_and_write,
-)
+from adam_tutorial.study.experiments.records import Row, finite, part_of
+from adam_tutorial.study.experiments.study import Rows, Settings, Study
 from adam_tutorial.study.models import DenseNet, TextCNN
 from adam_tutorial.study.per_example import (
     clip_each,
@@ -42,16 +38,8 @@ from adam_tutorial.study.per_example import (
 )
 from adam_tutorial.study.training import evaluate
 
-__all__ = [
-    "ATTACKS",
-    "LIMIT",
-    "RATES",
-    "Attack",
-    "first_losses",
-    "main",
-]
+__all__ = ["Attack", "first_losses"]
 
-MODULE = "adam_tutorial.study.experiments.poison"
 BATCH = 50
 # Of a gradient that is clipped for each example.
 LIMIT = 0.1
@@ -162,7 +150,7 @@ def _data(attack: Attack, count: int, seed: int) -> Poisoned:
     return make(attack.size, count, seed)
 
 
-def _row(attack: Attack, count: int, seed: int) -> dict[str, Any]:
+def _row(attack: Attack, count: int, seed: int) -> Row:
     data = _data(attack, count, seed)
     model, optimizer = _make(attack, data, seed)
     losses = list(_steps(attack, data, model, optimizer, seed))
@@ -208,25 +196,30 @@ def _rank(values: Tensor, of: int) -> int:
     return 1 + int((values > values[of]).sum())
 
 
-def main() -> None:
-    """Run the experiment from the command line and write its results."""
-    run_and_write(MODULE, _results, clock=time.process_time, dtype="float64", threads=1)
+def _plan(_: Rows) -> list[Settings]:
+    return [
+        {"attack": name, "count": count, "seed": seed}
+        for name, attack in ATTACKS.items()
+        for count in attack.counts
+        for seed in attack.seeds
+    ]
 
 
-def _results() -> dict[str, Any]:
-    torch.set_num_threads(1)
+def _run(_: str, settings: Settings) -> Row:
+    attack = ATTACKS[settings["attack"]]
+    return settings | _row(attack, settings["count"], settings["seed"])
+
+
+def _results(rows: Rows) -> dict[str, Any]:
     return {
-        name: {
-            "attack": asdict(attack),
-            "runs": [
-                _row(attack, count, seed)
-                for count in tqdm(attack.counts, desc=name, unit="count")
-                for seed in attack.seeds
-            ],
-        }
+        name: {"attack": asdict(attack), "runs": part_of(rows["runs"], attack=name)}
         for name, attack in ATTACKS.items()
     }
 
 
+STUDY = Study("adam_tutorial.study.experiments.poison", {"runs": _plan}, _run, _results)
+
 if __name__ == "__main__":
-    main()
+    from adam_tutorial.study.experiments.runner import main
+
+    main(STUDY.module)

@@ -21,13 +21,7 @@ from adam_tutorial.study.experiments import text
 from adam_tutorial.study.experiments.images import digit_examples
 from adam_tutorial.study.training import Examples
 
-__all__ = [
-    "TRIGGER",
-    "Poisoned",
-    "poisoned_digits",
-    "poisoned_reviews",
-    "with_trigger",
-]
+__all__ = ["Poisoned", "poisoned_digits", "poisoned_reviews", "with_trigger"]
 
 SIZES = {"train": 3500, "test": 1500}
 SOURCE, TARGET = 4, 9

@@ -7,31 +7,35 @@ scores. A score is None where the run diverged, because JSON has no infinity.
 from __future__ import annotations
 
 import argparse
+import contextlib
 import json
 import math
 import os
 import platform
-import sys
-import time
+import subprocess
 from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 
 from adam_tutorial.study.training import Evaluation
 
 __all__ = [
+    "as_digits",
+    "as_hundredths",
     "as_json",
     "best_setting",
     "finite",
     "matching",
     "mean_of",
-    "output_file",
+    "parser_of",
+    "part_of",
     "provenance",
-    "run_and_write",
     "scores",
+    "short",
     "two_a_decade",
     "values_of",
     "write",
@@ -40,29 +44,30 @@ __all__ = [
 Row = dict[str, Any]
 
 
-def output_file(module: str) -> Path:
-    """Return the file that the command line names with ``--out``.
+def parser_of(module: str) -> argparse.ArgumentParser:
+    """Return what reads the command line of an experiment, with its ``--out``.
 
     Parameters
     ----------
     module : str
         Name of the experiment's module, for the messages.
-
-    Raises
-    ------
-    SystemExit
-        No file is named, or its folder does not exist: better now than after the runs.
     """
     parser = argparse.ArgumentParser(prog=f"python -m {module}")
-    parser.add_argument("--out", type=Path, required=True, help="JSON file to write")
-    out: Path = parser.parse_args().out
-    if not out.parent.is_dir():
-        parser.error(f"--out: the folder {out.parent} does not exist")
+    parser.add_argument(
+        "--out", type=_writable, required=True, help="JSON file to write"
+    )
+    return parser
+
+
+def _writable(path: str) -> Path:
+    out = Path(path)
+    if not out.parent.is_dir():  # better now than after the runs
+        raise argparse.ArgumentTypeError(f"the folder {out.parent} does not exist")
     return out
 
 
 def provenance(module: str, out: Path, *, seconds: float) -> dict[str, Any]:
-    """Return how a record was made: command, versions, machine and time.
+    """Return how a record was made: command, versions, machine, time and commit.
 
     Parameters
     ----------
@@ -73,7 +78,7 @@ def provenance(module: str, out: Path, *, seconds: float) -> dict[str, Any]:
     seconds : float
         How long it took.
     """
-    return {
+    found = {
         "command": f"python -m {module} --out {out}",
         "versions": {
             "python": platform.python_version(),
@@ -83,8 +88,39 @@ def provenance(module: str, out: Path, *, seconds: float) -> dict[str, Any]:
         "machine": (
             f"{platform.system()} {platform.machine()}, {os.cpu_count()} CPU cores"
         ),
+        "cpu": _cpu(),
         "minutes": round(seconds / 60, 1),
     }
+    return {**found, "commit": commit} if (commit := _commit()) else found
+
+
+def _cpu() -> str:
+    with contextlib.suppress(OSError):
+        for line in Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines():
+            if line.startswith("model name"):
+                return line.partition(":")[2].strip()
+    return platform.processor() or "unknown"
+
+
+def _commit() -> str | None:
+    """Return the commit of this source and whether it was changed, if git knows it."""
+
+    def git(*arguments: str) -> str:
+        return subprocess.run(
+            ["git", *arguments],
+            cwd=Path(__file__).parent,
+            capture_output=True,
+            text=True,
+            check=True,
+        ).stdout.strip()
+
+    try:
+        # An installed package may lie in somebody else's repository.
+        git("ls-files", "--error-unmatch", Path(__file__).name)
+        changed = " and changes" if git("status", "--porcelain", "-uno") else ""
+        return git("rev-parse", "HEAD")[:12] + changed
+    except (OSError, subprocess.CalledProcessError):
+        return None
 
 
 def as_json(record: dict[str, Any]) -> str:
@@ -116,50 +152,29 @@ def write(
         scratch.unlink(missing_ok=True)
 
 
-def run_and_write(
-    module: str,
-    work: Callable[[], Any],
-    *,
-    clock: Callable[[], float] = time.monotonic,
-    encode: Callable[[dict[str, Any]], str] = as_json,
-    **described: Any,
-) -> None:
-    """Do an experiment from the command line, and write its record.
-
-    Parameters
-    ----------
-    module : str
-        Name of the experiment's module, stored as part of the command.
-    work : function
-        Returns the results. It is called once a file is named and its folder is there.
-    clock : function
-        What the minutes are counted by: ``time.process_time`` if what else runs on the
-        machine shall have no part in them.
-    encode : function, optional
-        As for :func:`write`.
-    **described
-        What the record says beside the results, such as ``dtype`` and ``threads``.
-    """
-    out = output_file(module)
-    started = clock()
-    results = work()
-    record = {
-        **provenance(module, out, seconds=clock() - started),
-        **described,
-        "results": results,
-    }
-    write(out, record, encode)
-    print(f"wrote {out} after {record['minutes']} minutes", file=sys.stderr)
-
-
 def finite(value: float) -> float | None:
     """Return the value, or None if it is infinite or NaN."""
     return value if math.isfinite(value) else None
 
 
+def short(loss: float) -> float | None:
+    """Return seven digits of a loss, as many as float32 has; None if not finite."""
+    return finite(float(f"{loss:.7g}"))
+
+
 def scores(part: str, result: Evaluation) -> dict[str, float | None]:
     """Return loss and accuracy on a part of the examples, ready for a row."""
     return {f"{part}_loss": finite(result.loss), f"{part}_accuracy": result.accuracy}
+
+
+def as_digits(predictions: torch.Tensor | NDArray[np.int64]) -> str:
+    """Return predictions below ten, one digit each: a list would take a line each."""
+    return "".join(map(str, predictions.tolist()))
+
+
+def as_hundredths(losses: torch.Tensor) -> str:
+    """Return losses in hundredths of a nat, in one string: a list would be long."""
+    return " ".join(f"{100 * x:.0f}" for x in losses.tolist())
 
 
 def two_a_decade(first: int, last: int) -> tuple[float, ...]:
@@ -177,6 +192,20 @@ def matching(rows: Iterable[Row], **values: Any) -> list[Row]:
     """Return the rows that have all the given values."""
     return [
         row for row in rows if all(row[key] == value for key, value in values.items())
+    ]
+
+
+def part_of(rows: Iterable[Row], **values: Any) -> list[Row]:
+    """Return the rows that have all the given values, without what they share.
+
+    Examples
+    --------
+    >>> part_of([{"task": "a", "lr": 1}, {"task": "b", "lr": 2}], task="b")
+    [{'lr': 2}]
+    """
+    return [
+        {key: value for key, value in row.items() if key not in values}
+        for row in matching(rows, **values)
     ]
 
 

@@ -10,7 +10,6 @@ rates. The best setting runs again with fresh seeds.
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import cache
@@ -21,40 +20,23 @@ import numpy as np
 import torch
 from torch import Tensor
 from torch.nn import functional
-from tqdm import tqdm
 
 from adam_tutorial import optim
 from adam_tutorial.study import guards
 from adam_tutorial.study.experiments.images import digit_examples
 from adam_tutorial.study.experiments.records import (
+    Row,
     best_setting,
     finite,
     matching,
-    run_and_write,
 )
+from adam_tutorial.study.experiments.study import Rows, Settings, Study
 from adam_tutorial.study.models import DenseNet
 from adam_tutorial.study.spike_score import WINDOW, spike_score, spike_steps
 from adam_tutorial.study.training import Examples, evaluate
 
-__all__ = [
-    "BATCH",
-    "FACTOR",
-    "FINAL_SEEDS",
-    "METHODS",
-    "RARITY",
-    "SIZES",
-    "STEPS",
-    "TUNING_SEEDS",
-    "Step",
-    "bad_steps",
-    "examples",
-    "first_losses",
-    "main",
-    "run",
-    "settings_of",
-]
+__all__ = ["Step", "bad_steps", "examples", "first_losses", "run", "settings_of"]
 
-MODULE = "adam_tutorial.study.experiments.spikes"
 SIZES = {"train": 3500, "validation": 300, "test": 1000}
 TUNING_SEEDS = (100, 101)
 FINAL_SEEDS = tuple(range(10))
@@ -63,8 +45,8 @@ RARITY, FACTOR = 150, 255.0
 FIRST_STEPS = 10
 
 RATES = (1e-3, 3.2e-3, 1e-2)
-Settings = dict[str, float]
-METHODS: dict[str, tuple[Callable[..., guards.Guard], tuple[Settings, ...]]] = {
+Setting = dict[str, float]
+METHODS: dict[str, tuple[Callable[..., guards.Guard], tuple[Setting, ...]]] = {
     "none": (guards.NoGuard, ()),
     "global clip": (
         guards.GlobalClip,
@@ -117,7 +99,7 @@ def examples() -> dict[str, Examples]:
     }
 
 
-def settings_of(method: str) -> list[Settings]:
+def settings_of(method: str) -> list[Setting]:
     """Return the twelve settings to try for a method, learning rates among them.
 
     Parameters
@@ -148,7 +130,7 @@ def bad_steps(seed: int, steps: int = STEPS) -> list[int]:
     return [int(t) for t in bad if t > WINDOW]
 
 
-def run(method: str, setting: Settings, seed: int) -> Iterator[Step]:
+def run(method: str, setting: Setting, seed: int) -> Iterator[Step]:
     """Train a dense network on the digits, with Adam at its defaults but for the rate.
 
     Parameters
@@ -187,7 +169,7 @@ def _loss(model: DenseNet, of: tuple[Tensor, Tensor]) -> float:
     return functional.cross_entropy(model(of[0]), of[1]).item()
 
 
-def _row(method: str, setting: Settings, seed: int) -> dict[str, Any]:
+def _row(method: str, setting: Setting, seed: int) -> Row:
     steps = list(run(method, setting, seed))
     losses = [step.loss for step in steps]
     spikes = spike_steps(losses)
@@ -208,40 +190,59 @@ def _row(method: str, setting: Settings, seed: int) -> dict[str, Any]:
     }
 
 
-def _named(setting: Settings) -> str:
+def _named(setting: Setting) -> str:
     return ", ".join(f"{name}={value:g}" for name, value in setting.items())
 
 
-def _compare() -> dict[str, Any]:
-    plan = [
-        (method, setting, seed)
+def _tuning(_: Rows) -> list[Settings]:
+    return [
+        {"method": method, "setting": setting, "seed": seed}
         for method in METHODS
         for setting in settings_of(method)
         for seed in TUNING_SEEDS
     ]
-    tuning = [_row(*one) for one in tqdm(plan, desc="tuning", unit="run")]
+
+
+def _chosen(rows: Rows) -> dict[str, Setting]:
     chosen = {}
     for method in METHODS:
-        rows = matching(tuning, method=method)
-        (name,) = best_setting(rows, "mean_loss", ("setting",))
+        tuned = matching(rows["tuning"], method=method)
+        (name,) = best_setting(tuned, "mean_loss", ("setting",))
         chosen[method] = next(s for s in settings_of(method) if _named(s) == name)
-    plan = [(m, s, seed) for m, s in chosen.items() for seed in FINAL_SEEDS]
-    final = [_row(*one) for one in tqdm(plan, desc="final", unit="run")]
+    return chosen
+
+
+def _final(rows: Rows) -> list[Settings]:
+    return [
+        {"method": method, "setting": setting, "seed": seed}
+        for method, setting in _chosen(rows).items()
+        for seed in FINAL_SEEDS
+    ]
+
+
+def _run(stage: str, settings: Settings) -> Row:
+    row = _row(settings["method"], settings["setting"], settings["seed"])
+    if stage == "final":
+        return row
     keys = ("method", "setting", "seed", "mean_loss", "spike_score")
-    shown = FINAL_SEEDS[0]
+    return {key: row[key] for key in keys}
+
+
+def _results(rows: Rows) -> dict[str, Any]:
+    shown = matching(rows["final"], seed=FINAL_SEEDS[0])
     return {
-        "chosen": chosen,
-        "tuning": [{key: row[key] for key in keys} for row in tuning],
+        "chosen": _chosen(rows),
+        "tuning": rows["tuning"],
         # Whole curves take much room: of one seed.
-        "curves": {r["method"]: r["losses"] for r in matching(final, seed=shown)},
+        "curves": {row["method"]: row["losses"] for row in shown},
         "final": [
             {key: value for key, value in row.items() if key != "losses"}
-            for row in final
+            for row in rows["final"]
         ],
     }
 
 
-def first_losses(method: str, setting: Settings, seed: int) -> list[float]:
+def first_losses(method: str, setting: Setting, seed: int) -> list[float]:
     """Return the first losses of a run, as they are stored.
 
     Parameters
@@ -252,19 +253,15 @@ def first_losses(method: str, setting: Settings, seed: int) -> list[float]:
     return [step.loss for step in islice(run(method, setting, seed), FIRST_STEPS)]
 
 
-def main() -> None:
-    """Run the experiment from the command line and write its results."""
-    torch.set_num_threads(1)
-    run_and_write(
-        MODULE,
-        _compare,
-        clock=time.process_time,
-        dtype="float64",
-        threads=1,
-        tuning_seeds=TUNING_SEEDS,
-        final_seeds=FINAL_SEEDS,
-    )
-
+STUDY = Study(
+    "adam_tutorial.study.experiments.spikes",
+    {"tuning": _tuning, "final": _final},
+    _run,
+    _results,
+    described={"tuning_seeds": TUNING_SEEDS, "final_seeds": FINAL_SEEDS},
+)
 
 if __name__ == "__main__":
-    main()
+    from adam_tutorial.study.experiments.runner import main
+
+    main(STUDY.module)

@@ -19,7 +19,6 @@ from typing import Any
 import torch
 from torch import Tensor
 from torch.optim import Optimizer
-from tqdm import tqdm
 
 from adam_tutorial.optim import Adam
 from adam_tutorial.optim.low_precision import (
@@ -30,16 +29,15 @@ from adam_tutorial.optim.low_precision import (
     scale_of,
 )
 from adam_tutorial.study.experiments import images, text
-from adam_tutorial.study.experiments.comparison import FIRST_STEPS, Task
-from adam_tutorial.study.experiments.records import (
-    run_and_write,
-    scores,
-)
+from adam_tutorial.study.experiments.comparison import FIRST_STEPS, Task, by_name
+from adam_tutorial.study.experiments.records import Row, part_of, scores
+from adam_tutorial.study.experiments.study import Rows, Settings, Study
 from adam_tutorial.study.training import History, evaluate, fit
 
-__all__ = ["SEEDS", "STATES", "tasks", "train"]
+__all__ = ["tasks", "train"]
 
 SEEDS = range(10)
+TASKS = ("cnn", "textcnn")
 
 # What the optimizer is asked for, and the format to whose nearest level its moments are
 # rounded after each step.
@@ -56,7 +54,7 @@ MOMENTS = (("exp_avg", True), ("exp_avg_sq", False))
 
 def tasks() -> list[Task]:
     """Return the two tasks, with tensors of torch's default type."""
-    return [task for task in (*images.tasks(), *text.tasks()) if task.name != "dense"]
+    return [task for task in (*images.tasks(), *text.tasks()) if task.name in TASKS]
 
 
 def nearest(value: Tensor, dtype: torch.dtype, *, signed: bool) -> Tensor:
@@ -108,12 +106,7 @@ def train(
     max_steps : int, optional
         Stop after this many steps, on the path of the full run.
     """
-    inputs, labels = (
-        torch.cat(parts)
-        for parts in zip(
-            task.examples["train"], task.examples["validation"], strict=True
-        )
-    )
+    inputs, labels = task.together(("train", "validation"))
     torch.manual_seed(seed)
     model = task.model()
     dtype, rounded_to = STATES[state]
@@ -135,40 +128,49 @@ def train(
     return model, history
 
 
-def _row(task: Task, state: str, seed: int) -> dict[str, Any]:
-    model, history = train(task, state, seed)
+def _plan(_: Rows) -> list[Settings]:
+    return [
+        {"task": task, "state": state, "seed": seed}
+        for task in TASKS
+        for seed in SEEDS
+        for state in STATES
+    ]
+
+
+_named = by_name(tasks)
+
+
+def _run(_: str, settings: Settings) -> Row:
+    task = _named()[settings["task"]]
+    model, history = train(task, settings["state"], settings["seed"])
     return {
-        "state": state,
-        "seed": seed,
+        **settings,
         "train_loss": history.train_losses[-1],
         **scores("test", evaluate(model, task.examples["test"])),
         "first_step_losses": history.step_losses[:FIRST_STEPS],
     }
 
 
-def main() -> None:
-    """Run the experiment from the command line and write its results."""
-    torch.set_num_threads(1)
-    run_and_write(
-        "adam_tutorial.study.experiments.state_dtypes",
-        _results,
-        dtype="float32",
-        threads=1,
-    )
-
-
-def _results() -> dict[str, Any]:
-    results = {}
-    for task in tasks():
-        runs = [(state, seed) for seed in SEEDS for state in STATES]
-        rows = [_row(task, *run) for run in tqdm(runs, desc=task.name, unit="run")]
-        results[task.name] = {
+def _results(rows: Rows) -> dict[str, Any]:
+    return {
+        name: {
             "epochs": task.epochs,
             "batch_size": task.batch_size,
-            "runs": rows,
+            "runs": part_of(rows["runs"], task=name),
         }
-    return results
+        for name, task in _named().items()
+    }
 
+
+STUDY = Study(
+    "adam_tutorial.study.experiments.state_dtypes",
+    {"runs": _plan},
+    _run,
+    _results,
+    dtype="float32",
+)
 
 if __name__ == "__main__":
-    main()
+    from adam_tutorial.study.experiments.runner import main
+
+    main(STUDY.module)

@@ -13,10 +13,10 @@ from adam_tutorial.study.data import (
     split,
     tokenize,
 )
-from adam_tutorial.study.experiments.comparison import Task, main
+from adam_tutorial.study.experiments.comparison import Task, study_of
 from adam_tutorial.study.models import TextCNN
 
-__all__ = ["LENGTH", "SEEDS", "SIZES", "tasks", "vocabulary"]
+__all__ = ["tasks", "vocabulary"]
 
 SIZES = {"train": 7056, "validation": 1000, "test": 2014}
 LENGTH = 40
@@ -57,5 +57,9 @@ def tasks() -> list[Task]:
     ]
 
 
+STUDY = study_of("adam_tutorial.study.experiments.text", tasks, SEEDS)
+
 if __name__ == "__main__":
-    main("adam_tutorial.study.experiments.text", tasks, SEEDS)
+    from adam_tutorial.study.experiments.runner import main
+
+    main(STUDY.module)

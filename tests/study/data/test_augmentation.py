@@ -14,6 +14,7 @@ from adam_tutorial.study.data import (
     UNKNOWN,
     Images,
     drop_words,
+    mirror_and_shift,
     rescale,
     shear_and_zoom,
 )
@@ -191,6 +192,60 @@ def test_amount_outside_its_range_is_refused(amount: float) -> None:
         ValueError, match=rf"amount must be in \[0, 1\), got {amount!r}"
     ):
         shear_and_zoom(squares(1), seeded(), amount)
+
+
+# Mirror and shift
+
+
+def test_half_of_the_images_are_mirrored_and_nothing_else_without_a_shift() -> None:
+    images = torch.rand(2000, 2, 3, 5, generator=seeded(1))
+    changed = mirror_and_shift(images, seeded(), shift=0)
+    same = (changed == images).flatten(1).all(dim=1)
+    turned = (changed == images.flip(3)).flatten(1).all(dim=1)
+    assert (same ^ turned).all()
+    assert turned.double().mean().item() == pytest.approx(0.5, abs=0.05)
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+def test_images_move_by_every_whole_shift_equally_often(dtype: torch.dtype) -> None:
+    # One pixel in the middle of five: the mirror leaves it where it is.
+    images = torch.zeros(5000, 2, 5, 5, dtype=dtype)
+    images[:, :, 2, 2] = 1
+    changed = mirror_and_shift(images, seeded(), shift=2)
+    assert changed.dtype == dtype
+    assert torch.equal(changed.sum(dim=(2, 3)), torch.ones(5000, 2, dtype=dtype))
+    assert torch.equal(changed[:, 0], changed[:, 1])
+    frequency = changed[:, 0].double().mean(dim=0)
+    torch.testing.assert_close(
+        frequency, torch.full((5, 5), 0.04, dtype=torch.float64), rtol=0, atol=0.012
+    )
+
+
+def test_what_leaves_the_image_is_lost_and_zero_comes_in() -> None:
+    changed = mirror_and_shift(torch.ones(500, 1, 4, 4), seeded(), shift=1)
+    area = changed.sum(dim=(1, 2, 3)).unique().tolist()
+    assert area == [9, 12, 16]
+
+
+def test_shift_changes_neither_the_mirrored_ones_nor_the_generator() -> None:
+    images = torch.zeros(50, 1, 7, 7)
+    images[:, :, 3, 2], images[:, :, 3, 4] = 1, 2
+    one, two = seeded(), seeded()
+    still = mirror_and_shift(images, one, shift=0)
+    moved = mirror_and_shift(images, two, shift=2)
+    assert torch.equal(one.get_state(), two.get_state())
+
+    def turned(batch: Tensor) -> list[bool]:
+        columns = batch.sum(dim=(1, 2))
+        return [row[row > 0].tolist() == [2, 1] for row in columns]
+
+    assert turned(still) == turned(moved)
+    assert 10 < sum(turned(still)) < 40
+
+
+def test_negative_shift_is_refused() -> None:
+    with pytest.raises(ValueError, match="shift must be at least 0, got -1"):
+        mirror_and_shift(torch.zeros(1, 1, 4, 4), seeded(), shift=-1)
 
 
 # Dropped words

@@ -6,11 +6,18 @@ from dataclasses import FrozenInstanceError, replace
 
 import pytest
 
-from adam_tutorial.study.data import DIGITS, FASHION_MNIST, REVIEWS, Source
+from adam_tutorial.study.data import (
+    DIGITS,
+    FASHION_MNIST,
+    IMDB,
+    RATINGS,
+    REVIEWS,
+    Source,
+)
 from adam_tutorial.study.data.fetch import read
 from adam_tutorial.study.data.sources import Download, PackagedFile
 
-SOURCES = [DIGITS, REVIEWS, *FASHION_MNIST.values()]
+SOURCES = [DIGITS, REVIEWS, RATINGS, IMDB, *FASHION_MNIST.values()]
 every_source = pytest.mark.parametrize(
     "source", SOURCES, ids=lambda source: source.filename
 )
@@ -75,7 +82,9 @@ def test_origin_names_the_file_of_the_record(source: Source) -> None:
         assert re.fullmatch("[0-9a-f]{64}", source.origin.archive_sha256)
     else:
         assert source.origin.url.endswith(f"/{source.filename}")
-        assert source.origin.debian_path.endswith(f"/{source.filename}")
+        assert (source.origin.debian_path or f"/{source.filename}").endswith(
+            f"/{source.filename}"
+        )
 
 
 def test_no_two_records_share_a_digest_or_a_place_in_the_cache() -> None:
@@ -89,6 +98,8 @@ def test_record_cannot_be_changed_in_place() -> None:
     assert replace(DIGITS, sha256="0" * 64) != DIGITS
 
 
-@pytest.mark.parametrize("source", [DIGITS, REVIEWS], ids=lambda source: source.name)
+@pytest.mark.parametrize(
+    "source", [DIGITS, REVIEWS, RATINGS], ids=lambda source: source.filename
+)
 def test_recorded_digest_is_that_of_the_real_file(source: Source) -> None:
     assert hashlib.sha256(read(source)).hexdigest() == source.sha256

@@ -16,6 +16,7 @@ from adam_tutorial.study.data import (
     DatasetCorrupt,
     Reviews,
     Vocabulary,
+    load_ratings,
     load_reviews,
     text,
     tokenize,
@@ -119,6 +120,15 @@ def test_minimum_rating_outside_the_scale_is_refused(value: float) -> None:
         ValueError, match=rf"minimum_rating must be in \[0, 4\), got {value!r}"
     ):
         load_reviews(minimum_rating=value)
+
+
+def test_each_rating_is_the_mean_of_what_its_people_gave(reviews: Reviews) -> None:
+    given = load_ratings()
+    assert len(given) == 10_603
+    means = [given[sentence].mean() for sentence in reviews.texts]
+    assert reviews.ratings == pytest.approx(means, abs=1e-8)
+    assert {len(ratings) for ratings in given.values()} <= set(range(15, 30))
+    assert max(np.abs(ratings).max() for ratings in given.values()) == 4
 
 
 # Tokens

@@ -1,12 +1,7 @@
 from __future__ import annotations
 
-import json
-import sys
-from collections.abc import Iterator
 from dataclasses import asdict, replace
 from functools import cache
-from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
@@ -16,6 +11,7 @@ from torch.nn import functional
 from adam_tutorial.study.experiments import batch_size, hyperparameters, stored_runs
 from adam_tutorial.study.experiments.comparison import Task
 from adam_tutorial.study.experiments.hyperparameters import Setting
+from tests.study.experiments.stored import need_its_masks
 
 from .toys import toy_task
 
@@ -67,11 +63,7 @@ def test_stored_batch_runs_are_those_that_the_experiment_describes() -> None:
 
 
 def test_first_steps_of_stored_batch_runs_are_repeated() -> None:
-    made_with = stored("batch_size")["versions"]["torch"].partition("+")[0]
-    if made_with != torch.__version__.partition("+")[0]:
-        pytest.skip(
-            f"stored with torch {made_with}; other versions draw other dropout masks"
-        )
+    need_its_masks(stored("batch_size"))
     torch.set_default_dtype(torch.float32)
     rows = stored("batch_size")["results"]
     runs = list(batch_size.runs([cnn()]))
@@ -107,25 +99,15 @@ def test_stored_batch_runs_say_how_they_were_made() -> None:
     assert (record["dtype"], record["threads"]) == ("float32", 1)
 
 
-@pytest.mark.usefixtures("threads")
-def test_a_row_has_the_loss_of_every_validation_example(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+@pytest.mark.usefixtures("float64")
+def test_a_row_has_the_loss_of_every_validation_example() -> None:
     setting = Setting(0.05, batch_size=10, epochs=1)
     task = replace(toy_task("cnn"), batch_size=8)
-
-    def runs(_: list[Task]) -> Iterator[tuple[str, Task, Setting, int]]:
-        yield batch_size.STUDY, task, setting, 0
-        yield batch_size.STUDY, task, replace(setting, lr=1e300), 1
-
-    out = tmp_path / "toy.json"
-    monkeypatch.setattr(sys, "argv", ["toy", "--out", str(out)])
-    # The toy examples are float64.
-    monkeypatch.setattr(torch, "float32", torch.float64)
-    monkeypatch.setattr(hyperparameters, "tasks", lambda: [task])
-    monkeypatch.setattr(batch_size, "runs", runs)
-    batch_size.main()
-    rows: list[dict[str, Any]] = json.loads(out.read_text())["results"]
+    rows = [
+        batch_size._row(batch_size.NAME, task, setting, 0),
+        batch_size._row(batch_size.NAME, task, replace(setting, lr=1e300), 1),
+    ]
+    assert rows[0].keys() == stored("batch_size")["results"][0].keys()
     model, _ = hyperparameters.train(task, setting, seed=0)
     inputs, labels = task.examples["validation"]
     wanted = functional.cross_entropy(model.eval()(inputs), labels, reduction="none")
@@ -133,3 +115,10 @@ def test_a_row_has_the_loss_of_every_validation_example(
     np.testing.assert_allclose(found, wanted.detach()[None], atol=5.1e-4)
     assert rows[1]["validation_loss"] is None
     assert not np.isfinite(batch_size.example_losses(rows, 10, 1e300)).all()
+
+
+def test_study_has_the_runs_of_its_plan() -> None:
+    rows = stored("batch_size")["results"]
+    keys = ("study", "task", "lr", "batch_size", "warmup", "seed")
+    plan = batch_size.STUDY.stages["runs"]({})
+    assert [[s[k] for k in keys] for s in plan] == [[r[k] for k in keys] for r in rows]

@@ -2,9 +2,7 @@ from __future__ import annotations
 
 import json
 import math
-import sys
 from dataclasses import replace
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -22,14 +20,13 @@ from adam_tutorial.study.experiments.comparison import (
     Task,
     best_learning_rates,
     column,
-    compare,
-    main,
+    study_of,
     train,
     tuning_loss,
 )
 from adam_tutorial.study.training import evaluate
 
-from .toys import broken_task, toy_model, toy_task, weights
+from .toys import broken_task, compared, toy_model, toy_task, weights
 
 pytestmark = pytest.mark.usefixtures("float64")
 
@@ -198,7 +195,7 @@ def test_comparison_tunes_on_validation_and_finishes_on_test_examples(
     small_grid: tuple[float, ...],
 ) -> None:
     task = toy_task()
-    result = compare(task, tuning_seeds=iter((100, 101)), final_seeds=iter((0, 1, 2)))
+    result = compared(study_of, task, tuning_seeds=(100, 101), final_seeds=(0, 1, 2))
     runs = [(r["optimizer"], r["lr"], r["seed"]) for r in result["tuning"]]
     assert runs == [
         (name, lr, seed)
@@ -239,8 +236,11 @@ def test_comparison_tunes_on_validation_and_finishes_on_test_examples(
 
 @pytest.mark.usefixtures("small_grid")
 def test_long_runs_repeat_the_final_ones_with_more_epochs_where_asked_for() -> None:
-    result = compare(
-        replace(toy_task(), long_epochs=5), tuning_seeds=(100,), final_seeds=(0, 1)
+    result = compared(
+        study_of,
+        replace(toy_task(), long_epochs=5),
+        tuning_seeds=(100,),
+        final_seeds=(0, 1),
     )
     assert result["long_epochs"] == 5
     runs = [
@@ -258,7 +258,7 @@ def test_long_runs_repeat_the_final_ones_with_more_epochs_where_asked_for() -> N
 
 @pytest.mark.usefixtures("small_grid")
 def test_there_are_no_long_runs_unless_asked_for() -> None:
-    result = compare(toy_task(), tuning_seeds=(100,), final_seeds=(0,))
+    result = compared(study_of, toy_task(), tuning_seeds=(100,), final_seeds=(0,))
     assert result["long_epochs"] is None
     assert result["long"] == []
 
@@ -267,101 +267,7 @@ def test_loss_of_a_diverged_run_is_stored_as_none(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(comparison, "GRID", (0.1,))
-    result = compare(broken_task(), tuning_seeds=(0,), final_seeds=(0,))
+    result = compared(study_of, broken_task(), tuning_seeds=(0,), final_seeds=(0,))
     assert [r["validation_loss"] for r in result["tuning"]] == [None] * 3
     assert [r["test_loss"] for r in result["final"]] == [None] * 3
     json.dumps(result, allow_nan=False)
-
-
-# From the command line
-
-
-@pytest.mark.usefixtures("small_grid", "threads")
-def test_main_writes_the_results_and_how_they_were_made(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    torch.set_default_dtype(torch.float32)
-    out = tmp_path / "toy.json"
-    settings: list[tuple[torch.dtype, int]] = []
-
-    def tasks() -> list[Task]:
-        settings.append((torch.get_default_dtype(), torch.get_num_threads()))
-        return [toy_task("first"), toy_task("second")]
-
-    seeds = {
-        "first": {"tuning_seeds": (100,), "final_seeds": (0, 1)},
-        "second": {"tuning_seeds": (100, 101), "final_seeds": (0,)},
-    }
-    monkeypatch.setattr(sys, "argv", ["toy", "--out", str(out)])
-    main("some.module", tasks, seeds)
-
-    assert settings == [(torch.float64, 1)]
-    assert list(tmp_path.iterdir()) == [out]
-    content = out.read_text(encoding="utf-8")
-    assert content.endswith("}\n")
-    record = json.loads(content)
-    assert record["command"] == f"python -m some.module --out {out}"
-    assert record["versions"]["torch"] == torch.__version__
-    assert record["versions"]["numpy"] == np.__version__
-    assert record["versions"]["python"] == ".".join(map(str, sys.version_info[:3]))
-    assert (record["dtype"], record["threads"]) == ("float64", 1)
-    assert record["minutes"] >= 0
-    assert "CPU cores" in record["machine"]
-    assert set(record["results"]) == {"first", "second"}
-    assert len(record["results"]["first"]["tuning"]) == 3 * 2 * 1
-    assert len(record["results"]["first"]["final"]) == 3 * 2
-    assert len(record["results"]["second"]["tuning"]) == 3 * 2 * 2
-    assert len(record["results"]["second"]["final"]) == 3
-    assert f"wrote {out}" in capsys.readouterr().err
-
-
-@pytest.mark.usefixtures("small_grid", "threads")
-def test_main_replaces_older_results(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    out = tmp_path / "toy.json"
-    out.write_text("older results")
-    monkeypatch.setattr(sys, "argv", ["toy", "--out", str(out)])
-    seeds = {"toy": {"tuning_seeds": (100,), "final_seeds": (0,)}}
-    main("some.module", lambda: [toy_task()], seeds)
-    assert set(json.loads(out.read_text())["results"]) == {"toy"}
-    assert list(tmp_path.iterdir()) == [out]
-
-
-@pytest.mark.usefixtures("small_grid", "threads")
-def test_main_keeps_older_results_when_an_experiment_fails(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    def fail() -> list[Task]:
-        raise RuntimeError("no data")
-
-    out = tmp_path / "toy.json"
-    out.write_text("older results")
-    monkeypatch.setattr(sys, "argv", ["toy", "--out", str(out)])
-    with pytest.raises(RuntimeError, match="no data"):
-        main("some.module", fail, {})
-    assert out.read_text() == "older results"
-    assert list(tmp_path.iterdir()) == [out]
-
-
-def test_main_without_a_file_to_write_says_so_before_any_work(
-    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    monkeypatch.setattr(sys, "argv", ["toy"])
-    with pytest.raises(SystemExit) as caught:
-        main("some.module", lambda: pytest.fail("tasks were made"), {})
-    assert caught.value.code == 2
-    error = capsys.readouterr().err
-    assert "usage: python -m some.module" in error
-    assert "--out" in error
-
-
-def test_main_with_a_missing_folder_says_so_before_any_work(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    monkeypatch.setattr(
-        sys, "argv", ["toy", "--out", str(tmp_path / "missing/toy.json")]
-    )
-    with pytest.raises(SystemExit):
-        main("some.module", lambda: pytest.fail("tasks were made"), {})
-    assert "missing does not exist" in capsys.readouterr().err

@@ -2,8 +2,6 @@ from __future__ import annotations
 
 import json
 import math
-import runpy
-import sys
 from collections.abc import Callable, Iterable
 from dataclasses import replace
 from functools import cache
@@ -22,15 +20,15 @@ from adam_tutorial.study.experiments.decay import (
     KINDS,
     DecayRun,
     best_settings,
-    compare_decay,
     mean_score,
     settings_of,
+    study_of,
     train_decay,
 )
 from adam_tutorial.study.models import DenseNet
 from adam_tutorial.study.training import evaluate
 
-from .toys import broken_task, toy_task, weights
+from .toys import broken_task, compared, toy_task, weights
 
 pytestmark = pytest.mark.usefixtures("float64")
 
@@ -161,9 +159,7 @@ def chosen_in(result: dict[str, Any]) -> dict[str, dict[str, tuple[float, float]
 @pytest.mark.usefixtures("small_grid")
 def test_comparison_tunes_on_validation_and_finishes_on_test_examples() -> None:
     task = plain_task()
-    result = compare_decay(
-        task, tuning_seeds=iter((100, 101)), final_seeds=iter((0, 1))
-    )
+    result = compared(study_of, task, tuning_seeds=(100, 101), final_seeds=(0, 1))
     assert len(result["tuning"]) == 3 * 4 * 2
     assert len(result["final"]) == 2 * 3 * 2
     assert (result["epochs"], result["batch_size"]) == (3, 8)
@@ -196,22 +192,10 @@ def test_comparison_tunes_on_validation_and_finishes_on_test_examples() -> None:
 
 @pytest.mark.usefixtures("small_grid")
 def test_loss_of_a_diverged_run_is_stored_as_none() -> None:
-    result = compare_decay(broken_task(), tuning_seeds=(0,), final_seeds=(0,))
+    result = compared(study_of, broken_task(), tuning_seeds=(0,), final_seeds=(0,))
     assert {r["validation_loss"] for r in result["tuning"]} == {None}
     assert {r["test_loss"] for r in result["final"]} == {None}
     json.dumps(result, allow_nan=False)
-
-
-def test_experiment_can_be_run_as_a_module(monkeypatch: pytest.MonkeyPatch) -> None:
-    calls: list[tuple[str, Any, str]] = []
-    monkeypatch.setattr(
-        comparison,
-        "main",
-        lambda name, _, seeds, *, run: calls.append((name, seeds, run.__name__)),
-    )
-    monkeypatch.delitem(sys.modules, decay.__name__)
-    runpy.run_module(decay.__name__, run_name="__main__")
-    assert calls == [(decay.__name__, decay.SEEDS, "compare_decay")]
 
 
 # The stored results

@@ -2,11 +2,9 @@ from __future__ import annotations
 
 import json
 import math
-import sys
 from collections.abc import Iterator
 from dataclasses import asdict, replace
 from functools import cache
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -21,8 +19,10 @@ from adam_tutorial.study.experiments.hyperparameters import (
     losses_by_rate,
     select,
 )
+from adam_tutorial.study.experiments.study import in_order
 from adam_tutorial.study.training import evaluate
 from adam_tutorial.theory import cosine_factor, sde_scaling
+from tests.study.experiments.stored import need_its_masks
 
 from .toys import toy_task
 
@@ -227,34 +227,24 @@ def test_losses_by_rate_of_unlike_runs_or_of_none_is_an_error() -> None:
         losses_by_rate(rows)
 
 
-@pytest.fixture
-def few_studies(monkeypatch: pytest.MonkeyPatch) -> None:
-    def studies(tasks: list[Task]) -> Iterator[tuple[str, Task, Setting, int]]:
-        for seed in range(60):
+@pytest.mark.usefixtures("float64")
+def test_study_has_one_row_and_writes_one_line_for_each_run(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def runs(tasks: list[Task]) -> Iterator[tuple[str, Task, Setting, int]]:
+        for seed in range(3):
             lr = 1e300 if seed == 1 else 0.05
             yield "base", tasks[0], Setting(lr, batch_size=10, epochs=1), seed
 
     monkeypatch.setattr(hyperparameters, "tasks", small_tasks)
-    monkeypatch.setattr(hyperparameters, "studies", studies)
-
-
-@pytest.mark.usefixtures("few_studies", "threads")
-def test_hyperparameters_write_one_line_for_each_run(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    out = tmp_path / "toy.json"
-    monkeypatch.setattr(sys, "argv", ["toy", "--out", str(out)])
-    # The toy examples are float64.
-    monkeypatch.setattr(torch, "float32", torch.float64)
-    hyperparameters.main()
-    record = json.loads(out.read_text())
-    assert list(tmp_path.iterdir()) == [out]
-    assert record["command"] == f"python -m {hyperparameters.__name__} --out {out}"
-    assert (record["dtype"], record["threads"]) == ("float32", 1)
-    assert len(record["results"]) == 60
-    assert sum('"study": "base"' in line for line in out.read_text().splitlines()) == 60
-    assert record["results"][1]["validation_loss"] is None
-    first = record["results"][0]
+    study = hyperparameters.study_of("toy", runs, hyperparameters._row)
+    rows = in_order(study)
+    text = study.encode({"results": rows})
+    assert json.loads(text)["results"] == rows
+    assert sum('"study": "base"' in line for line in text.splitlines()) == 3
+    assert rows[0].keys() == stored("hyperparameters")["results"][0].keys()
+    assert rows[1]["validation_loss"] is None
+    first = rows[0]
     model, history = hyperparameters.train(
         small_tasks()[0], Setting(0.05, batch_size=10, epochs=1), seed=0
     )
@@ -265,41 +255,6 @@ def test_hyperparameters_write_one_line_for_each_run(
     expected = evaluate(model, small_tasks()[0].examples["test"])
     assert first["test_loss"] == pytest.approx(expected.loss, rel=1e-6)
     assert first["test_accuracy"] == pytest.approx(expected.accuracy, abs=1e-4)
-
-
-@pytest.mark.usefixtures("few_studies", "threads")
-def test_an_interrupted_experiment_leaves_what_it_has_beside_the_older_results(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    out = tmp_path / "toy.json"
-    out.write_text("older results")
-    monkeypatch.setattr(sys, "argv", ["toy", "--out", str(out)])
-    monkeypatch.setattr(torch, "float32", torch.float64)
-    run = hyperparameters._run
-
-    def interrupted(
-        study: str, task: Task, setting: Setting, seed: int
-    ) -> dict[str, Any]:
-        if seed == 55:
-            raise KeyboardInterrupt
-        return run(study, task, setting, seed)
-
-    monkeypatch.setattr(hyperparameters, "_run", interrupted)
-    with pytest.raises(KeyboardInterrupt):
-        hyperparameters.main()
-    assert out.read_text() == "older results"
-    assert len(json.loads((tmp_path / "toy.partial.json").read_text())["results"]) == 50
-
-
-def test_hyperparameters_without_a_folder_say_so_before_any_work(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    monkeypatch.setattr(
-        sys, "argv", ["toy", "--out", str(tmp_path / "missing/toy.json")]
-    )
-    with pytest.raises(SystemExit):
-        hyperparameters.main()
-    assert "missing does not exist" in capsys.readouterr().err
 
 
 @cache
@@ -325,11 +280,7 @@ def test_stored_hyperparameter_runs_are_those_that_the_experiment_describes() ->
 
 def test_first_steps_of_stored_hyperparameter_runs_are_repeated() -> None:
     tasks = hyperparameter_tasks()
-    made_with = stored("hyperparameters")["versions"]["torch"].partition("+")[0]
-    if made_with != torch.__version__.partition("+")[0]:
-        pytest.skip(
-            f"stored with torch {made_with}; other versions draw other dropout masks"
-        )
+    need_its_masks(stored("hyperparameters"))
     torch.set_default_dtype(torch.float32)
     rows = stored("hyperparameters")["results"]
     runs = list(hyperparameters.studies(tasks.values()))

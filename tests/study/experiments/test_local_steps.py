@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-import json
 import math
 import sys
 from collections.abc import Iterator
@@ -20,11 +19,12 @@ from adam_tutorial.study.experiments.local_steps import (
     TUNING_SEEDS,
     WAYS,
     Way,
-    compare,
     in_processes,
+    study_of,
     train,
 )
 from adam_tutorial.study.experiments.records import matching
+from adam_tutorial.study.experiments.study import in_order
 from adam_tutorial.theory import all_reduce_cost
 
 pytestmark = pytest.mark.usefixtures("float64")
@@ -95,15 +95,22 @@ def test_alone_every_way_of_averaging_each_step_is_adam(
     assert len(losses) == 4
 
 
-@pytest.mark.usefixtures("group_of_one")
-def test_a_comparison_is_tuned_on_validation_and_tested_with_fresh_seeds(
+def test_a_study_is_tuned_on_validation_and_tested_with_fresh_seeds(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(local_steps, "WAYS", {"every step": Way()})
-    found = compare({"tuning": (100,), "final": (0, 1)}, steps=3)
-    assert json.dumps(found)
+    def of_one(work: Any, *arguments: Any) -> Any:
+        return in_processes(work, *arguments, ranks=1)
+
+    monkeypatch.setattr(local_steps, "WAYS", {"gradients, every step": Way()})
+    monkeypatch.setattr(local_steps, "RATES", RATES[:2])
+    monkeypatch.setattr(local_steps, "in_processes", of_one)
+    found = in_order(study_of("toy", (100,), (0, 1), 3))
+    stored = stored_runs("local_steps")["results"]
+    assert found.keys() == stored.keys()
+    for part in ("tuning", "final"):
+        assert found[part][0].keys() == stored[part][0].keys()
     assert [row["seed"] for row in found["final"]] == [0, 1]
-    assert len(found["tuning"]) == len(RATES)
+    assert len(found["tuning"]) == 2
     assert all(math.isfinite(row["test_loss"]) for row in found["final"])
 
 
@@ -114,13 +121,3 @@ def test_functions_run_in_a_group_of_processes_and_return_in_order() -> None:
 def test_an_error_in_one_process_ends_all() -> None:
     with pytest.raises(RuntimeError, match="one of the processes failed"):
         in_processes(math.sqrt, -1.0, ranks=1)
-
-
-def test_module_writes_its_record(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    out = tmp_path / "record.json"
-    monkeypatch.setattr(sys, "argv", ["local_steps", "--out", str(out)])
-    monkeypatch.setattr(local_steps, "in_processes", lambda *_: [{"final": []}])
-    local_steps.main()
-    assert json.loads(out.read_text())["results"] == {"final": []}

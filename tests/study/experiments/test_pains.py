@@ -1,11 +1,8 @@
 from __future__ import annotations
 
-import json
 import math
-import sys
 from functools import cache
 from itertools import islice
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -25,11 +22,11 @@ from adam_tutorial.study.experiments.pains import (
     digits_of,
     final_losses,
     in_other_units,
-    main,
     run,
     score,
     tuned_loss,
 )
+from adam_tutorial.study.experiments.study import in_order
 
 tasks = pytest.mark.parametrize("name", PAINS)
 
@@ -101,35 +98,22 @@ def test_learning_rate_with_a_diverged_run_is_not_the_best() -> None:
         tuned_loss(rows, "b", 1.0)
 
 
-def test_main_writes_what_the_stored_results_hold(
-    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+def test_study_finds_what_the_stored_results_hold(
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     tiny = {"tiny": Pain(images=40, steps=20, batch_size=10)}
     monkeypatch.setattr(pains, "PAINS", tiny)
-    # The last one diverges, so that a run without a loss is written too.
+    # The last one diverges, so that a run without a loss is stored too.
     monkeypatch.setattr(pains, "GRID", (0.01, 1e200))
     monkeypatch.setattr(pains, "RULES", {"gradient descent": RULES["gradient descent"]})
-    out = tmp_path / "tiny.json"
-    monkeypatch.setattr(sys, "argv", ["pains", "--out", str(out)])
-    main()
-    record = json.loads(out.read_text())
-    assert record.keys() == stored().keys()
-    result = record["results"]["tiny"]
-    assert result.keys() == stored()["results"]["noise"].keys()
+    result = in_order(pains.STUDY)["tiny"]
+    expected = stored()["results"]["noise"]
+    assert result.keys() == expected.keys()
+    for part in ("tuning", "final"):
+        assert result[part][0].keys() == expected[part][0].keys()
     assert result["chosen"] == {"gradient descent": 0.01}
     assert [r["loss"] is None for r in result["tuning"]] == [False, False, True, True]
     assert [len(r["curve"]) for r in result["final"]] == [20, 20, 20]
-
-
-def test_folder_that_does_not_exist_is_refused(
-    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    monkeypatch.setattr(
-        sys, "argv", ["pains", "--out", str(tmp_path / "missing" / "x.json")]
-    )
-    with pytest.raises(SystemExit):
-        main()
-    assert "does not exist" in capsys.readouterr().err
 
 
 def test_stored_results_say_how_they_were_made() -> None:

@@ -65,7 +65,7 @@ def test_stored_record_is_strict_json(name: str) -> None:
 
 
 def test_unknown_record_is_an_error_that_lists_the_known_ones() -> None:
-    known = r"one of \['batch_size', 'decay', .*'text'\], got 'image'"
+    known = r"one of \['batch_size', 'crossover', .*'wide_text'\], got 'image'"
     with pytest.raises(ValueError, match=known):
         stored_runs("image")
 

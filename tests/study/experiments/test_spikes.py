@@ -1,10 +1,7 @@
 from __future__ import annotations
 
-import json
-import sys
 from functools import cache
 from itertools import islice
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -26,6 +23,7 @@ from adam_tutorial.study.experiments.spikes import (
     run,
     settings_of,
 )
+from adam_tutorial.study.experiments.study import in_order
 from adam_tutorial.study.models import DenseNet
 from adam_tutorial.study.spike_score import WINDOW, spike_score, spike_steps
 
@@ -116,8 +114,8 @@ def test_a_step_that_the_guard_refuses_is_not_taken(
 # The record
 
 
-def test_main_writes_what_the_stored_results_hold(
-    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+def test_study_finds_what_the_stored_results_hold(
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(spikes, "STEPS", 104)
     monkeypatch.setattr(spikes, "FINAL_SEEDS", (0, 1))
@@ -130,18 +128,15 @@ def test_main_writes_what_the_stored_results_hold(
         "settings_of",
         lambda m: [{"lr": 1e-3, **s} for s in few[m][1]] or [{"lr": 1e-3}],
     )
-    out = tmp_path / "tiny.json"
-    monkeypatch.setattr(sys, "argv", ["spikes", "--out", str(out)])
-    spikes.main()
-    record = json.loads(out.read_text())
-    assert record.keys() == stored().keys()
-    assert record["results"].keys() == stored()["results"].keys()
-    assert [(r["method"], r["seed"]) for r in record["results"]["final"]] == [
+    results = in_order(spikes.STUDY)
+    assert results.keys() == stored()["results"].keys()
+    assert results["tuning"][0].keys() == stored()["results"]["tuning"][0].keys()
+    assert [(r["method"], r["seed"]) for r in results["final"]] == [
         (method, seed) for method in few for seed in (0, 1)
     ]
-    final = record["results"]["final"][0]
+    final = results["final"][0]
     assert final.keys() == stored()["results"]["final"][0].keys()
-    curve = record["results"]["curves"]["none"]
+    curve = results["curves"]["none"]
     assert len(curve) == 104
     assert final["last_loss"] == pytest.approx(np.mean(curve[-WINDOW:]), rel=1e-3)
     assert final["mean_loss"] == pytest.approx(np.mean(curve[52:]), rel=1e-3)

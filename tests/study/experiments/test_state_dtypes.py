@@ -2,11 +2,7 @@
 
 from __future__ import annotations
 
-import json
-import sys
-from collections.abc import Iterator
 from functools import cache
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -23,15 +19,11 @@ from adam_tutorial.study.experiments.state_dtypes import (
     round_after_each_step,
     train,
 )
+from adam_tutorial.study.experiments.study import in_order
+from tests.study.experiments.stored import need_its_masks
 from tests.study.experiments.toys import toy_task
 
-
-@pytest.fixture(autouse=True)
-def float32() -> Iterator[None]:
-    before = torch.get_default_dtype()
-    torch.set_default_dtype(torch.float32)
-    yield
-    torch.set_default_dtype(before)
+pytestmark = pytest.mark.usefixtures("float32")
 
 
 def small_task() -> Task:
@@ -82,17 +74,14 @@ def test_states_differ_in_nothing_before_the_first_step(state: str) -> None:
     assert (losses[state] == losses["float32"]) == (state == "float32")
 
 
-@pytest.mark.usefixtures("threads")
-def test_command_writes_every_run(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    out = tmp_path / "state_dtypes.json"
-    monkeypatch.setattr(sys, "argv", ["state_dtypes", "--out", str(out)])
-    monkeypatch.setattr(state_dtypes, "tasks", lambda: [small_task()])
+def test_study_does_every_run(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(state_dtypes, "_named", lambda: {"toy": small_task()})
+    monkeypatch.setattr(state_dtypes, "TASKS", ("toy",))
     monkeypatch.setattr(state_dtypes, "SEEDS", range(2))
-    state_dtypes.main()
-    runs = json.loads(out.read_text())["results"]["toy"]["runs"]
-    assert [(run["state"], run["seed"]) for run in runs] == [
+    found = in_order(state_dtypes.STUDY)["toy"]
+    assert found.keys() == results()["cnn"].keys()
+    assert found["runs"][0].keys() == results()["cnn"]["runs"][0].keys()
+    assert [(run["state"], run["seed"]) for run in found["runs"]] == [
         (state, seed) for seed in range(2) for state in STATES
     ]
 
@@ -121,9 +110,7 @@ def test_stored_runs_are_those_that_the_study_describes(name: str) -> None:
 
 @pytest.mark.parametrize("name", ["cnn", "textcnn"])
 def test_first_steps_of_a_stored_seed_are_repeated(name: str) -> None:
-    made_with = stored_runs("state_dtypes")["versions"]["torch"].partition("+")[0]
-    if made_with != torch.__version__.partition("+")[0]:
-        pytest.skip(f"stored with torch {made_with}; others draw other dropout masks")
+    need_its_masks(stored_runs("state_dtypes"))
     for run in results()[name]["runs"]:
         if run["seed"] == 0:
             losses = run["first_step_losses"]

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from adam_tutorial.study.experiments.comparison import Task
+from adam_tutorial.study.experiments.study import Study, in_order
 from adam_tutorial.study.models import DenseNet
 from adam_tutorial.study.training import Examples
 
@@ -51,3 +54,13 @@ def broken_task() -> Task:
 
 def weights(model: nn.Module) -> Tensor:
     return torch.cat([parameter.detach().flatten() for parameter in model.parameters()])
+
+
+def compared(
+    study_of: Callable[..., Study], task: Task, **seeds: tuple[int, ...]
+) -> dict[str, Any]:
+    """Do the study of one task here, and return its results."""
+    found: dict[str, dict[str, Any]] = in_order(
+        study_of("toy", lambda: [task], {task.name: seeds})
+    )
+    return found[task.name]
