@@ -1,82 +1,89 @@
-"""Show the chapters with a line about each, in the parts and the order of ``_toc.yml``.
+"""Show the chapters as cards, in the parts and the order of ``_toc.yml``.
 
 ::
 
-    :::{book-map}
-    - [Weight decay](depth/weight_decay.ipynb): penalty and decay.
-    :::
+    ```{book-map}
+    ```
 
-There is one item for each chapter of a numbered part, in any order. The page shows one
-paragraph for each part.
+A card has the title of its chapter, the question with which it begins, a small picture
+and the minutes it takes.
 """
 
 from __future__ import annotations
 
-import posixpath
 import re
-from collections.abc import Iterable, Sequence
 
 from docutils import nodes
 from sphinx.application import Sphinx
 from sphinx.util.docutils import SphinxDirective
 
-ITEM = re.compile(r"- (?P<text>\[[^\]]*\]\((?P<file>[^)]+)\.(?:ipynb|md)\).*)")
+from lengths import cells, length
+from reading_paths import link, source_of
+from thumbnails import thumbnail
+
+QUESTION = re.compile(r"^\*(?!\*)(.+?)(?<!\*)\*\s*$", re.MULTILINE | re.DOTALL)
+LINK = re.compile(r"\[([^\]]*)\]\([^)]*\)")
 
 
-def paragraphs(
-    lines: Iterable[str], folder: str, parts: Sequence[tuple[str, Sequence[str]]]
-) -> list[str]:
-    """Return one paragraph of Markdown for each part.
-
-    Parameters
-    ----------
-    lines : iterable of str
-        The items.
-    folder : str
-        That of the page, to which the links are relative.
-    parts : sequence of (str, sequence of str)
-        The caption of each part, and the names of its documents.
+def question(text: str) -> str:
+    """Return the question in italics with which a chapter begins, without links.
 
     Raises
     ------
     ValueError
-        If a line is no item, or if the items are not those of the parts.
+        There is none.
     """
-    items = {}
-    for line in filter(str.strip, lines):
-        found = ITEM.fullmatch(line)
-        if found is None:
-            raise ValueError(f"not of the form '- [title](file): text': {line}")
-        items[posixpath.normpath(posixpath.join(folder, found["file"]))] = found["text"]
-    wanted = {name for _, names in parts for name in names}
-    if wrong := sorted(wanted ^ set(items)):
-        raise ValueError(f"either not in the map or not a chapter: {', '.join(wrong)}")
-    return [
-        f"**{caption}.** {' '.join(items[name] for name in names)}"
-        for caption, names in parts
-    ]
+    found = QUESTION.search(text)
+    if found is None:
+        raise ValueError(f"no question in italics: {text[:80]!r}")
+    return LINK.sub(r"\1", " ".join(found[1].split())).replace("`", "")
 
 
 class BookMap(SphinxDirective):
-    """The directive; its body is the list."""
-
-    has_content = True
+    """The directive; it has no body."""
 
     def run(self) -> list[nodes.Node]:
-        """Return the paragraphs."""
+        """Return places for the parts: titles are known when all pages are read."""
         site = self.env.external_site_map  # type: ignore[attr-defined]
-        parts = [
-            (part.caption, part.files()) for part in site.root.subtrees if part.numbered
+        return [
+            nodes.container("", caption=part.caption, pages=list(part.files()))
+            for part in site.root.subtrees
+            if part.numbered
         ]
-        folder = posixpath.dirname(self.env.docname)
-        try:
-            text = "\n\n".join(paragraphs(self.content, folder, parts))
-        except ValueError as error:
-            raise self.error(str(error)) from error
-        return self.parse_text_to_nodes(text)
+
+
+def card(app: Sphinx, at: str, page: str) -> nodes.container:
+    """Return the card of a chapter."""
+    source = source_of(page)
+    _, first = next(cells(source))
+    title = link(app, at, page)
+    title["classes"] = ["card-title"]
+    minutes = nodes.inline("", f"{length(source).minutes} minutes", classes=["minutes"])
+    return nodes.container(
+        "",
+        nodes.raw("", thumbnail(source.stem), format="html"),
+        nodes.paragraph("", "", title),
+        nodes.paragraph("", question(first)),
+        nodes.paragraph("", "", minutes),
+        classes=["chapter-card"],
+    )
+
+
+def show_map(app: Sphinx, doctree: nodes.document, docname: str) -> None:
+    """Fill the places with cards."""
+    for place in [c for c in doctree.findall(nodes.container) if "caption" in c]:
+        pages = [page.removeprefix("book/") for page in place["pages"]]
+        cards = [card(app, docname, page) for page in pages]
+        place.replace_self(
+            [
+                nodes.rubric("", place["caption"]),
+                nodes.container("", *cards, classes=["chapter-cards"]),
+            ]
+        )
 
 
 def setup(app: Sphinx) -> dict[str, bool]:
     """Register with Sphinx."""
     app.add_directive("book-map", BookMap)
+    app.connect("doctree-resolved", show_map)
     return {"parallel_read_safe": True, "parallel_write_safe": True}

@@ -18,6 +18,7 @@ from sphinx.application import Sphinx
 from sphinx.transforms.post_transforms import SphinxPostTransform
 from sphinxcontrib.katex import get_latex, render_latex
 
+import katex_start
 from equation_parts import part, split, whole
 
 # Punctuation, or the rest of a word as in "t-th": longer ones would widen a phone.
@@ -38,9 +39,14 @@ FEW = 4
 
 
 def take_neighbours(math: nodes.math) -> None:
-    """Hand to a formula what stands directly before and behind it."""
+    """Hand to a formula what stands directly before and behind it.
+
+    To a copy of it: lists that show the title of an exercise once more hold the formula
+    that was there, beside a text of their own that nothing was taken from.
+    """
     parent = math.parent
     place = parent.index(math)
+    parent[place] = math = math.deepcopy()
     before = parent[place - 1] if place else None
     behind = parent[place + 1] if place + 1 < len(parent) else None
     # By place: a text is equal to another with the same characters.
@@ -102,6 +108,20 @@ def unwrap(reference: nodes.reference) -> None:
             text.parent.replace(text, nodes.Text(found[1]))
 
 
+def name_link(reference: nodes.reference) -> None:
+    """Give a link without words a title.
+
+    Screen readers find no name for a link in a formula.
+    """
+    formulas = list(reference.findall(nodes.math))
+    around = (
+        text for text in reference.findall(nodes.Text) if text.parent not in formulas
+    )
+    if formulas and not any(character.isalpha() for character in "".join(around)):
+        latex = ", ".join(formula.astext() for formula in formulas)
+        reference["reftitle"] = f"Where {latex} is defined"
+
+
 def bind_code_and_numbers(document: nodes.document) -> None:
     """Forbid breaks in short code, in a cell's only number, and before a per cent."""
     for code in document.findall(nodes.literal):
@@ -127,10 +147,7 @@ class BoundMath(SphinxPostTransform):
         """Change the document."""
         for reference in list(self.document.findall(nodes.reference)):
             unwrap(reference)
-            if any(reference.findall(nodes.math)):
-                # Screen readers find no name for a link in a formula.
-                latex = ", ".join(one.astext() for one in reference.findall(nodes.math))
-                reference["reftitle"] = f"Where {latex} is defined"
+            name_link(reference)
         for math in list(self.document.findall(nodes.math)):
             take_neighbours(math)
         bind_code_and_numbers(self.document)
@@ -143,6 +160,7 @@ def take_over(app: Sphinx) -> None:
 
 def setup(app: Sphinx) -> dict[str, bool]:
     """Register with Sphinx."""
+    katex_start.take_over()
     app.add_post_transform(BoundMath)
     app.connect("builder-inited", take_over)
     return {"parallel_read_safe": True, "parallel_write_safe": True}

@@ -2,11 +2,40 @@
 
 from __future__ import annotations
 
+import sys
 from html import escape
 from pathlib import Path
 
 from docutils import nodes
 from sphinx.application import Sphinx
+
+sys.path.append(str(Path(__file__).parents[1] / "_tools"))
+import project
+
+
+def links(page: str, repository: str) -> str:
+    """Return the HTML of the bar of a chapter.
+
+    Parameters
+    ----------
+    page : str
+        Its path in the book, without ending.
+    repository : str
+        The address of the repository, or nothing.
+    """
+    root = "../" * page.count("/")
+    download = root + "download/"
+    name = page.rpartition("/")[2]
+    parts = [
+        f'<span>Download <a href="{root}_sources/{page}.ipynb" download>this notebook'
+        f'</a>, <a href="{download}{project.wheel_name()}" download>the package</a> or'
+        f' <a href="{download}{project.archive_name()}" download>all sources</a>;'
+        f" there, <code>make lab CHAPTER={name}</code> opens it</span>",
+    ]
+    if repository:
+        address = escape(f"{repository}/blob/main/{page}.ipynb", quote=True)
+        parts.append(f'<a href="{address}">Source</a>')
+    return f'<div class="chapter-bar">{"".join(parts)}</div>'
 
 
 def add_bar(app: Sphinx, doctree: nodes.document, docname: str) -> None:
@@ -15,20 +44,8 @@ def add_bar(app: Sphinx, doctree: nodes.document, docname: str) -> None:
     title = next(iter(doctree.findall(nodes.title)), None)
     if source.suffix != ".ipynb" or title is None or app.builder.format != "html":
         return
-    root = "../" * docname.count("/")
-    parts = [
-        f'<a href="{root}_sources/{docname}.ipynb" download>Download this notebook</a>',
-        f"<span>Open it in a clone: <code>make lab CHAPTER={source.stem}</code></span>",
-    ]
-    repository = app.config.book_repository_url
-    if repository:
-        address = escape(f"{repository}/blob/main/{docname}.ipynb", quote=True)
-        parts.append(f'<a href="{address}">Source</a>')
-    bar = nodes.raw(
-        "",
-        f'<div class="chapter-bar">{"".join(parts)}</div>',
-        format="html",
-    )
+    text = links(docname, app.config.book_repository_url)
+    bar = nodes.raw("", text, format="html")
     title.parent.insert(title.parent.index(title) + 1, bar)
 
 

@@ -4,6 +4,9 @@ A notebook draws it in the light colours of :mod:`adam_tutorial.study.plotting`,
 for a wide page and once for a phone, two documents in one output. Dark copies are made
 here, in which each light colour is replaced by its dark partner. The page gets a
 picture for each theme, which the browser loads in one of the two widths.
+
+Each figure has a number, a caption and a file of its own, whose name stays when it is
+drawn anew: :mod:`figure_names` says which.
 """
 
 from __future__ import annotations
@@ -17,6 +20,7 @@ from sphinx.application import Sphinx
 from sphinx.util.osutil import relative_uri
 
 from adam_tutorial.study.plotting import DARK
+from figure_names import describe, numbered
 
 sys.path.append(str(Path(__file__).parents[1] / "_tools"))
 from svg import shorten
@@ -58,7 +62,11 @@ def themed(
     for theme in ("light", "dark"):
         uris = {}
         for width, svg in documents.items():
-            uris[width] = f"{stem}.{width}.{theme}.svg"
+            # What people link to is the plain name; the others are variants of it.
+            variant = (".narrow" if width == "narrow" else "") + (
+                ".dark" if theme == "dark" else ""
+            )
+            uris[width] = f"{stem}{variant}.svg"
             path = Path(app.srcdir, uris[width].lstrip("/"))
             write(path, darken(svg) if theme == "dark" else svg)
         copy = image.deepcopy()
@@ -81,14 +89,17 @@ def split(text: str) -> dict[str, str]:
 
 
 def add_themes(app: Sphinx, doctree: nodes.document) -> None:
-    """Replace every SVG image that a notebook made by one for each theme."""
+    """Replace every SVG image that a notebook made by a figure for each theme."""
     for image in list(doctree.findall(nodes.image)):
         uri = image["uri"]
         if not (uri.endswith(".svg") and "jupyter_execute" in uri):
             continue
         drawn = Path(app.srcdir, uri.lstrip("/")).read_text(encoding="utf-8")
-        both = themed(app, image, split(drawn), uri.removesuffix(".svg"))
-        image.parent.replace(image, both)
+        figure = describe(app.env, image)
+        if figure is None:
+            continue
+        both = themed(app, image, split(drawn), f"/_build/figures/{figure.name}")
+        image.parent.replace(image, numbered(app.env, doctree, figure, both))
 
 
 def add_widths(app: Sphinx, doctree: nodes.document, docname: str) -> None:

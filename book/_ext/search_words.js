@@ -105,7 +105,7 @@ Search.query = (query) => {
 // The text of a page without what is drawn twice (formulas) or is no text (buttons).
 const NO_TEXT =
   ".katex-mathml, nav, button, .equation-sign, .toctree-wrapper, .onlyprint, h1, " +
-  "#jb-print-docs-body, .chapter-bar, .prev-next-area, footer, noscript";
+  "#jb-print-docs-body, .chapter-bar, .reading-way, .prev-next-area, footer, noscript";
 const pageText = Search.htmlToText;
 Search.htmlToText = (html, anchor) => {
   const page = new DOMParser().parseFromString(html, "text/html");

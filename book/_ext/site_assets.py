@@ -11,6 +11,7 @@ import os
 import shutil
 import socket
 import subprocess
+import sys
 import time
 from pathlib import Path
 
@@ -18,6 +19,9 @@ import sphinxcontrib.katex as katex
 from sphinx.application import Sphinx
 from sphinx.config import Config
 from sphinx.errors import ExtensionError
+
+sys.path.append(str(Path(__file__).parents[1] / "_tools"))
+import project
 
 
 def start_formula_server(
@@ -113,7 +117,7 @@ def use_execution_cache(_app: Sphinx, config: Config) -> None:
 
 def setup(app: Sphinx) -> dict[str, bool]:
     """Register with Sphinx."""
-    app.add_config_value("book_repository_url", "", "html", [str])
+    app.add_config_value("book_repository_url", project.repository(), "html", [str])
     app.connect("config-inited", copy_assets)
     app.connect("config-inited", link_repository)
     app.connect("config-inited", use_execution_cache)

@@ -20,7 +20,7 @@ ISSUES = {
     "pytorch/pytorch": (
         *(2060, 18404, 38767, 38853, 41477, 42843, 48793, 104899, 142323, 147437),
     ),
-    "keras-team/keras": (11860, 17391, 23223, 23704),
+    "keras-team/keras": (7318, 11860, 17391, 19517, 23223, 23704),
     "tensorflow/tensorflow": (9047, 16764, 35102),
     "tensorflow/addons": (2282,),
     "google-deepmind/optax": (292, 1389, 1754),
@@ -36,6 +36,7 @@ ISSUES = {
     "frgfm/Holocron": (1,),
     "afiaka87/glide-finetune": (5,),
     "facebookresearch/barlowtwins": (23,),
+    "sail-sg/Adan": (8,),
 }
 PULL_REQUESTS = {
     "pytorch/pytorch": (22628, 41679),

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import argparse
 import contextlib
+import hashlib
 import os
 import re
 import shutil
@@ -18,6 +19,7 @@ from pathlib import Path
 
 from execution import INPUTS, Executed, chapters, digest
 from notebooks import execute_all, plain
+from packing import pack, publish
 from running import BUILD, ROOT, SITE, advice, alone, run
 
 PAGES_TIMEOUT_SECONDS = 600
@@ -33,11 +35,14 @@ PAGE_INPUTS = (
     *INPUTS,
     "_config.yml",
     "_toc.yml",
+    "pyproject.toml",
     "book/_ext/*.py",
     "book/_ext/*.js",
     "book/_ext/*.json",
+    "book/_tools/project.py",
     "book/_tools/svg.py",
     "book/references.bib",
+    "book/paths.toml",
 )
 
 
@@ -91,6 +96,11 @@ def main(arguments: list[str]) -> int:
 
 def build(*, may_execute: bool) -> int:
     """Execute and write what is not there yet; return the exit status."""
+    finished = BUILD / "site.sha256"
+    if finished.exists() and finished.read_text() == pack() + listing():
+        return ready()
+    finished.unlink(missing_ok=True)
+
     executed = Executed(digest())
     executed.forget_others()
     executed.drop_damaged()
@@ -105,6 +115,7 @@ def build(*, may_execute: bool) -> int:
     for path, notebook, seconds in execute_all(missing):
         executed.store(path, notebook, seconds)
     before = executed.count()
+    sources = pack()
 
     stamp = BUILD / "pages.sha256"
     state = digest(PAGE_INPUTS)
@@ -117,11 +128,27 @@ def build(*, may_execute: bool) -> int:
     status = write_pages(executed, everything=everything)
     if status != 0:
         return status
+    publish()
     stamp.write_text(state)
     # The landing page holds code of its own, which Jupyter Book executes.
     if executed.count() > before and not may_execute:
         print("a page was executed, but nothing was to be", file=sys.stderr)
         return 1
+    # What was written on while it was built differs from these sources, and is built
+    # the next time.
+    finished.write_text(sources + listing())
+    return ready()
+
+
+def listing() -> str:
+    """Return a hash of the names and sizes of the files of the site."""
+    files = sorted(path for path in SITE.rglob("*") if path.is_file())
+    named = [f"{path.relative_to(SITE)} {path.stat().st_size}" for path in files]
+    return hashlib.sha256("\n".join(named).encode()).hexdigest()
+
+
+def ready() -> int:
+    """Say where the site is."""
     print(f"The site is ready: open {SITE.relative_to(ROOT) / 'index.html'}")
     return 0
 

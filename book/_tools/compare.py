@@ -27,6 +27,8 @@ from notebooks import KERNEL_ARGUMENTS, NOT_STORED
 from running import alone, run
 
 CELL_TIMEOUT_SECONDS = 300
+# They take longest, and begin first: at the end, one process would wait for the other.
+LONG = ("images", "scale", "text", "fast", "what_an_optimizer_does", "adam_in_the_wild")
 
 
 class Kernel(RunningKernel):  # type: ignore[misc]
@@ -123,10 +125,10 @@ def main(names: list[str]) -> int:
     options = f"--quiet --numprocesses=2 --nbval-cell-timeout={CELL_TIMEOUT_SECONDS}"
     # This file imports nbval before pytest could rewrite its assertions.
     ignored = "-Wignore:Module already imported:pytest.PytestAssertRewriteWarning"
+    in_turn = ["--dist=loadfile", "--no-loadscope-reorder"]
+    names = sorted(names, key=lambda name: Path(name).stem not in LONG)
     with alone():
-        return pytest.main(
-            [*options.split(), "--dist=loadfile", "-pcompare", ignored, *names]
-        )
+        return pytest.main([*options.split(), *in_turn, "-pcompare", ignored, *names])
 
 
 if __name__ == "__main__":

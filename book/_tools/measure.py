@@ -12,11 +12,18 @@ import gzip
 import sys
 from collections import Counter
 from collections.abc import Iterable
+from functools import cache
 from pathlib import Path
 from typing import NamedTuple
 from urllib.parse import unquote, urlsplit
 
 from playwright.sync_api import Browser, Page, sync_playwright
+
+# The extensions of the book.
+sys.path.insert(0, str(Path(__file__).parents[1] / "_ext"))
+
+from lengths import Length, length
+from reading_paths import loaded, source_of
 
 from browsing import WATCH_SHIFTS, find_browser, serve
 from running import SITE
@@ -34,6 +41,13 @@ WORDS = """() => {
   const article = document.querySelector(".bd-article")?.cloneNode(true);
   article?.querySelectorAll(".katex-mathml").forEach((element) => element.remove());
   return article?.textContent.match(/\\S+/g)?.length ?? 0;
+}"""
+
+
+FIRST_PICTURE = """() => {
+  const article = document.querySelector(".bd-article");
+  const picture = article?.querySelector("img, .explorable svg, canvas");
+  return picture ? Math.round(picture.getBoundingClientRect().top + scrollY) : null;
 }"""
 
 
@@ -71,11 +85,14 @@ def weight(urls: Iterable[str], root: str) -> int:
     """Return how many bytes a server sends for addresses below ``root``."""
     total = 0
     for url in urls:
-        file = SITE / unquote(urlsplit(url.removeprefix(root)).path)
-        body = file.read_bytes()
-        as_it_is = file.suffix in AS_THEY_ARE
-        total += len(body if as_it_is else gzip.compress(body, 9))
+        total += _sent(SITE / unquote(urlsplit(url.removeprefix(root)).path))
     return total
+
+
+@cache  # most files belong to every page
+def _sent(file: Path) -> int:
+    body = file.read_bytes()
+    return len(body if file.suffix in AS_THEY_ARE else gzip.compress(body, 9))
 
 
 class Row(NamedTuple):
@@ -83,7 +100,9 @@ class Row(NamedTuple):
 
     page: str
     height: int
+    first_picture: int | None
     words: int
+    in_view: Length
     kilobytes: int
     requests: int
     shift: float
@@ -102,6 +121,7 @@ def measure(browser: Browser, root: str, address: str) -> Row:
     page.wait_for_load_state("load")
     first = [url for url in requests if url.startswith(root)]
     height, words = page.evaluate("document.body.scrollHeight"), page.evaluate(WORDS)
+    first_picture = page.evaluate(FIRST_PICTURE)
     shift = page.evaluate("window.shift")
     wide = cut_blocks(page)
     page.set_viewport_size({"width": NARROW, "height": HEIGHT})
@@ -111,13 +131,21 @@ def measure(browser: Browser, root: str, address: str) -> Row:
     return Row(
         address,
         height,
+        first_picture,
         words,
+        length_of(address),
         round(weight(first, root) / 1000),
         len(first),
         shift,
         wide,
         narrow,
     )
+
+
+def length_of(address: str) -> Length:
+    """Return how much of a page is in view; nothing if it is generated."""
+    source = source_of(address.removeprefix("book/").removesuffix(".html"))
+    return length(source) if source.exists() else Length(0, 0)
 
 
 def addresses() -> list[str]:
@@ -152,25 +180,35 @@ def main(arguments: list[str]) -> int:
     if not rows:
         sys.exit(f"No page has {' or '.join(chosen.words)} in its address.")
     print(
-        f"| page | height | words | kB | requests | shift "
+        f"| page | height | first picture | words | of these in view | minutes "
+        f"| kB | requests | shift "
         f"| cut or scrolling at {WIDE} | at {NARROW} | of these without hint |\n"
-        "|---|---:|---:|---:|---:|---:|---|---|---:|"
+        "|---|---:|---:|---:|---:|---:|---:|---:|---:|---|---|---:|"
     )
     for row in rows:
         print(
-            f"| {row.page} | {row.height:,} | {row.words:,} | {row.kilobytes} "
+            f"| {row.page} | {row.height:,} | {row.first_picture or '–'} "
+            f"| {row.words:,} | {row.in_view.words:,} | {row.in_view.minutes} "
+            f"| {row.kilobytes} "
             f"| {row.requests} | {row.shift:.3f} | {counts(row.wide)} "
             f"| {counts(row.narrow)} | {sum(not b.hint for b in row.narrow)} |"
         )
     print(
-        f"| all {len(rows)} | {sum(r.height for r in rows):,} "
-        f"| {sum(r.words for r in rows):,} | {max(r.kilobytes for r in rows)} at most "
+        f"| all {len(rows)} | {sum(r.height for r in rows):,} | "
+        f"| {sum(r.words for r in rows):,} | {sum(r.in_view.words for r in rows):,} "
+        f"| {sum(r.in_view.minutes for r in rows)} "
+        f"| {max(r.kilobytes for r in rows)} at most "
         f"| {max(r.requests for r in rows)} at most "
         f"| {max(r.shift for r in rows):.3f} at most "
         f"| {counts(b for r in rows for b in r.wide)} "
         f"| {counts(b for r in rows for b in r.narrow)} "
         f"| {sum(not b.hint for r in rows for b in r.narrow)} |"
     )
+    print("\n| way | pages | words | minutes |\n|---|---:|---:|---:|")
+    for way, stops in loaded()[0].items():
+        lengths = [stop.length for stop in stops]
+        words, minutes = sum(n.words for n in lengths), sum(n.minutes for n in lengths)
+        print(f"| {way} | {len(stops)} | {words:,} | {minutes} |")
     if chosen.list:
         for row in rows:
             for width, blocks in ((WIDE, row.wide), (NARROW, row.narrow)):

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import pytest
 from api_complete import complaints, exists, public_names
+from api_defaults import with_defaults
+
+from adam_tutorial.study.experiments.study import Study
 
 
 def test_the_public_names_are_those_of_the_whole_package() -> None:
@@ -12,7 +15,7 @@ def test_the_public_names_are_those_of_the_whole_package() -> None:
         "adam_tutorial.optim.Adam",
         "adam_tutorial.reference.adam",
         "adam_tutorial.theory.step_supremum",
-        "adam_tutorial.study.experiments.images.SEEDS",
+        "adam_tutorial.study.experiments.images.digit_examples",
         "adam_tutorial.libraries.translate",
     ):
         assert name in names
@@ -53,3 +56,8 @@ def test_methods_fields_and_what_stands_in_a_hidden_module_exist(name: str) -> N
 def test_a_method_that_does_not_exist_is_noticed() -> None:
     assert not exists("adam_tutorial.optim.Adam.stepp")
     assert not exists("adam_tutorial.optim.Adam.step.nothing")
+
+
+def test_a_signature_shows_what_a_dataclass_makes_for_each_object() -> None:
+    shown = with_defaults("(module, described=<factory>, encode=<factory>)", Study)
+    assert shown == "(module, described={}, encode=as_json)"

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 import re
 from pathlib import Path
 from typing import Any
@@ -12,11 +11,10 @@ import nbformat
 import pytest
 from assertions import cell_asserts, problem_of_test
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook
-from sphinx.application import Sphinx
-from sphinx.util.docutils import docutils_namespace
 
 from .conftest import ROOT, SITE
 from .test_site_files import Links
+from .tiny_book import quiet, warnings_of
 
 IN_SHORT = """\
 # A page
@@ -79,9 +77,6 @@ def test_later() -> None:
 GOOD = ("{claim}`cell:two`", "{claim}`equation:first`", "{claim}`cited:kingma2015adam`")
 BY_A_TEST = "{claim}`test:tests/test_it.py::test_a_is_b`"
 SOURCE = "assert 2 == len('ab')"
-quiet = pytest.mark.filterwarnings(
-    "ignore::DeprecationWarning", "ignore::PendingDeprecationWarning"
-)
 
 
 def build(
@@ -103,7 +98,6 @@ def build(
     ]
     (folder / "tests").mkdir()
     (folder / name).parent.mkdir(exist_ok=True)
-    (folder / "conf.py").write_text("")
     (folder / "tests/test_it.py").write_text(TEST)
     notebook = new_notebook(cells=cells)
     notebook.metadata["language_info"] = {"name": "python", "pygments_lexer": "python"}
@@ -118,33 +112,16 @@ def build(
         "@article{kingma2015adam, author={Kingma, D. and Ba, J.}, title={Adam},"
         " journal={ICLR}, year={2015}}"
     )
-    warnings = io.StringIO()
-    with docutils_namespace():
-        app = Sphinx(
-            folder,
-            folder,
-            folder / "out",
-            folder / "trees",
-            "html",
-            confoverrides={
-                "extensions": [
-                    *("myst_nb", "sphinxcontrib.bibtex", "equations", "claims"),
-                ],
-                "myst_enable_extensions": ["dollarmath", "colon_fence"],
-                "nb_execution_mode": "off",
-                "bibtex_bibfiles": ["references.bib"],
-                "bibtex_reference_style": "author_year",
-                "exclude_patterns": ["tests", "out", "trees"],
-                # Of its own: what extensions add to the default stays in the process.
-                "source_suffix": {".md": "myst-nb", ".ipynb": "myst-nb"},
-                "math_numfig": False,
-            },
-            status=None,
-            warning=warnings,
-            freshenv=True,
-        )
-        app.build()
-    said = re.sub(r"\x1b\[[0-9;]*m", "", warnings.getvalue())
+    said = warnings_of(
+        folder,
+        extensions=["myst_nb", "sphinxcontrib.bibtex", "equations", "claims"],
+        myst_enable_extensions=["dollarmath", "colon_fence"],
+        nb_execution_mode="off",
+        bibtex_bibfiles=["references.bib"],
+        bibtex_reference_style="author_year",
+        # Of its own: what extensions add to the default stays in the process.
+        source_suffix={".md": "myst-nb", ".ipynb": "myst-nb"},
+    )
     return (folder / f"out/{name}.html").read_text(), said
 
 
@@ -362,7 +339,8 @@ def test_the_signs_of_the_built_pages_lead_to_their_supports() -> None:
         ):
             path, _, place = target.partition("#")
             there = (page.parent / path).resolve() if path else page
-            parsed.setdefault(there, Links(there))
+            if there not in parsed:
+                parsed[there] = Links(there)
             assert place in parsed[there].identifiers, f"{page.name}: {target}"
             found += 1
     assert found >= 30

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 import re
 import subprocess
 import sys
@@ -13,12 +12,11 @@ from typing import Any
 import pytest
 from equations import chapter_number, lists, marked_tests, prefix_of_equations
 from figures import darken
-from sphinx.application import Sphinx
-from sphinx.util.docutils import docutils_namespace
 
 from adam_tutorial.study.plotting import DARK
 
 from .conftest import ROOT
+from .tiny_book import quiet, warnings_of
 
 PAGE = """
 # A page
@@ -45,37 +43,19 @@ def build(
 ) -> tuple[str, str]:
     """Build a book of a page, and more pages by name; return it and the warnings."""
     (folder / "tests").mkdir()
-    (folder / "conf.py").write_text("")
     for name, text in {"page": page, **(more or {})}.items():
         (folder / f"{name}.md").write_text(text)
     (folder / "tests/test_it.py").write_text(test)
-    warnings = io.StringIO()
-    # Otherwise the second build of a process warns of what the first one registered.
-    with docutils_namespace():
-        app = Sphinx(
-            folder,
-            folder,
-            folder / "out",
-            folder / "trees",
-            "html",
-            confoverrides={
-                "extensions": ["myst_parser", "equations"],
-                "myst_enable_extensions": ["dollarmath"],
-                "root_doc": "page",
-                "exclude_patterns": ["tests", "out"],
-                "math_numfig": False,
-            },
-            status=None,
-            warning=warnings,
-            freshenv=True,
-        )
-        app.build()
-    return (folder / "out/page.html").read_text(), warnings.getvalue()
+    said = warnings_of(
+        folder,
+        extensions=["myst_parser", "equations"],
+        myst_enable_extensions=["dollarmath"],
+        root_doc="page",
+    )
+    return (folder / "out/page.html").read_text(), said
 
 
-@pytest.mark.filterwarnings(
-    "ignore::DeprecationWarning", "ignore::PendingDeprecationWarning"
-)
+@quiet
 class TestTheTie:
     def test_a_tested_equation_carries_a_sign_that_leads_to_its_test(
         self, tmp_path: Path
@@ -118,9 +98,7 @@ class TestTheTie:
         assert message in warnings
 
 
-@pytest.mark.filterwarnings(
-    "ignore::DeprecationWarning", "ignore::PendingDeprecationWarning"
-)
+@quiet
 def test_the_list_has_the_order_of_the_pages_and_of_the_numbers(
     tmp_path: Path,
 ) -> None:

@@ -34,9 +34,9 @@ def test_figure_of_a_page_has_a_narrow_partner_of_its_theme(address: str) -> Non
     for narrow, image in pictures:
         source = re.search(r'src="([^"]+)"', image)
         assert source is not None
-        theme = ".dark." if "only-dark" in image else ".light."
-        assert theme in source[1]
-        assert theme in narrow
+        dark = ".dark" if "only-dark" in image else ""
+        assert source[1].endswith(f"{dark}.svg")
+        assert narrow == source[1].removesuffix(f"{dark}.svg") + f".narrow{dark}.svg"
         assert width(page.parent / narrow) < 300
         assert (page.parent / source[1]).exists()
 

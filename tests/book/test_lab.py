@@ -75,9 +75,10 @@ def test_chapters_say_what_they_need_beside_the_study() -> None:
             if package not in sys.stdlib_module_names
             and not brought & set(map(canonicalize_name, distributions[package]))
         }
-        said = re.search(r'^needs\("This chapter", "notebooks", (.*)\)$', code, re.M)
+        said = re.search(r'^needs\("This chapter", (.*)\)$', code, re.M)
         named = set(re.findall(r"\w+", said[1])) if said else set()
-        assert named == more, path.name
+        # Numba is imported by the package, when a step is taken.
+        assert named - {"numba"} == more, path.name
         if said:
             # Before the first import that may fail.
             assert not more & set(imported(code[: said.start()]))

@@ -193,3 +193,54 @@ def test_a_build_that_must_not_execute_says_what_is_missing(
 ) -> None:
     assert tools["build"].main(["--execute-nothing"]) == 1
     assert "differs.ipynb, book/part/has_a_neighbour.ipynb" in capsys.readouterr().err
+
+
+def test_a_site_that_is_ready_is_written_anew_only_if_something_changed(
+    tools: dict[str, ModuleType], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    build = tools["build"]
+    page, written = build.SITE / "index.html", []
+
+    def write_pages(*_: Any, **__: Any) -> int:
+        written.append(page)
+        page.parent.mkdir(parents=True, exist_ok=True)
+        page.write_text("a page")
+        return 0
+
+    # What is packed is every source.
+    sources = ["first"]
+    monkeypatch.setattr(build, "chapters", list)
+    monkeypatch.setattr(build, "write_pages", write_pages)
+    monkeypatch.setattr(build, "pack", lambda: sources[0])
+    monkeypatch.setattr(build, "publish", lambda: None)
+    for expected in (1, 1):
+        assert build.main([]) == 0
+        assert len(written) == expected
+    sources[0] = "second"
+    for expected in (2, 2):
+        assert build.main([]) == 0
+        assert len(written) == expected
+    page.unlink()
+    for expected in (3, 3):
+        assert build.main([]) == 0
+        assert len(written) == expected
+
+
+def test_a_source_that_was_written_during_a_build_is_not_taken_for_built(
+    tools: dict[str, ModuleType], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    build = tools["build"]
+    states = iter(["before", "after", "after", "after"])
+    calls = []
+    monkeypatch.setattr(build, "chapters", list)
+
+    def write_pages(*_: Any, **__: Any) -> int:
+        calls.append("write")
+        return 0
+
+    monkeypatch.setattr(build, "write_pages", write_pages)
+    monkeypatch.setattr(build, "pack", lambda: next(states))
+    monkeypatch.setattr(build, "publish", lambda: None)
+    for _ in range(3):
+        assert build.main([]) == 0
+    assert len(calls) == 2

@@ -198,6 +198,8 @@ def test_neighbours_of_a_formula(
     math = nodes.math("x", "x")
     line = nodes.paragraph("", "", nodes.Text(before), math, nodes.Text(behind))
     bound_math.take_neighbours(math)
+    assert not {"before", "behind"} & math.attributes.keys()
+    math = line.children[1]
     assert (math.get("before", ""), math.get("behind", "")) == taken
     texts = [str(one) for one in line.children if isinstance(one, nodes.Text)]
     assert "".join(texts) == before.removesuffix(taken[0]) + behind.removeprefix(
@@ -215,8 +217,19 @@ def test_comma_is_taken_from_the_text_behind_the_formula_not_from_an_equal_one()
     )
     line += nodes.Text(", ")
     bound_math.take_neighbours(math)
-    assert math["behind"] == ","
+    assert line.children[-2]["behind"] == ","
     assert line.astext() == "(4.3), g so m "
+
+
+def test_only_a_link_without_words_is_named_after_its_formula() -> None:
+    signs = nodes.reference(
+        "", "", nodes.math("m", "m"), nodes.Text(", "), nodes.math("v", "v")
+    )
+    asks = nodes.reference("", "", nodes.Text("Why is "), nodes.math("m", "m"))
+    for link in (signs, asks):
+        bound_math.name_link(link)
+    assert signs["reftitle"] == "Where m, v is defined"
+    assert "reftitle" not in asks
 
 
 def test_short_code_numbers_and_per_cent_are_kept_together() -> None:

@@ -30,10 +30,20 @@ WANTED = {
     "adam/adam_in_numpy": "numpy from scratch|from scratch",
     "adam/adam_derived": "debias",
     "applications/text": "sparse|embeddings|rare words|class imbalance",
+    "applications/when_adam_wins": "crossover",
+    "applications/the_papers_experiments": "autoencoder|VAE",
     "applications/images": "generalisation|overfitting|Fashion-MNIST",
     "foundations/the_parts": "momentum RMSProp AdaGrad",
     "foundations/where_gradient_descent_hurts": "ravine",
     "answers/questions": "Trainer|hugging face|Adam vs SGD|bytes per parameter",
+    "answers/the_usual_article": (
+        "ImageDataGenerator pad_sequences security scalability environment"
+    ),
+    "answers/recipe": "recipe LoRA PPO",
+    "answers/use_it_in": "Lightning configure_optimizers optimizer_cls_and_kwargs",
+    "start/adam_in_fifteen_minutes": "fifteen minutes|Adam in fifteen lines",
+    "engineering/scale": "multi-node|two machines|DDP",
+    "engineering/small": "8-bit|eight bits",
     "reference/api/": "Lion RAdam NAdam Adafactor translate",
 }
 
