@@ -1,6 +1,6 @@
 # Each target makes what it needs. `make help` lists them.
 .DEFAULT_GOAL := help
-.PHONY: help book test unit lab serve lint notebooks stills experiments mutants faults clients gpu clean
+.PHONY: help book test unit lab serve lint notebooks handouts stills experiments mutants faults clients gpu clean
 
 BIN := .venv/bin
 CHAPTERS := $(sort $(wildcard book/*/*.ipynb))
@@ -15,9 +15,12 @@ endif
 APART := adam_tutorial/study tests/study tests/equations tests/distributed tests/mutants \
   tests/badday tests/faults
 
-# Long runs that reach no line which the other tests do not: measuring them costs time only.
-LONG := tests/laws tests/peers tests/test_precision.py tests/optim/test_compile.py \
-  tests/optim/test_torch_material.py
+# Long runs, large tables and programs of their own, that reach few lines which the other
+# tests do not reach: measuring them costs time only. Coverage is therefore somewhat
+# understated.
+LONG := tests/laws tests/peers tests/test_precision.py tests/test_imports.py \
+  $(addprefix tests/optim/test_, capturable.py compile.py differentiable.py dtypes.py \
+  drop_in.py fused_safety.py layouts.py nonfinite.py torch_material.py)
 
 # Settings of the reader's own Python have no part in what is built here.
 unexport $(filter-out PYTHON,$(filter PYTHON%,$(.VARIABLES)))
@@ -26,7 +29,8 @@ export OMP_NUM_THREADS := 1
 export OPENBLAS_NUM_THREADS := 1
 export MKL_NUM_THREADS := 1
 
-TEST := $(BIN)/python -m pytest -q -n 2
+# A process that has done its tests takes some of the other's.
+TEST := $(BIN)/python -m pytest -q -n 2 --dist worksteal
 # The coverage that is required is stated in pyproject.toml.
 MEASURED := --cov --cov-report= --cov-fail-under=0
 
@@ -38,19 +42,20 @@ book: .venv/ready ## build the website into _build/html
 
 test: lint unit ## check everything: code, chapters, site
 	@echo "testing the laboratory, the equations, and what goes wrong on a bad day"
-	@$(TEST) $(MEASURED) $(APART)
-	@$(BIN)/coverage report --include 'adam_tutorial/study/*,adam_tutorial/distributed/*'
+	@$(TEST) $(APART)
 	@echo "running the chapters and comparing their outputs"
 	@$(BIN)/python book/_tools/compare.py $(CHAPTERS)
-	@$(BIN)/python book/_tools/build.py
+	@echo "building the site, and testing the optimizers in all settings"
+	@# The pages are written by one process. A shell lets it ignore Ctrl-C.
+	@trap 'kill $$!' INT; failed=; $(BIN)/python book/_tools/build.py & \
+	$(TEST) $(LONG) || failed=1; wait $$! && test -z "$$failed"
 	@echo "looking at the site"
-	@$(TEST) --dist loadgroup tests/book
+	@$(TEST) -n 3 --dist loadgroup tests/book
 
 unit: .venv/ready ## test the optimizers and what belongs to them
 	@echo "testing the optimizers"
 	@$(TEST) $(MEASURED) tests adam_tutorial $(addprefix --ignore=,$(APART) $(LONG) tests/book tests/clients)
 	@$(BIN)/coverage report --omit 'adam_tutorial/study/*,adam_tutorial/distributed/*'
-	@$(TEST) $(LONG)
 
 lab: .venv/lab-ready ## open JupyterLab on the chapters; CHAPTER=weight_decay opens one
 	@$(BIN)/jupyter lab --notebook-dir=book $(ONE)
@@ -68,20 +73,15 @@ lint: .venv/ready ## check style, types and stored notebook outputs
 notebooks: .venv/ready ## run the chapters and store their outputs; CHAPTER=weight_decay runs one
 	@$(BIN)/python book/_tools/notebooks.py run $(or $(ONE),$(CHAPTERS))
 
+handouts: .venv/ready ## write the chapters for students: no solutions, but checks; _build/handouts
+	@$(BIN)/python book/_tools/handouts.py
+
 stills: .venv/ready ## redraw the still pictures of the explorables
 	@$(BIN)/python book/_tools/stills.py
 
-experiments: .venv/ready ## repeat the long runs (two hours or so) and store their results
-	@$(BIN)/python -m adam_tutorial.study.experiments.images --out adam_tutorial/study/results/images.json
-	@$(BIN)/python -m adam_tutorial.study.experiments.text --out adam_tutorial/study/results/text.json
-	@$(BIN)/python -m adam_tutorial.study.experiments.pains --out adam_tutorial/study/results/pains.json
-	@$(BIN)/python -m adam_tutorial.study.experiments.decay --out adam_tutorial/study/results/decay.json
-	@$(BIN)/python -m adam_tutorial.study.experiments.hyperparameters --out adam_tutorial/study/results/hyperparameters.json
-	@$(BIN)/python -m adam_tutorial.study.experiments.state_dtypes --out adam_tutorial/study/results/state_dtypes.json
-	@$(BIN)/python -m adam_tutorial.study.experiments.local_steps --out adam_tutorial/study/results/local_steps.json
-	@$(BIN)/python -m adam_tutorial.study.experiments.link --out adam_tutorial/study/results/link.json
-	@$(BIN)/python -m adam_tutorial.study.experiments.spikes --out adam_tutorial/study/results/spikes.json
-	@$(BIN)/python -m adam_tutorial.study.experiments.poison --out adam_tutorial/study/results/poison.json
+RESULT := adam_tutorial/study/results/$(STUDY).json
+experiments: .venv/ready ## list the long runs with their times; STUDY=decay does one, and goes on if it was ended
+	@$(BIN)/python -m adam_tutorial.study.experiments$(addprefix .,$(STUDY)) $(if $(STUDY),--out $(RESULT))
 
 mutants: .venv/ready ## list small changes of the code that no test notices; MODULE=theory: one area
 	@$(BIN)/python -m tests.mutants $(MODULE)

@@ -84,7 +84,7 @@ install() {
 
 echo "installing Python packages (PyTorch is large: minutes the first time)"
 [ "$purpose" = everything ] || { install '.[notebooks]' && touch .venv/lab-ready && exit; }
-install '.[book,test,peers,fast]'
+install '.[book,test,peers,fast,experiments]'
 
 echo "installing web packages"
 mkdir -p .venv/web

@@ -22,6 +22,7 @@ from nbformat.v4 import new_code_cell, new_notebook, new_output
 ROOT = Path(__file__).parents[2]
 REAL = (
     *("Makefile", "pyproject.toml", "constraints.txt", ".ci/setup.sh"),
+    *("README.md", "LICENSE", ".gitignore"),
     *(f"book/_web/{name}" for name in ("package.json", "package-lock.json", ".npmrc")),
 )
 # What setup.sh takes for Python: its environments are complete at once.

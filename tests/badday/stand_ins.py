@@ -64,7 +64,11 @@ def jupyter_lab() -> None:
 def cut_writes() -> None:
     """Let this process write half of a file, and then make the trouble."""
     write = pathlib.Path.write_text
-    stages = {"base.ipynb": "cache", "pages.sha256": "publishing"}
+    stages = {
+        "base.ipynb": "cache",
+        "download.sha256": "packing",
+        "pages.sha256": "publishing",
+    }
 
     def write_text(path: pathlib.Path, text: str, encoding: str | None = None) -> int:
         if path.name in stages:

@@ -97,7 +97,7 @@ def walk_after(gradient: float, beta1: float, beta2: float, steps: int) -> list[
     return moves
 
 
-@pytest.mark.equation("robust-lone")
+@pytest.mark.equation("lone-gradient")
 @given(st.floats(1e-3, 1e6), st.floats(0.5, 0.95), st.floats(0.97, 0.9999))
 def test_distance_after_a_lone_gradient_does_not_depend_on_it(
     gradient: float, beta1: float, beta2: float

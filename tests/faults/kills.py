@@ -1,6 +1,7 @@
 """Training runs that are killed at random moments and resumed until they are done.
 
-``python -m tests.faults.kills --kills 25`` prints what happened as JSON. This process
+``python -m tests.faults.kills --kills 25`` prints what happened as JSON, and ``--out``
+stores it as the record of the chapter *Robust*. This process
 imports everything once; each life of a run is a fork of it, so that a kill costs
 milliseconds. A life notes in shared memory how far it is; what it writes to the disk
 is written by :mod:`adam_tutorial.checkpoint` alone.
@@ -35,6 +36,7 @@ from adam_tutorial import checkpoint
 from adam_tutorial.checkpoint import ShuffledBatches
 from adam_tutorial.optim import AdamW
 from adam_tutorial.study.data import load_digits
+from adam_tutorial.study.experiments import records
 from tests.checkpoint.runs import Run
 
 __all__ = ["Outcome", "kill_runs"]
@@ -223,11 +225,16 @@ def main(arguments: list[str]) -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--kills", type=int, default=25)
     parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--out", type=Path, help="JSON file to write as well")
     chosen = parser.parse_args(arguments)
     start = time.perf_counter()
     outcome = kill_runs(chosen.kills, chosen.seed)
-    seconds = round(time.perf_counter() - start, 1)
-    print(json.dumps({**vars(outcome), "seconds": seconds}))
+    seconds = time.perf_counter() - start
+    if chosen.out:
+        module = f"tests.faults.kills --kills {chosen.kills} --seed {chosen.seed}"
+        made = records.provenance(module, chosen.out, seconds=seconds)
+        records.write(chosen.out, {**made, "results": vars(outcome)})
+    print(json.dumps({**vars(outcome), "seconds": round(seconds, 1)}))
 
 
 if __name__ == "__main__":
