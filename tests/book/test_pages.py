@@ -183,9 +183,9 @@ def test_a_table_on_a_phone_is_laid_out_before_the_scripts_come(
     """Else what is below it moves, wherever they come after the first look."""
     widths = []
     for scripts in (True, False):
-        phone = {"width": 390, "height": 900}
-        context = browser.new_context(java_script_enabled=scripts, viewport=phone)
+        context = browser.new_context(java_script_enabled=scripts)
         page = context.new_page()
+        page.set_viewport_size({"width": 390, "height": 900})
         page.goto(site + "book/reference/for_teachers.html")
         table = page.locator(".bd-article table").first
         widths.append(table.evaluate("table => table.offsetWidth"))
