@@ -74,6 +74,34 @@ function headingsLike(words) {
   return found;
 }
 
+// The share of the pages that do not say a word.
+const rarity = (word) => {
+  const pages = Object.values(BOOK_COUNTS);
+  return 1 - pages.filter((counts) => counts[word]).length / pages.length;
+};
+
+// Where no page has all the words, those that have most of them.
+function withMostOf(words, results) {
+  if (results.length || words.length < 2) return results;
+  const pages = new Map();
+  for (const word of new Set(words)) {
+    const best = new Map();
+    const [, ...parsed] = Search._parseQuery(word);
+    for (const result of Search._performSearch(word, ...parsed))
+      if (!(best.get(result[0])?.[4] >= result[4])) best.set(result[0], result);
+    for (const [page, result] of best) {
+      const before = pages.get(page);
+      if (!before) pages.set(page, { number: 1, result });
+      else {
+        before.number += 1;
+        before.result[4] += result[4];
+      }
+    }
+  }
+  const most = Math.max(0, ...[...pages.values()].map(({ number }) => number));
+  return [...pages.values()].filter((one) => one.number === most).map((one) => one.result);
+}
+
 // Results as Sphinx has them, [page, title, anchor, description, score, file], the best
 // last. A chapter comes before the API, unless the name of an object was typed; a page
 // with a heading like what was typed comes sooner, and the result leads there.
@@ -88,11 +116,12 @@ Search.ranked = (query) => {
   );
   const typed = query.trim().toLowerCase();
   const headings = headingsLike(words);
-  const results = Search._performSearch(query.trim(), ...parsed);
+  const results = withMostOf(words, Search._performSearch(query.trim(), ...parsed));
   for (const result of results) {
     const [page, title, , description] = result;
     const counts = BOOK_COUNTS[page] ?? {};
-    for (const word of words) result[4] += (40 * (counts[word] ?? 0)) / most[word];
+    for (const word of words)
+      result[4] += (40 * rarity(word) * (counts[word] ?? 0)) / most[word];
     const named =
       /class|function/u.test(description ?? "") &&
       title.toLowerCase().split(".").pop() === typed;

@@ -32,21 +32,25 @@ WANTED = {
     "adam/adam_derived": "debias",
     "applications/text": "sparse|embeddings|rare words|class imbalance",
     "applications/when_adam_wins": "crossover",
-    "applications/the_papers_experiments": "autoencoder|VAE",
+    "applications/the_papers_experiments": "autoencoder|VAE|replicate Adam paper",
     "applications/images": "generalisation|overfitting|Fashion-MNIST",
     "foundations/the_parts": "momentum RMSProp AdaGrad",
     "foundations/where_gradient_descent_hurts": "ravine",
     "answers/questions": (
         "Trainer|hugging face|Adam vs SGD|bytes per parameter|which weight_decay"
+        "|what is epsilon for"
     ),
     "answers/nan_and_spikes": "loss nan adam|nan loss|loss becomes nan",
     "answers/the_usual_article": (
         "ImageDataGenerator pad_sequences security scalability environment"
     ),
-    "answers/recipe": "recipe LoRA PPO",
+    "answers/recipe": "recipe|LoRA|PPO|which learning rate to start with",
     "answers/use_it_in": "Lightning configure_optimizers optimizer_cls_and_kwargs",
-    "start/adam_in_fifteen_minutes": "fifteen minutes|Adam in fifteen lines",
-    "engineering/scale": "multi-node|two machines|DDP",
+    "start/adam_in_fifteen_minutes": (
+        "fifteen minutes|Adam in fifteen lines|first network"
+    ),
+    "engineering/scale": "multi-node|two machines|DDP|bitwise identical data parallel",
+    "reference/how_checked": "confidence interval optimizers compared",
     "engineering/small": "8-bit|eight bits",
     "reference/api/": "Lion RAdam NAdam Adafactor translate",
 }
