@@ -7,7 +7,7 @@
 ``checking``            names the mistakes of an Adam that you hand in
 ``libraries``           what other libraries compute; translates settings
 ``checkpoint``          saves training runs; survives crashes, refuses damage
-``distributed``         the same bits from any number of processes; ZeRO-1 by hand
+``distributed``         the same bits from 1, 2, 4, ... processes; ZeRO-1 by hand
 ``doctor``              watches a training run, and says what Adam does in it
 ``bench``               how long a step takes, beside peers and the machine's limit
 ``study``               the laboratory: data, models, training, experiments

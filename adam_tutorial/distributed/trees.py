@@ -1,4 +1,4 @@
-"""Sums along a fixed binary tree: the same bits from any number of processes.
+"""Sums along a fixed binary tree: the same bits from 1, 2, 4, ... processes.
 
 Addition of floats is not associative, so the bits of a sum depend on which parts were
 added first. Here the parts are the leaves of a binary tree whose number is fixed, and

@@ -14,6 +14,7 @@ import posixpath
 import re
 from collections.abc import Iterable
 from fnmatch import fnmatch
+from itertools import zip_longest
 from pathlib import Path
 
 from sphinx.application import Sphinx
@@ -122,6 +123,16 @@ PRELOADED = {
     "KaTeX_Math-Italic": "mathnormal",
 }
 ASCII = range(32, 127)
+
+TABLE = re.compile(
+    r'<div class="pst-scrollable-table-container">\s*(?=(<table.*?</table>))', re.DOTALL
+)
+ROWS = re.compile(r"<tr\b.*?</tr>", re.DOTALL)
+CELLS = re.compile(r"<t[hd]\b[^>]*>(.*?)</t[hd]>", re.DOTALL)
+# What screen readers get of a formula is not seen.
+TAGS = re.compile(r'<span class="katex-mathml">.*?</math></span>|<[^>]*>', re.DOTALL)
+# In pixels: a letter, what surrounds the text of a cell, the room on a phone.
+LETTER, CELL, PHONE = 7.5, 17, 350
 
 
 def words_of(pages: Iterable[str], scripts: Iterable[str]) -> set[str]:
@@ -301,6 +312,29 @@ def with_lazy_images(page: str, folder: Path) -> str:
     return NARROW.sub(narrow, IMAGE.sub(image, page))
 
 
+def with_roomy_tables(page: str) -> str:
+    """Return a page whose tables that will scroll on a phone are laid out so at once.
+
+    The script that measures them comes after the first look at the page, and everything
+    below would move. How wide a table is at least is estimated from its longest words.
+    """
+
+    def table(match: re.Match[str]) -> str:
+        rows = [CELLS.findall(row) for row in ROWS.findall(match[1])]
+        columns = zip_longest(*rows, fillvalue="")
+        width = sum(CELL + LETTER * max(map(_longest_word, cells)) for cells in columns)
+        if width <= PHONE:
+            return match[0]
+        return match[0].replace('container"', 'container roomy-on-phone"')
+
+    return TABLE.sub(table, page)
+
+
+def _longest_word(cell: str) -> int:
+    words = re.findall(r"[^\s-]+-?", html.unescape(TAGS.sub("", cell)))
+    return max(map(len, words), default=0)
+
+
 def lighten_site(app: Sphinx, exception: Exception | None) -> None:
     """Rewrite every page, when all are written."""
     if exception or app.builder.format != "html":
@@ -346,7 +380,8 @@ def lighten_site(app: Sphinx, exception: Exception | None) -> None:
                 if name in fonts and re.search(sign, text)
             ],
         )
-        file.write_text(with_lazy_images(page, file.parent), encoding="utf-8")
+        page = with_roomy_tables(with_lazy_images(page, file.parent))
+        file.write_text(page, encoding="utf-8")
 
 
 def setup(app: Sphinx) -> dict[str, bool]:

@@ -31,19 +31,37 @@ const ASKING = "what why how which when where does do is my can should between d
 const telling = (words) =>
   new Set(words.filter((word) => ![...stopwords, ...ASKING].includes(word)));
 
+// The words of each heading, and in how many headings each word is.
+let bookHeadings;
+function headings() {
+  if (bookHeadings) return bookHeadings;
+  const said = new Map();
+  const counts = {};
+  for (const heading of Object.keys(Search._index.alltitles)) {
+    if (NO_HEADING.test(heading)) continue;
+    said.set(heading, telling(splitQuery(heading.toLowerCase())));
+    for (const word of said.get(heading)) counts[word] = (counts[word] ?? 0) + 1;
+  }
+  return (bookHeadings = { said, counts });
+}
+
 // Of each page, the heading that is most like some words, by the share of the words of
-// both that they have in common, and sooner if it begins with one. It says all of them, or
-// the share is a quarter at least.
+// both that they have in common, and sooner if it begins with one. What is in many
+// headings, as "adam" is, counts for less. It says all of them, or the share is a quarter
+// at least.
 function headingsLike(words) {
   const asked = telling(words);
   const found = {};
+  const { said: saidIn, counts } = headings();
+  const weight = (some) =>
+    [...some].reduce((sum, word) => sum + 1 / Math.sqrt(counts[word] ?? 1), 0);
   for (const [heading, places] of Object.entries(Search._index.alltitles)) {
-    if (NO_HEADING.test(heading)) continue;
-    const said = telling(splitQuery(heading.toLowerCase()));
-    const both = [...asked].filter((word) => said.has(word)).length;
+    const said = saidIn.get(heading);
+    if (!said) continue;
+    const both = [...asked].filter((word) => said.has(word));
     const first = asked.has([...said][0]) ? 0.1 : 0;
-    const share = both / (asked.size + said.size - both) + first;
-    if (!both || (both < asked.size && share < 0.25)) continue;
+    const share = weight(both) / weight(new Set([...asked, ...said])) + first;
+    if (!both.length || (both.length < asked.size && share < 0.25)) continue;
     for (const [page, id] of places) {
       const name = Search._index.docnames[page];
       if (found[name]?.share >= share) continue;

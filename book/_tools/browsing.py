@@ -9,6 +9,7 @@ import os
 import shutil
 import sys
 import threading
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -33,6 +34,13 @@ class Handler(http.server.SimpleHTTPRequestHandler):
     """Serves files over connections that stay open, and logs nothing."""
 
     protocol_version = "HTTP/1.1"
+    server: Server
+
+    def do_GET(self) -> None:
+        """Send a file; a font after a while."""
+        if ".woff2" in self.path:
+            time.sleep(self.server.late_fonts)
+        super().do_GET()
 
     def log_message(self, format: str, *args: object) -> None:  # noqa: A002
         """Say nothing."""
@@ -41,6 +49,8 @@ class Handler(http.server.SimpleHTTPRequestHandler):
 class Server(http.server.ThreadingHTTPServer):
     """Expects a browser to hang up: it does so when it leaves a page."""
 
+    late_fonts = 0.0
+
     def handle_error(self, request: Any, client_address: Any) -> None:
         """Print the traceback of every other error."""
         if not isinstance(sys.exception(), ConnectionError):
@@ -48,10 +58,11 @@ class Server(http.server.ThreadingHTTPServer):
 
 
 @contextlib.contextmanager
-def serve(folder: Path) -> Iterator[str]:
-    """Serve a folder, yield its address."""
+def serve(folder: Path, late_fonts: float = 0.0) -> Iterator[str]:
+    """Serve a folder, yield its address. Fonts may come some seconds late."""
     handler = functools.partial(Handler, directory=str(folder))
     with Server(("127.0.0.1", 0), handler) as server:
+        server.late_fonts = late_fonts
         threading.Thread(target=server.serve_forever, daemon=True).start()
         yield f"http://127.0.0.1:{server.server_port}/"
         server.shutdown()

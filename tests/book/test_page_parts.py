@@ -13,7 +13,13 @@ import stylesheets
 import threads
 from docutils import nodes
 from docutils.utils import new_document
-from light_pages import characters_of, lighten, with_lazy_images, words_of
+from light_pages import (
+    characters_of,
+    lighten,
+    with_lazy_images,
+    with_roomy_tables,
+    words_of,
+)
 from small_fonts import compress, decompress
 
 from .conftest import ROOT
@@ -128,6 +134,25 @@ def test_page_that_searches_has_the_index() -> None:
 def test_unknown_style_sheet_ends_the_build() -> None:
     with pytest.raises(Exception, match=r"new\.css is in no list"):
         lighten(page('<link href="_static/new.css" />'), "", "", "", [])
+
+
+def test_a_table_is_roomy_at_once_if_its_longest_words_do_not_fit_a_phone() -> None:
+    def page(*rows: str) -> str:
+        lines = "".join(f"<tr class='row'>{row}</tr>" for row in rows)
+        table = f"<table class='table'><thead>{lines}</thead></table>"
+        return f'<div class="pst-scrollable-table-container">\n{table}</div>'
+
+    head = "".join(f"<th>{word}</th>" for word in ("demonstration", "of") * 2)
+    assert with_roomy_tables(page(head)) == page(head)
+    long = "<td><p>some <code>learning_rates</code></p></td>" * 4
+    roomy = with_roomy_tables(page(head, long))
+    assert roomy == page(head, long).replace('er"', 'er roomy-on-phone"')
+    # A hyphen is a place to break; what only screen readers get takes no room.
+    short = long.replace("learning_rates", "learning-rates").replace(
+        "some", '<span class="katex-mathml"><math>a long formula</math></span>'
+    )
+    assert with_roomy_tables(page(short)) == page(short)
+    assert with_roomy_tables(roomy) == roomy
 
 
 def test_figures_have_their_size_and_wait(tmp_path: Path) -> None:

@@ -7,10 +7,11 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+from browsing import serve
 from measure import FIRST_PICTURE, cut_blocks, weight, wrong_on_paper
 from playwright.sync_api import Browser, BrowserContext
 
-from .conftest import pages
+from .conftest import SITE, pages
 from .visit import Visit, violations
 
 # Each page is loaded in one of these, the next page in the next, and then looked at in
@@ -180,6 +181,37 @@ def test_a_word_of_code_that_cannot_be_read_is_found_though_one_stands_for_all(
     page.close()
     assert found == ["aria-required-attr", "color-contrast"]
     assert after == before
+
+
+@pytest.mark.parametrize("width", [1280, 390])
+@pytest.mark.parametrize(
+    "address", ["book/reference/for_teachers.html", "book/adam/adam_in_pytorch.html"]
+)
+def test_nothing_moves_when_the_fonts_come_late(
+    browser: Browser, address: str, width: int
+) -> None:
+    """On a slow line, with text and code that were read in other fonts."""
+    context = browser.new_context()
+    with serve(SITE, late_fonts=0.5) as slow:
+        shift = Visit(context, slow, address, "light", width).shift
+    context.close()
+    assert shift <= MOST_SHIFT
+
+
+def test_a_table_on_a_phone_is_laid_out_before_the_scripts_come(
+    browser: Browser, site: str
+) -> None:
+    """Else what is below it moves, wherever they come after the first look."""
+    widths = []
+    for scripts in (True, False):
+        context = browser.new_context(java_script_enabled=scripts)
+        page = context.new_page()
+        page.set_viewport_size({"width": 390, "height": 900})
+        page.goto(site + "book/reference/for_teachers.html")
+        table = page.locator(".bd-article table").first
+        widths.append(table.evaluate("table => table.offsetWidth"))
+        context.close()
+    assert widths[0] == widths[1] > 390
 
 
 def test_the_two_themes_show_different_figures_on_different_paper(

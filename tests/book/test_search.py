@@ -15,6 +15,7 @@ WANTED = {
     ),
     "depth/choosing_the_hyperparameters": (
         "beta1 warmup warm-up|learning rate|lr scheduler|batch size|lr_scheduler"
+        "|doubled batch size|increase batch size learning rate"
     ),
     "depth/does_adam_converge": (
         "beta2|β2|regret|Reddi|AMSGrad|counterexample|loss spike|loss explodes"
@@ -35,7 +36,10 @@ WANTED = {
     "applications/images": "generalisation|overfitting|Fashion-MNIST",
     "foundations/the_parts": "momentum RMSProp AdaGrad",
     "foundations/where_gradient_descent_hurts": "ravine",
-    "answers/questions": "Trainer|hugging face|Adam vs SGD|bytes per parameter",
+    "answers/questions": (
+        "Trainer|hugging face|Adam vs SGD|bytes per parameter|which weight_decay"
+    ),
+    "answers/nan_and_spikes": "loss nan adam|nan loss|loss becomes nan",
     "answers/the_usual_article": (
         "ImageDataGenerator pad_sequences security scalability environment"
     ),
@@ -91,6 +95,8 @@ def test_first_three_results_have_the_page_that_the_word_is_about(search: Page) 
         ("fp16", "adam/adam_in_pytorch", "half-precision"),
         ("Keras ε", "depth/adam_in_the_wild", "keras-and"),
         ("warmup", "depth/choosing_the_hyperparameters", "what-warm-up-does"),
+        ("out of memory adam state", "answers/questions", "why-do-i-run-out-of-memory"),
+        ("loss jumps after resume", "answers/questions", "how-do-i-resume-from"),
     ],
 )
 def test_result_leads_to_the_section_whose_heading_says_the_word(

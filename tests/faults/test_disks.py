@@ -12,6 +12,7 @@ import sys
 import tempfile
 import warnings
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -107,9 +108,13 @@ def test_a_full_disk_keeps_what_it_has_and_takes_more_when_there_is_room(
     assert checkpoint.load(run).step == saved
 
 
-@pytest.fixture
+@contextmanager
 def read_only() -> Iterator[Path]:
-    """A folder with a checkpoint that we may read but not change."""
+    """Yield a folder with a checkpoint that we may read but not change.
+
+    Not a fixture: whatever pytest and its plugins write between the phases of a test is
+    written with all rights.
+    """
     if sys.platform == "win32":
         pytest.skip("Windows has other permissions")
     with tempfile.TemporaryDirectory() as made:
@@ -128,18 +133,19 @@ def read_only() -> Iterator[Path]:
             folder.chmod(0o755)
 
 
-def test_a_read_only_folder_is_an_error_and_stays_readable(read_only: Path) -> None:
-    with pytest.raises(PermissionError, match="run"):
-        checkpoint.save(read_only, 2)
-    with pytest.raises(PermissionError), checkpoint.Saver(read_only) as saver:
-        saver.save(2)
-    assert names(read_only) == ["step-0000000001.safetensors"]
-    assert checkpoint.load(read_only).step == 1
+def test_a_read_only_folder_is_an_error_and_stays_readable() -> None:
+    with read_only() as folder:
+        with pytest.raises(PermissionError, match="run"):
+            checkpoint.save(folder, 2)
+        with pytest.raises(PermissionError), checkpoint.Saver(folder) as saver:
+            saver.save(2)
+        assert names(folder) == ["step-0000000001.safetensors"]
+        assert checkpoint.load(folder).step == 1
 
 
-def test_a_folder_that_cannot_be_made_is_an_error(read_only: Path) -> None:
-    with pytest.raises(PermissionError):
-        checkpoint.save(read_only / "below", 1)
+def test_a_folder_that_cannot_be_made_is_an_error() -> None:
+    with read_only() as folder, pytest.raises(PermissionError):
+        checkpoint.save(folder / "below", 1)
 
 
 WRITER = """

@@ -24,7 +24,7 @@ const fitEquation = (box) => {
 };
 
 const fitTable = (box) => {
-  box.classList.remove("tight", "roomy");
+  box.classList.remove("tight", "roomy", "roomy-on-phone");
   box.classList.toggle("tight", !fits(box));
   // Where one has to scroll anyway, narrow columns only make it taller.
   box.classList.toggle("roomy", !fits(box));
