@@ -40,7 +40,9 @@ help: ## list the targets
 book: .venv/ready ## build the website into _build/html
 	@$(BIN)/python book/_tools/build.py $(BUILD)
 
-test: lint unit ## check everything: code, chapters, site
+test: .venv/ready ## check everything: code, chapters, site
+	@# The types are checked by one process, for as long as a fifth of the tests take.
+	@$(MAKE) --no-print-directory -j 2 lint unit
 	@echo "testing the laboratory, the equations, and what goes wrong on a bad day"
 	@$(TEST) $(APART)
 	@echo "running the chapters and comparing their outputs"

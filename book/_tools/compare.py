@@ -28,7 +28,11 @@ from running import alone, run
 
 CELL_TIMEOUT_SECONDS = 300
 # They take longest, and begin first: at the end, one process would wait for the other.
-LONG = ("images", "scale", "text", "fast", "what_an_optimizer_does", "adam_in_the_wild")
+LONG = (
+    *("scale", "images", "text", "the_parts", "adam_in_the_wild"),
+    *("what_an_optimizer_does", "does_adam_converge", "when_adam_wins"),
+    *("where_gradient_descent_hurts", "myths_and_mistakes", "weight_decay", "fast"),
+)
 
 
 class Kernel(RunningKernel):  # type: ignore[misc]

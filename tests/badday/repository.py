@@ -180,7 +180,8 @@ class Repository:
             *("make", *arguments, f"PYTHON={self.root}/stand_ins/python"),
             **environment,
         )
-        said, complained = process.communicate(timeout=120)
+        # A busy machine may need minutes for what takes seconds alone.
+        said, complained = process.communicate(timeout=500)
         return Ended(process.returncode, said, complained)
 
     def compare(self, **environment: str) -> Ended:

@@ -162,6 +162,27 @@ def test_a_page_is_whole_quiet_readable_and_accessible(
     assert found == []
 
 
+def test_a_word_of_code_that_cannot_be_read_is_found_though_one_stands_for_all(
+    browser: Browser,
+) -> None:
+    """A single letter, which axe does not judge, stands for no other."""
+    page = browser.new_page()
+    page.set_content(
+        """<html lang="en"><title>t</title><main><h1>t</h1><style>
+        pre { color: black; background: white } .pale { color: #ccc }</style>
+        <pre id="one"><span class="pale">l</span><span class="pale">l</span>
+        <span class="pale">pale</span> <span class="pale">again</span></pre>
+        <pre id="two"><span class="n">a</span> <span class="n">name</span>
+        <span class="n" role="checkbox">name</span></pre></main>"""
+    )
+    before = page.content()
+    found = [wrong.partition(":")[0] for wrong in violations(page)]
+    after = page.content()
+    page.close()
+    assert found == ["aria-required-attr", "color-contrast"]
+    assert after == before
+
+
 @pytest.mark.parametrize("width", [1280, 390])
 @pytest.mark.parametrize(
     "address", ["book/reference/for_teachers.html", "book/adam/adam_in_pytorch.html"]

@@ -97,16 +97,45 @@ def violations(page: Page, inside: str = "html", *, formulas: bool = True) -> li
     """Return what axe finds wrong in the part of a page that a selector names.
 
     Half of a chapter is the boxes of its formulas, which no screen reader meets.
-    Without ``formulas`` they are taken out for as long as axe looks.
+    Without ``formulas`` they are taken out for as long as axe looks. Of the rest, most
+    is words of code: of those in a block that look alike, the first stands for all.
     """
     if not page.evaluate("'axe' in window"):
         page.evaluate(AXE.read_text(encoding="utf-8"))
     # Describing what is right would take as long as looking.
     found: list[str] = page.evaluate(
         """async ([inside, tags, formulas]) => {
+            const look = (word) => {
+                const style = getComputedStyle(word);
+                return ["color", "backgroundColor", "opacity", "fontSize", "fontWeight",
+                    "display", "visibility"].map((name) => style[name]).join();
+            };
+            // An element that says more than how its text looks is left to all rules,
+            // and a single letter, which axe does not judge, stands for no other.
+            const says = (word) => word.childElementCount
+                || word.getAttributeNames().some((name) => name !== "class");
+            const brief = (block) => {
+                const seen = new Set();
+                const stays = [...block.querySelectorAll("span")].map((word) => {
+                    if (says(word) || word.parentElement !== block) return true;
+                    const key = look(word);
+                    if (seen.has(key)) return false;
+                    if (word.textContent.trim().length > 1) seen.add(key);
+                    return true;
+                });
+                const copy = block.cloneNode(true);
+                [...copy.querySelectorAll("span")].forEach((word, k) =>
+                    stays[k] || word.replaceWith(word.textContent));
+                return [block, [...copy.childNodes]];
+            };
             const boxes = formulas ? [] : document.querySelectorAll(".katex-html");
             const taken = [...boxes].map((box) => [box, [...box.childNodes]]);
             for (const [box] of taken) box.replaceChildren();
+            const briefs = [...document.querySelectorAll("pre")].map(brief);
+            for (const [block, words] of briefs) {
+                taken.push([block, [...block.childNodes]]);
+                block.replaceChildren(...words);
+            }
             const options = { runOnly: tags, resultTypes: ["violations"] };
             const { violations } = await axe.run(inside, options);
             for (const [box, children] of taken) box.replaceChildren(...children);
