@@ -17,13 +17,14 @@ def test_each_place_gets_an_average_of_the_values_up_to_it(length: int) -> None:
     torch.manual_seed(length)
     attention = CausalSelfAttention(4, 1)
     x = torch.randn(1, length, 4)
-    q, k, v = (
-        layer(x)[0] for layer in (attention.query, attention.key, attention.value)
-    )
-    with torch.no_grad():  # so that what comes out is the average itself
+    with torch.no_grad():
+        q, k, v = (
+            layer(x)[0] for layer in (attention.query, attention.key, attention.value)
+        )
+        # So that what comes out is the average itself.
         attention.output.weight.copy_(torch.eye(4))
         attention.output.bias.zero_()
-    found = attention(x)[0]
+        found = attention(x)[0]
     for t in range(length):
         powers = [math.exp(q[t] @ k[s] / math.sqrt(4)) for s in range(t + 1)]
         average = sum(p * v[s] for s, p in enumerate(powers)) / sum(powers)

@@ -134,21 +134,21 @@ def test_parts_share_no_sentence() -> None:
 def small(monkeypatch: pytest.MonkeyPatch) -> None:
     def toy_examples(part: str) -> tuple[torch.Tensor, torch.Tensor]:
         generator = torch.Generator().manual_seed(len(part))
-        numbers = torch.randint(9, (33, 7), generator=generator)
-        return numbers[:32, :6], numbers[:32, 1:]
+        numbers = torch.randint(9, (16, 7), generator=generator)
+        return numbers[:16, :6], numbers[:16, 1:]
 
     monkeypatch.setattr(transformer, "examples", toy_examples)
     monkeypatch.setattr(transformer, "characters", lambda: range(9))
     monkeypatch.setattr(transformer, "CONTEXT", 6)
-    monkeypatch.setattr(transformer, "SEQUENCES", {"train": 32})
-    monkeypatch.setattr(transformer, "SIZES", (4, 16))
-    monkeypatch.setattr(transformer, "STEPS", 4)
-    monkeypatch.setattr(transformer, "LENGTHS", (4, 8))
-    monkeypatch.setattr(transformer, "BETAS", BETAS[-2:])
+    monkeypatch.setattr(transformer, "SEQUENCES", {"train": 16})
+    monkeypatch.setattr(transformer, "SIZES", (4, 8))
+    monkeypatch.setattr(transformer, "STEPS", 2)
+    monkeypatch.setattr(transformer, "LENGTHS", (2, 4))
+    monkeypatch.setattr(transformer, "BETAS", BETAS[-1:])
     monkeypatch.setattr(transformer, "BETA_RATES", (0.01,))
     monkeypatch.setattr(transformer, "FINAL_SEEDS", (0,))
     monkeypatch.setattr(transformer, "FACTORS", (3.2,))
-    monkeypatch.setattr(transformer, "BLOCK", 4)
+    monkeypatch.setattr(transformer, "BLOCK", 2)
     monkeypatch.setattr(
         transformer, "RATES", {name: rates[1:3] for name, rates in RATES.items()}
     )
@@ -163,10 +163,10 @@ def test_a_study_tunes_on_validation_and_tests_with_fresh_seeds(
     assert {stage: len(rows) for stage, rows in found.items()} == {
         "tuning": 2 * 4 * 2,
         "final": 2 * 4,
-        "steps_tuning": 2 * 3 * 2,
-        "steps": 2 * 3,
-        "betas_tuning": 2 * 2,
-        "betas": 2 * 2,
+        "steps_tuning": 3 * 2,
+        "steps": 3,
+        "betas_tuning": 2,
+        "betas": 2,
         "spikes": 4,
     }
     for row in found["final"]:
@@ -175,8 +175,8 @@ def test_a_study_tunes_on_validation_and_tests_with_fresh_seeds(
         )
         assert row["lr"] == min(tried, key=lambda one: one["validation_loss"])["lr"]
         losses = [float(x) / 100 for x in row["sequence_losses"].split()]
-        assert len(losses) == 32
-        assert sum(losses) / 32 == pytest.approx(row["test_loss"], abs=5e-3)
+        assert len(losses) == 16
+        assert sum(losses) / 16 == pytest.approx(row["test_loss"], abs=5e-3)
     best = matching(found["final"], optimizer="Adam", batch_size=4)[0]["lr"]
     for row in found["spikes"]:
         assert row["lr"] == pytest.approx(row["factor"] * best, rel=0.05)
