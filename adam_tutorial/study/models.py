@@ -9,16 +9,20 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from adam_tutorial._arguments import check_at_least
 from adam_tutorial.study.data.text import PAD
 
 __all__ = [
     "BFloat16",
     "BagOfWords",
+    "CausalSelfAttention",
     "DenseNet",
     "ImageCNN",
     "PlainCNN",
     "TextCNN",
     "ThreeStageCNN",
+    "Transformer",
+    "TransformerBlock",
     "VariationalAutoencoder",
     "WideTextCNN",
 ]
@@ -348,6 +352,142 @@ class ThreeStageCNN(nn.Sequential):
             nn.Dropout(dropout[1]),
             nn.Linear(1000, 10),
         )
+
+
+class CausalSelfAttention(nn.Module):
+    """Each position looks at itself and at those before it.
+
+    Parameters
+    ----------
+    width : int
+        Length of a position's vector.
+    heads : int
+        Number of heads, which share the width.
+    """
+
+    def __init__(self, width: int, heads: int) -> None:
+        super().__init__()
+        self.heads = heads
+        self.query = nn.Linear(width, width)
+        self.key = nn.Linear(width, width)
+        self.value = nn.Linear(width, width)
+        self.output = nn.Linear(width, width)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Return vectors of the same shape (batch, length, width)."""
+        query, key, value = (
+            layer(x).unflatten(2, (self.heads, -1)).transpose(1, 2)
+            for layer in (self.query, self.key, self.value)
+        )
+        seen = functional.scaled_dot_product_attention(
+            query, key, value, is_causal=True
+        )
+        mixed: Tensor = self.output(seen.transpose(1, 2).flatten(2))
+        return mixed
+
+
+class TransformerBlock(nn.Module):
+    """Attention, then a small dense network; each adds to what it reads (pre-norm).
+
+    Parameters
+    ----------
+    width, heads : int
+        As for :class:`CausalSelfAttention`. The dense network is four times as wide.
+    """
+
+    def __init__(self, width: int, heads: int) -> None:
+        super().__init__()
+        self.norm1 = nn.LayerNorm(width)
+        self.attention = CausalSelfAttention(width, heads)
+        self.norm2 = nn.LayerNorm(width)
+        self.mlp = nn.Sequential(
+            nn.Linear(width, 4 * width), nn.GELU(), nn.Linear(4 * width, width)
+        )
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Return vectors of the same shape (batch, length, width)."""
+        x = x + self.attention(self.norm1(x))
+        return x + torch.as_tensor(self.mlp(self.norm2(x)))
+
+
+class Transformer(nn.Module):
+    """A small language model: it guesses each token from those before it.
+
+    Decoder only, with learned positions, normalisation before each part, and no
+    dropout; the weights of the embedding are not those of the head.
+
+    Parameters
+    ----------
+    tokens : int
+        Size of the vocabulary.
+    context : int
+        Greatest length of a text.
+    width, heads, layers : int
+        Length of a token's vector, heads of the attention, and number of blocks. With
+        the defaults and 103 tokens there are 33,191 parameters.
+
+    Raises
+    ------
+    ValueError
+        A number is less than 1, or the heads do not divide the width.
+
+    Notes
+    -----
+    Linear layers and both embeddings begin with a standard deviation of 0.02, and what
+    a block adds with less, as in GPT-2. So the first loss is nearly ``log(tokens)``.
+
+    References
+    ----------
+    Vaswani et al. (2017), "Attention Is All You Need"; Radford et al. (2019),
+    "Language Models are Unsupervised Multitask Learners", for the order of the parts
+    and the first weights.
+    """
+
+    def __init__(
+        self,
+        tokens: int,
+        context: int = 32,
+        width: int = 32,
+        heads: int = 2,
+        layers: int = 2,
+    ) -> None:
+        sizes = {
+            "tokens": tokens,
+            "context": context,
+            "width": width,
+            "heads": heads,
+            "layers": layers,
+        }
+        for name, size in sizes.items():
+            check_at_least(name, size, 1)
+        if width % heads:
+            raise ValueError(f"heads must divide width, got {heads} and {width}")
+        super().__init__()
+        self.embedding = nn.Embedding(tokens, width)
+        self.positions = nn.Embedding(context, width)
+        self.blocks = nn.Sequential(
+            *(TransformerBlock(width, heads) for _ in range(layers))
+        )
+        self.norm = nn.LayerNorm(width)
+        self.head = nn.Linear(width, tokens)
+        for name, parameter in self.named_parameters():
+            if name.endswith("bias"):
+                nn.init.zeros_(parameter)
+            elif parameter.ndim == 2:
+                added = name.endswith(("output.weight", "mlp.2.weight"))
+                scale = (2 * layers) ** -0.5 if added else 1.0
+                nn.init.normal_(parameter, std=0.02 * scale)
+
+    def forward(self, tokens: Tensor) -> Tensor:
+        """Return logits (batch, vocabulary, length) for token numbers (batch, length).
+
+        The order is the one that PyTorch's cross-entropy takes. Logits of a position
+        are a guess of the token after it.
+        """
+        places = torch.arange(tokens.shape[1])
+        x = self.blocks(self.embedding(tokens) + self.positions(places))
+        logits: Tensor = self.head(self.norm(x))
+        return logits.transpose(1, 2)
 
 
 class VariationalAutoencoder(nn.Module):

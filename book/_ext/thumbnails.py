@@ -129,6 +129,20 @@ def when_adam_wins() -> list[Line]:
     ]
 
 
+def a_small_transformer() -> list[Line]:
+    """Draw losses of Adam over its memory, in short and in long runs."""
+    rows = stored_runs("transformer")["results"]["betas"]
+    equal = (0.0, 0.5, 0.8, 0.9, 0.95, 0.98)
+    return [
+        line(
+            look,
+            [mean_of(rows, "test_loss", steps=n, betas=[b, b]) for b in equal],
+            [-np.log(1 - b) for b in equal],
+        )
+        for look, n in (("baseline", 64), ("adam", 512))
+    ]
+
+
 def the_papers_experiments() -> list[Line]:
     """Draw losses over learning rates, with and without bias correction."""
     grid = stored_runs("paper")["results"]["vae"]["grid"]
@@ -278,7 +292,7 @@ PICTURES: dict[str, Callable[[], list[Line]]] = {
     for function in (
         *(what_an_optimizer_does, where_gradient_descent_hurts, the_parts),
         *(adam_derived, adam_in_numpy, adam_in_pytorch),
-        *(when_adam_wins, the_papers_experiments),
+        *(when_adam_wins, a_small_transformer, the_papers_experiments),
         *(before_adam, what_one_step_can_do, does_adam_converge, weight_decay),
         *(choosing_the_hyperparameters, adam_in_the_wild, myths_and_mistakes),
         *(fast, small, scale, robust),

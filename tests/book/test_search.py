@@ -32,6 +32,7 @@ WANTED = {
     "adam/adam_derived": "debias",
     "applications/text": "sparse|embeddings|rare words|class imbalance",
     "applications/when_adam_wins": "crossover",
+    "applications/a_small_transformer": "attention|GPT",
     "applications/the_papers_experiments": "autoencoder|VAE|replicate Adam paper",
     "applications/images": "generalisation|overfitting|Fashion-MNIST",
     "foundations/the_parts": "momentum RMSProp AdaGrad",

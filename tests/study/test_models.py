@@ -12,11 +12,14 @@ from adam_tutorial.optim import Adam
 from adam_tutorial.study.data import PAD
 from adam_tutorial.study.models import (
     BagOfWords,
+    CausalSelfAttention,
     DenseNet,
     ImageCNN,
     PlainCNN,
     TextCNN,
     ThreeStageCNN,
+    Transformer,
+    TransformerBlock,
     VariationalAutoencoder,
 )
 
@@ -296,3 +299,103 @@ def test_latent_variable_is_drawn_with_the_encoder_s_mean_and_variance() -> None
     model(torch.rand(20_000, 4))
     assert drawn[0].mean().item() == pytest.approx(2, abs=0.02)
     assert drawn[0].std().item() == pytest.approx(0.5, abs=0.02)
+
+
+# Transformer
+
+
+def test_transformer_has_the_documented_size_and_shape() -> None:
+    model = Transformer(103)
+    assert parameter_count(model) == 33_191
+    assert model(torch.zeros(5, 32, dtype=torch.long)).shape == (5, 103, 32)
+    assert model(torch.zeros(5, 7, dtype=torch.long)).shape == (5, 103, 7)
+
+
+def test_transformer_guesses_evenly_at_first() -> None:
+    tokens, after = torch.randint(50, (2, 20, 32))
+    loss = functional.cross_entropy(Transformer(50)(tokens), after)
+    assert loss.item() == pytest.approx(math.log(50), abs=0.05)
+
+
+def grown(model: Transformer) -> Transformer:
+    """Larger weights, so that the tokens before a position matter."""
+    with torch.no_grad():
+        for parameter in model.parameters():
+            parameter.mul_(10)
+    return model
+
+
+def test_transformer_sees_only_what_came_before() -> None:
+    torch.set_default_dtype(torch.float64)
+    model = grown(Transformer(50, context=8))
+    tokens = torch.randint(1, 50, (1, 8))
+    before = model(tokens)
+    for place in range(8):
+        changed = tokens.clone()
+        changed[0, place] = 0
+        moved = (model(changed) - before).abs().amax(dim=(0, 1)) > 1e-12
+        assert moved.tolist() == [False] * place + [True] * (8 - place)
+
+
+def test_transformer_knows_where_a_token_stands() -> None:
+    logits = grown(Transformer(50, context=8))(torch.full((1, 8), 3))
+    assert (logits[..., 0] - logits[..., 1]).abs().max() > 1e-3
+
+
+def test_attention_is_an_average_of_values_with_softmax_of_scores() -> None:
+    torch.set_default_dtype(torch.float64)
+    attention = CausalSelfAttention(6, 2)
+    x = torch.randn(1, 4, 6)
+    query, key, value = (
+        layer(x)[0] for layer in (attention.query, attention.key, attention.value)
+    )
+    rows = []
+    for t in range(4):
+        heads = []
+        for own in (slice(0, 3), slice(3, 6)):
+            scores = key[: t + 1, own] @ query[t, own] / math.sqrt(3)
+            heads.append(scores.softmax(dim=0) @ value[: t + 1, own])
+        rows.append(torch.cat(heads))
+    expected = attention.output(torch.stack(rows))
+    torch.testing.assert_close(attention(x)[0], expected)
+
+
+def test_blocks_add_to_what_they_read() -> None:
+    block = TransformerBlock(8, 2)
+    x = torch.randn(2, 3, 8)
+    with torch.no_grad():
+        block.attention.output.weight.zero_()
+        block.attention.output.bias.zero_()
+    expected = x + block.mlp(functional.layer_norm(x, (8,)))
+    torch.testing.assert_close(block(x), expected)
+
+
+def test_transformer_begins_with_small_weights_and_smaller_added_ones() -> None:
+    model = Transformer(200, context=50, width=64, layers=3)
+    for name, parameter in model.named_parameters():
+        if name.endswith("bias"):
+            assert not parameter.any()
+        elif parameter.ndim == 1:  # the gains of the normalisations
+            assert (parameter == 1).all()
+        else:
+            added = name.endswith(("output.weight", "mlp.2.weight"))
+            wanted = 0.02 / math.sqrt(6) if added else 0.02
+            assert parameter.std().item() == pytest.approx(wanted, rel=0.1)
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"tokens": 0}, "tokens must be at least 1, got 0"),
+        ({"context": 0}, "context must be at least 1, got 0"),
+        ({"layers": 0}, "layers must be at least 1, got 0"),
+        ({"width": 0}, "width must be at least 1, got 0"),
+        ({"heads": 0}, "heads must be at least 1, got 0"),
+        ({"width": 30, "heads": 4}, "heads must divide width, got 4 and 30"),
+    ],
+)
+def test_transformer_refuses_sizes_that_make_no_network(
+    settings: dict[str, int], message: str
+) -> None:
+    with pytest.raises(ValueError, match=message):
+        Transformer(**({"tokens": 5} | settings))

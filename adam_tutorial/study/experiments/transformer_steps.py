@@ -1,0 +1,97 @@
+"""Is it the noise? A small Transformer, with 256 steps at every batch size.
+
+SGD with momentum, sign descent with momentum and Adam at three batch sizes, each tuned
+anew with six learning rates. Large batches see more sequences here, several times over
+at the largest size; what changes for an optimizer is only how noisy its gradients are.
+Model, text, schedule and rates are those of
+:mod:`adam_tutorial.study.experiments.transformer`.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from adam_tutorial.study.experiments.comparison import best_learning_rates
+from adam_tutorial.study.experiments.records import (
+    Row,
+    as_hundredths,
+    matching,
+    short,
+)
+from adam_tutorial.study.experiments.study import Rows, Settings, Study
+from adam_tutorial.study.experiments.transformer import (
+    AT_EQUAL_STEPS,
+    FIRST_STEPS,
+    RATES,
+    TUNING_SEED,
+    examples,
+    train,
+)
+from adam_tutorial.study.training import evaluate
+
+__all__: list[str] = []
+
+SIZES = (8, 32, 128)
+STEPS = 256
+FINAL_SEEDS = tuple(range(5))
+
+
+def _settings(name: str, size: int, lr: float, seed: int) -> Settings:
+    return {
+        "optimizer": name,
+        "batch_size": size,
+        "steps": STEPS,
+        "lr": lr,
+        "seed": seed,
+    }
+
+
+def _tuning(_: Rows) -> list[Settings]:
+    return [
+        _settings(name, size, lr, TUNING_SEED)
+        for size in SIZES
+        for name in AT_EQUAL_STEPS
+        for lr in RATES[name]
+    ]
+
+
+def _final(rows: Rows) -> list[Settings]:
+    found = []
+    for size in SIZES:
+        best = best_learning_rates(matching(rows["tuning"], batch_size=size))
+        for name, lr in best.items():
+            found += [_settings(name, size, lr, seed) for seed in FINAL_SEEDS]
+    return found
+
+
+def _run(stage: str, settings: Settings) -> Row:
+    model, history = train(settings)
+    if stage == "tuning":
+        found = evaluate(model, examples("validation"))
+        return {**settings, "validation_loss": short(found.loss)}
+    found = evaluate(model, examples("test"))
+    return {
+        **settings,
+        "test_loss": short(found.loss),
+        "first_step_losses": [short(x) for x in history.step_losses[:FIRST_STEPS]],
+        "sequence_losses": as_hundredths(found.losses.mean(dim=1)),
+    }
+
+
+def _results(rows: Rows) -> dict[str, Any]:
+    return dict(rows)
+
+
+STUDY = Study(
+    "adam_tutorial.study.experiments.transformer_steps",
+    {"tuning": _tuning, "final": _final},
+    _run,
+    _results,
+    dtype="float32",
+    described={"batch_sizes": SIZES, "steps": STEPS},
+)
+
+if __name__ == "__main__":
+    from adam_tutorial.study.experiments.runner import main
+
+    main(STUDY.module)
