@@ -74,10 +74,10 @@ function headingsLike(words) {
   return found;
 }
 
-// The share of the pages that do not say a word.
+// By how much a word tells pages apart: 0 for one that is on all of them.
 const rarity = (word) => {
   const pages = Object.values(BOOK_COUNTS);
-  return 1 - pages.filter((counts) => counts[word]).length / pages.length;
+  return Math.sqrt(1 - pages.filter((counts) => counts[word]).length / pages.length);
 };
 
 // Where no page has all the words, those that have most of them.
