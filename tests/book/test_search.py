@@ -51,7 +51,6 @@ WANTED = {
         "fifteen minutes|Adam in fifteen lines|first network"
     ),
     "engineering/scale": "multi-node|two machines|DDP|bitwise identical data parallel",
-    "reference/how_checked": "tuning budget and seeds|paired intervals",
     "engineering/small": "8-bit|eight bits",
     "reference/api/": "Lion RAdam NAdam Adafactor translate",
 }
