@@ -4,7 +4,7 @@ SGD with momentum, sign descent with momentum and Adam at three batch sizes, eac
 anew with six learning rates. Large batches see more sequences here, several times over
 at the largest size; what changes for an optimizer is only how noisy its gradients are.
 Model, text, schedule and rates are those of
-:mod:`adam_tutorial.study.experiments.transformer`.
+:mod:`~adam_tutorial.study.experiments.transformer`.
 """
 
 from __future__ import annotations
