@@ -33,13 +33,14 @@ from adam_tutorial.study.experiments.records import (
     matching,
     part_of,
     short,
+    shortened,
     two_a_decade,
 )
 from adam_tutorial.study.experiments.study import Rows, Settings, Study
 from adam_tutorial.study.training import History, evaluate, fit
 from adam_tutorial.theory import rescaled_decay_rate
 
-__all__ = ["optimizer_of", "tasks", "train"]
+__all__ = ["optimizer_of", "tasks", "train", "tuning_row"]
 
 SIZES = (8, 32, 128, 512, 1024, 2048)
 EPOCHS = {"cnn": 15, "textcnn": 5}
@@ -151,16 +152,21 @@ def _final(rows: Rows) -> list[Settings]:
     return found
 
 
+def tuning_row(task: Task, settings: Settings) -> Row:
+    """Return a run's row with the scores on the validation part."""
+    model, _ = train(task, settings, ("train",))
+    found = evaluate(model, task.examples["validation"])
+    return {
+        **settings,
+        "validation_loss": short(found.loss),
+        "validation_accuracy": round(found.accuracy, 4),
+    }
+
+
 def _run(stage: str, settings: Settings) -> Row:
     task = tasks()[settings["task"]]
     if stage == "tuning":
-        model, _ = train(task, settings, ("train",))
-        found = evaluate(model, task.examples["validation"])
-        return {
-            **settings,
-            "validation_loss": short(found.loss),
-            "validation_accuracy": round(found.accuracy, 4),
-        }
+        return tuning_row(task, settings)
     model, history = train(task, settings, ("train", "validation"))
     found = evaluate(model, task.examples["test"])
     return {
@@ -168,7 +174,7 @@ def _run(stage: str, settings: Settings) -> Row:
         "test_loss": short(found.loss),
         "test_accuracy": round(found.accuracy, 4),
         "steps": len(history.step_losses),
-        "first_step_losses": [short(x) for x in history.step_losses[:FIRST_STEPS]],
+        "first_step_losses": shortened(history.step_losses[:FIRST_STEPS]),
         "example_losses": as_hundredths(found.losses),
         "predictions": as_digits(found.predictions),
     }

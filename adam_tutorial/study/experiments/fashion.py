@@ -26,7 +26,13 @@ from torch.optim import Optimizer
 from adam_tutorial import optim
 from adam_tutorial.study.data import load_fashion_mnist, mirror_and_shift, rescale
 from adam_tutorial.study.experiments.hyperparameters import Setting, schedule_of
-from adam_tutorial.study.experiments.records import Row, as_digits, best_setting, short
+from adam_tutorial.study.experiments.records import (
+    Row,
+    as_digits,
+    best_setting,
+    short,
+    shortened,
+)
 from adam_tutorial.study.experiments.study import Rows, Settings, Study
 from adam_tutorial.study.models import BFloat16, DenseNet, PlainCNN
 from adam_tutorial.study.training import Examples, History, corrected_moments, fit
@@ -259,9 +265,9 @@ def final_row(recipe: Recipe, seed: int) -> Row:
         "seed": seed,
         "test_loss": short(found.loss),
         "test_accuracy": round(found.accuracy, 4),
-        "train_losses": [short(loss) for loss in history.train_losses],
+        "train_losses": shortened(history.train_losses),
         "test_accuracies": [round(one.accuracy, 4) for one in history.validations],
-        "first_step_losses": [short(x) for x in history.step_losses[:FIRST_STEPS]],
+        "first_step_losses": shortened(history.step_losses[:FIRST_STEPS]),
         "medians": {
             layer: [[one[layer][k] for one in medians] for k in (0, 1)]
             for layer in medians[0]
@@ -318,7 +324,7 @@ def _run(stage: str, settings: Settings) -> Row:
         "validation_accuracies": [
             round(one.accuracy, 4) for one in history.validations
         ],
-        "train_losses": [short(loss) for loss in history.train_losses],
+        "train_losses": shortened(history.train_losses),
         "predictions": as_digits(found.predictions),
     }
 

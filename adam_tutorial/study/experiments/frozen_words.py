@@ -22,7 +22,13 @@ from torch import Tensor
 from adam_tutorial.study.data import UNKNOWN
 from adam_tutorial.study.experiments import crossover
 from adam_tutorial.study.experiments.comparison import Task, best_learning_rates
-from adam_tutorial.study.experiments.records import Row, as_hundredths, matching, short
+from adam_tutorial.study.experiments.records import (
+    Row,
+    as_hundredths,
+    matching,
+    short,
+    shortened,
+)
 from adam_tutorial.study.experiments.study import Rows, Settings, Study
 from adam_tutorial.study.models import TextCNN
 from adam_tutorial.study.training import evaluate
@@ -154,13 +160,7 @@ def _final(rows: Rows) -> list[Settings]:
 def _run(stage: str, settings: Settings) -> Row:
     task = task_of(_task(), settings["frozen"])
     if stage == "tuning":
-        model, _ = crossover.train(task, settings, ("train",))
-        found = evaluate(model, task.examples["validation"])
-        return {
-            **settings,
-            "validation_loss": short(found.loss),
-            "validation_accuracy": round(found.accuracy, 4),
-        }
+        return crossover.tuning_row(task, settings)
     model, history = crossover.train(task, settings, ("train", "validation"))
     inputs, labels = task.examples["test"]
     found = evaluate(model, (inputs, labels))
@@ -171,7 +171,7 @@ def _run(stage: str, settings: Settings) -> Row:
         "test_loss": short(found.loss),
         "test_accuracy": round(found.accuracy, 4),
         "test_loss_without_rare": short(masked.loss),
-        "first_step_losses": [short(x) for x in history.step_losses[:FIRST_STEPS]],
+        "first_step_losses": shortened(history.step_losses[:FIRST_STEPS]),
         "example_losses": as_hundredths(found.losses),
         "example_losses_without_rare": as_hundredths(masked.losses),
     }

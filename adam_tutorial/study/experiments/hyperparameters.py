@@ -28,6 +28,7 @@ from adam_tutorial.study.experiments.records import (
     Row,
     matching,
     short,
+    shortened,
     values_of,
 )
 from adam_tutorial.study.experiments.study import Rows, Settings, Study
@@ -481,7 +482,7 @@ def described(
         **asdict(setting),
         "seed": seed,
         "train_loss": short(history.train_losses[-1]),
-        "first_step_losses": [short(x) for x in history.step_losses[:FIRST_STEPS]],
+        "first_step_losses": shortened(history.step_losses[:FIRST_STEPS]),
     }
 
 

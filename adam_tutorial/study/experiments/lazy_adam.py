@@ -21,7 +21,7 @@ from torch.optim.lr_scheduler import CosineAnnealingLR
 from adam_tutorial import optim
 from adam_tutorial.study.experiments import text
 from adam_tutorial.study.experiments.comparison import Task, best_learning_rates
-from adam_tutorial.study.experiments.records import Row, as_digits, short
+from adam_tutorial.study.experiments.records import Row, as_digits, short, shortened
 from adam_tutorial.study.experiments.study import Rows, Settings, Study
 from adam_tutorial.study.models import TextCNN
 from adam_tutorial.study.training import History, evaluate, fit
@@ -147,7 +147,7 @@ def _run(stage: str, settings: Settings) -> Row:
     return {
         **settings,
         "test_loss": short(found.loss),
-        "first_step_losses": [short(x) for x in history.step_losses[:FIRST_STEPS]],
+        "first_step_losses": shortened(history.step_losses[:FIRST_STEPS]),
         "predictions": as_digits(found.predictions),
     }
 

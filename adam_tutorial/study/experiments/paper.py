@@ -43,6 +43,7 @@ from adam_tutorial.study.experiments.records import (
     matching,
     part_of,
     short,
+    shortened,
     two_a_decade,
 )
 from adam_tutorial.study.experiments.study import Rows, Settings, Study
@@ -429,7 +430,7 @@ def _run(stage: str, settings: Settings) -> Row:
         "costs": _listed(costs),
         "test_loss": short(found.loss),
         "test_accuracy": round(found.accuracy, 4),
-        "first_step_losses": [short(x) for x in history.step_losses[:FIRST_STEPS]],
+        "first_step_losses": shortened(history.step_losses[:FIRST_STEPS]),
         "roots_of_v": {
             layer: [_listed([one[layer][k] for one in roots]) for k in (0, 1)]
             for layer in (roots[0] if roots else ())
@@ -447,7 +448,7 @@ def _vae_scores(settings: Settings) -> Row:
             if epochs <= settings["epochs"]
         },
         "losses": _listed(losses),
-        "first_step_losses": [short(x) for x in steps[:FIRST_STEPS]],
+        "first_step_losses": shortened(steps[:FIRST_STEPS]),
     }
 
 

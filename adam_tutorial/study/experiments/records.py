@@ -36,6 +36,7 @@ __all__ = [
     "provenance",
     "scores",
     "short",
+    "shortened",
     "two_a_decade",
     "values_of",
     "write",
@@ -160,6 +161,11 @@ def finite(value: float) -> float | None:
 def short(loss: float) -> float | None:
     """Return seven digits of a loss, as many as float32 has; None if not finite."""
     return finite(float(f"{loss:.7g}"))
+
+
+def shortened(losses: Iterable[float]) -> list[float | None]:
+    """Return seven digits of each loss, and None in place of one that is not finite."""
+    return [short(loss) for loss in losses]
 
 
 def scores(part: str, result: Evaluation) -> dict[str, float | None]:

@@ -18,7 +18,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from functools import cache
-from typing import Any
 
 import numpy as np
 import torch
@@ -35,6 +34,7 @@ from adam_tutorial.study.experiments.records import (
     best_setting,
     matching,
     short,
+    shortened,
     two_a_decade,
 )
 from adam_tutorial.study.experiments.study import Rows, Settings, Study
@@ -282,7 +282,7 @@ def _run(stage: str, settings: Settings) -> Row:
         **settings,
         "test_loss": short(found.loss),
         "test_accuracy": round(found.accuracy, 4),
-        "first_step_losses": [short(x) for x in losses[:FIRST_STEPS]],
+        "first_step_losses": shortened(losses[:FIRST_STEPS]),
     }
     if stage == "spikes":
         blocks = losses[: len(losses) // BLOCK * BLOCK].reshape(-1, BLOCK).mean(axis=1)
@@ -292,10 +292,6 @@ def _run(stage: str, settings: Settings) -> Row:
             "block_losses": [short(round(float(x), 3)) for x in blocks],
         }
     return row | {"sequence_losses": as_hundredths(found.losses.mean(dim=1))}
-
-
-def _results(rows: Rows) -> dict[str, Any]:
-    return dict(rows)
 
 
 STUDY = Study(
@@ -310,7 +306,7 @@ STUDY = Study(
         "spikes": _spikes,
     },
     _run,
-    _results,
+    dict,
     dtype="float32",
     described={
         "batch_sizes": SIZES,

@@ -9,14 +9,13 @@ Model, text, schedule and rates are those of
 
 from __future__ import annotations
 
-from typing import Any
-
 from adam_tutorial.study.experiments.comparison import best_learning_rates
 from adam_tutorial.study.experiments.records import (
     Row,
     as_hundredths,
     matching,
     short,
+    shortened,
 )
 from adam_tutorial.study.experiments.study import Rows, Settings, Study
 from adam_tutorial.study.experiments.transformer import (
@@ -73,20 +72,16 @@ def _run(stage: str, settings: Settings) -> Row:
     return {
         **settings,
         "test_loss": short(found.loss),
-        "first_step_losses": [short(x) for x in history.step_losses[:FIRST_STEPS]],
+        "first_step_losses": shortened(history.step_losses[:FIRST_STEPS]),
         "sequence_losses": as_hundredths(found.losses.mean(dim=1)),
     }
-
-
-def _results(rows: Rows) -> dict[str, Any]:
-    return dict(rows)
 
 
 STUDY = Study(
     "adam_tutorial.study.experiments.transformer_steps",
     {"tuning": _tuning, "final": _final},
     _run,
-    _results,
+    dict,
     dtype="float32",
     described={"batch_sizes": SIZES, "steps": STEPS},
 )

@@ -46,6 +46,7 @@ from adam_tutorial.study.experiments.records import (
     matching,
     part_of,
     short,
+    shortened,
     two_a_decade,
 )
 from adam_tutorial.study.experiments.study import Rows, Settings, Study
@@ -351,7 +352,7 @@ def _run(stage: str, settings: Settings) -> Row:
     if stage == "tuning":
         return row
     return row | {
-        "first_step_losses": [short(x) for x in history.step_losses[:FIRST_STEPS]],
+        "first_step_losses": shortened(history.step_losses[:FIRST_STEPS]),
         "predictions": as_digits(found.predictions),
     }
 
