@@ -95,11 +95,12 @@ def test_alone_every_way_of_averaging_each_step_is_adam(
     assert len(losses) == 4
 
 
+@pytest.mark.usefixtures("group_of_one")
 def test_a_study_is_tuned_on_validation_and_tested_with_fresh_seeds(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     def of_one(work: Any, *arguments: Any) -> Any:
-        return in_processes(work, *arguments, ranks=1)
+        return [work(*arguments)]
 
     monkeypatch.setattr(local_steps, "WAYS", {"gradients, every step": Way()})
     monkeypatch.setattr(local_steps, "RATES", RATES[:2])

@@ -380,9 +380,17 @@ def test_first_steps_of_the_stored_runs_are_repeated(name: str) -> None:
         need_its_masks(stored_runs("paper"))
     task = TASKS[name]
     loaded(task.data)
-    for row in matching(stored()[name]["final"], seed=FINAL_SEEDS[0]):
-        losses = row["first_step_losses"]
-        _, _, history = train(task, row, task.epochs, max_steps=len(losses))
+    rows = matching(stored()[name]["final"], seed=FINAL_SEEDS[0])
+    steps = paper.FIRST_STEPS
+    assert {len(row["first_step_losses"]) for row in rows} == {steps}
+    # A processor without bfloat16 needs seven seconds for each of these steps.
+    if name == "convolutional":
+        steps = 2
+    elif name == "convolutional, dropout":
+        rows, steps = rows[:1], 2
+    for row in rows:
+        losses = row["first_step_losses"][:steps]
+        _, _, history = train(task, row, task.epochs, max_steps=steps)
         # float32 and bfloat16: another processor rounds differently.
         tolerance = 2e-2 if task.bfloat16 else 1e-3
         assert history.step_losses == pytest.approx(losses, rel=tolerance)
