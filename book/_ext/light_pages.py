@@ -127,10 +127,15 @@ ASCII = range(32, 127)
 TABLE = re.compile(
     r'<div class="pst-scrollable-table-container">\s*(?=(<table.*?</table>))', re.DOTALL
 )
+WHOLE_TABLE = re.compile(r"<table\b.*?</table>", re.DOTALL)
 ROWS = re.compile(r"<tr\b.*?</tr>", re.DOTALL)
 CELLS = re.compile(r"<t[hd]\b[^>]*>(.*?)</t[hd]>", re.DOTALL)
 # What screen readers get of a formula is not seen.
 TAGS = re.compile(r'<span class="katex-mathml">.*?</math></span>|<[^>]*>', re.DOTALL)
+# A name in code may be broken where it joins words: after a dot, before a capital.
+CODE_WORD = re.compile(r'(?<=<span class="pre">)[^<]+')
+JOINT = re.compile(r"(?<=[._(=/,])(?=[A-Za-z])|(?<=[a-z0-9])(?=[A-Z])")
+SOLUTION = re.compile(r"(Solution to)(<a [^>]*>) ")
 # In pixels: a letter, what surrounds the text of a cell, the room on a phone.
 LETTER, CELL, PHONE = 7.5, 17, 350
 
@@ -285,6 +290,7 @@ def lighten(
     page = SCRIPT.sub(script_tag, page)
     for old, new in REPLACED.items():
         page = page.replace(old, new)
+    page = SOLUTION.sub(r"\1 \2", page)  # a link is underlined, the space before it not
     # Without scripts the page is light.
     page = page.replace('data-theme="auto"', 'data-theme="light"', 1)
     return page.replace("</title>", f"</title>{head}", 1)
@@ -312,6 +318,18 @@ def with_lazy_images(page: str, folder: Path) -> str:
     return NARROW.sub(narrow, IMAGE.sub(image, page))
 
 
+def with_joints_in_tables(page: str) -> str:
+    """Return a page whose names in the code of tables have places to be broken at.
+
+    Where a column is narrow, ``configure_optimizers`` would be cut at any letter.
+    """
+
+    def table(match: re.Match[str]) -> str:
+        return CODE_WORD.sub(lambda word: JOINT.sub("<wbr>", word[0]), match[0])
+
+    return WHOLE_TABLE.sub(table, page)
+
+
 def with_roomy_tables(page: str) -> str:
     """Return a page whose tables that will scroll on a phone are laid out so at once.
 
@@ -331,7 +349,8 @@ def with_roomy_tables(page: str) -> str:
 
 
 def _longest_word(cell: str) -> int:
-    words = re.findall(r"[^\s-]+-?", html.unescape(TAGS.sub("", cell)))
+    text = html.unescape(TAGS.sub("", cell.replace("<wbr>", " ")))
+    words = re.findall(r"[^\s-]+-?", text)
     return max(map(len, words), default=0)
 
 
@@ -380,7 +399,8 @@ def lighten_site(app: Sphinx, exception: Exception | None) -> None:
                 if name in fonts and re.search(sign, text)
             ],
         )
-        page = with_roomy_tables(with_lazy_images(page, file.parent))
+        page = with_joints_in_tables(with_lazy_images(page, file.parent))
+        page = with_roomy_tables(page)
         file.write_text(page, encoding="utf-8")
 
 

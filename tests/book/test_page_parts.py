@@ -16,6 +16,7 @@ from docutils.utils import new_document
 from light_pages import (
     characters_of,
     lighten,
+    with_joints_in_tables,
     with_lazy_images,
     with_roomy_tables,
     words_of,
@@ -134,6 +135,23 @@ def test_page_that_searches_has_the_index() -> None:
 def test_unknown_style_sheet_ends_the_build() -> None:
     with pytest.raises(Exception, match=r"new\.css is in no list"):
         lighten(page('<link href="_static/new.css" />'), "", "", "", [])
+
+
+def test_a_name_in_a_table_may_be_broken_where_it_joins_words() -> None:
+    def page(name: str) -> str:
+        code = f'<code><span class="pre">{name}</span></code>'
+        return f"<p>{code}</p><table><tr><td>{code}</td></tr></table>"
+
+    for name, broken in {
+        "optimizer.state_dict()": "optimizer.<wbr>state_<wbr>dict()",
+        "ImageDataGenerator": "Image<wbr>Data<wbr>Generator",
+        "lr=0.001": "lr=0.001",
+        "__init__": "__<wbr>init__",
+        "x=&lt;None&gt;": "x=&lt;None&gt;",
+    }.items():
+        outside, _, inside = with_joints_in_tables(page(name)).partition("<table>")
+        assert outside == page(name).partition("<table>")[0]
+        assert f">{broken}<" in inside
 
 
 def test_a_table_is_roomy_at_once_if_its_longest_words_do_not_fit_a_phone() -> None:
