@@ -4,23 +4,17 @@ from __future__ import annotations
 
 import random
 import sys
-from functools import cache
 
 import numpy as np
 import pytest
-from numpy.typing import NDArray
 
 from adam_tutorial.study import MissingLibrary
 from adam_tutorial.study.data import DatasetCorrupt, load_mnist1d, series
-
-
-@cache
-def loaded() -> tuple[NDArray[np.float64], NDArray[np.int64]]:
-    return load_mnist1d()
+from tests.study.experiments.stored import mnist1d
 
 
 def test_there_are_as_many_series_of_each_class_all_of_unit_scale() -> None:
-    numbers, labels = loaded()
+    numbers, labels = mnist1d()
     assert numbers.shape == (5000, 40)
     assert np.bincount(labels).tolist() == [500] * 10
     assert numbers.mean() == pytest.approx(0, abs=1e-4)
@@ -32,7 +26,7 @@ def test_there_are_as_many_series_of_each_class_all_of_unit_scale() -> None:
 
 def test_a_class_is_told_from_its_series() -> None:
     # The mean of a class would be flat if series and labels were not each other's.
-    numbers, labels = loaded()
+    numbers, labels = mnist1d()
     means = np.array([numbers[labels == k].mean(axis=0) for k in range(10)])
     assert means.std(axis=0).mean() > 0.1
 

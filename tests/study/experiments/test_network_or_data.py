@@ -29,11 +29,13 @@ from adam_tutorial.study.experiments.transformer import (
     TUNING_SEED,
 )
 from adam_tutorial.study.models import Transformer
+from tests.study.experiments.stored import mnist1d
 
 
 @pytest.fixture(autouse=True)
-def _as_it_was_run() -> None:
+def _as_it_was_run(monkeypatch: pytest.MonkeyPatch) -> None:
     torch.set_default_dtype(torch.float32)
+    monkeypatch.setattr(network_or_data, "load_mnist1d", mnist1d)
 
 
 @cache
@@ -74,7 +76,8 @@ def test_the_transformer_has_the_blocks_of_the_one_for_text() -> None:
     assert shapes(SeriesTransformer()) == shapes(Transformer(103))
     # It begins as small as the table of embeddings that it replaces.
     torch.manual_seed(0)
-    assert SeriesTransformer().embedding.weight.std() == pytest.approx(0.02, rel=0.2)
+    spread = SeriesTransformer().embedding.weight.std().item()
+    assert spread == pytest.approx(0.02, rel=0.2)
 
 
 @pytest.mark.parametrize("network", NETWORKS)
@@ -93,7 +96,7 @@ def test_logits_depend_on_each_number_of_the_series(network: str) -> None:
 
 
 def test_parts_share_no_series_and_the_test_part_is_the_authors() -> None:
-    numbers, labels = network_or_data.load_mnist1d()
+    numbers, labels = mnist1d()
     parts = examples()
     assert {part: len(found[1]) for part, found in parts.items()} == SERIES
     assert torch.equal(parts["test"][0], torch.from_numpy(numbers[4000:]).float())
