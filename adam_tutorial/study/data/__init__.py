@@ -14,6 +14,7 @@ from adam_tutorial.study.data.fetch import (
 )
 from adam_tutorial.study.data.images import Images, load_digits, load_fashion_mnist
 from adam_tutorial.study.data.imdb import load_imdb
+from adam_tutorial.study.data.series import load_mnist1d
 from adam_tutorial.study.data.sources import (
     DIGITS,
     FASHION_MNIST,
@@ -53,6 +54,7 @@ __all__ = [
     "load_digits",
     "load_fashion_mnist",
     "load_imdb",
+    "load_mnist1d",
     "load_ratings",
     "load_reviews",
     "mirror_and_shift",

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from functools import cache
 from typing import Any, TypeVar
 
+import numpy as np
 import pytest
 import torch
+from numpy.typing import NDArray
 
-from adam_tutorial.study.data import DatasetUnavailable
+from adam_tutorial.study.data import DatasetUnavailable, load_mnist1d
 
 Loaded = TypeVar("Loaded")
 
@@ -29,3 +32,9 @@ def loaded(load: Callable[[], Loaded]) -> Loaded:
     except DatasetUnavailable as error:
         name = str(error).partition(":")[0]
         pytest.skip(f"{name} is not on this machine: make test needs no download")
+
+
+@cache
+def mnist1d() -> tuple[NDArray[np.float64], NDArray[np.int64]]:
+    """Return MNIST-1D, generated once for all tests, which takes seconds."""
+    return load_mnist1d()
