@@ -142,7 +142,10 @@ def test_first_steps_of_a_stored_run_are_repeated(network: str, name: str) -> No
     (row,) = matching(rows, batch_size=128, seed=4)
     assert len(row["first_step_losses"]) == FIRST_STEPS
     _, history = train(row, max_steps=FIRST_STEPS)
-    assert history.step_losses == pytest.approx(row["first_step_losses"], rel=1e-2)
+    found, stored = history.step_losses, row["first_step_losses"]
+    # The first depends on weights and batch alone; then what rounding changes grows.
+    assert found[0] == pytest.approx(stored[0], rel=1e-5)
+    assert found == pytest.approx(stored, rel=1e-2)
 
 
 def test_a_study_takes_the_best_rate_of_each(monkeypatch: pytest.MonkeyPatch) -> None:
