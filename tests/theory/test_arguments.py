@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import math
 from collections.abc import Callable
 from typing import Any
@@ -84,6 +85,7 @@ BAD: dict[str, tuple[Any, ...]] = {
     "snr": (math.inf, NAN),
     "steps": (-1,),
     "decay": (0,),
+    "total": (0,),
 }
 # Where other values are out of range than for the other functions.
 SPECIAL: dict[tuple[str, str], tuple[Any, ...]] = {
@@ -130,6 +132,25 @@ def test_argument_out_of_range_is_named(name: str, argument: str, value: Any) ->
     given = {**GOOD[name], argument: value}
     with pytest.raises(ValueError, match=rf"^{argument} must .*got "):
         form(name)(**given)
+
+
+@pytest.mark.parametrize("lr", [[[0.1]], "0.1"])
+def test_rates_that_are_no_row_of_numbers_are_named(lr: Any) -> None:
+    with pytest.raises((TypeError, ValueError), match=r"^lr must "):
+        theory.adamw_shrink_factor(lr, 0.1)
+
+
+def test_decay_rates_that_are_not_given_are_the_papers() -> None:
+    papers = {"beta1": 0.9, "beta2": 0.999}
+    forms = [one for one in map(form, theory.__all__) if inspect.isfunction(one)]
+    found = [
+        (parameter.name, parameter.default)
+        for one in forms
+        for parameter in inspect.signature(one).parameters.values()
+        if parameter.name in papers and parameter.default is not parameter.empty
+    ]
+    assert len(found) > 20
+    assert set(found) == set(papers.items())
 
 
 def test_every_closed_form_is_in_the_table_or_has_tests_of_its_own() -> None:

@@ -57,3 +57,16 @@ def test_zeta_of_a_steady_gradient_is_zero() -> None:
 def test_zeta_needs_one_dimension() -> None:
     with pytest.raises(ValueError, match=r"one dimension, got shape \(2, 2\)"):
         theory.zeta(np.ones((2, 2)), 0.9)
+
+
+@pytest.mark.parametrize("ratio", [1.0, -2.0])
+def test_moments_of_some_gradients_are_their_weighted_means(ratio: float) -> None:
+    """Of gradients for which no factor is one: to divide by it is another result."""
+    gradients = 3.0 * ratio ** np.arange(1, 5)
+    m = theory.moving_average_weights(0.5, 4) @ gradients
+    v = theory.moving_average_weights(0.75, 4) @ gradients**2
+    found = theory.geometric_gradient_moments(3.0, ratio, 4, 0.5, 0.75)
+    assert found == pytest.approx((m, v), rel=1e-12)
+    if ratio == 1:
+        found = theory.constant_gradient_moments(3.0, 4, 0.5, 0.75)
+        assert found == pytest.approx((m, v), rel=1e-12)

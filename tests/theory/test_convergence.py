@@ -25,6 +25,13 @@ def test_suggested_decay_of_beta1_makes_the_bound_vacuous() -> None:
     assert bound[:2] == gentle[:2]
 
 
+@pytest.mark.parametrize("name", ["v_hat", "gradient_norms"])
+@pytest.mark.parametrize("value", [-1e-9, math.inf, math.nan])
+def test_bound_refuses_a_square_or_norm_that_cannot_be(name: str, value: float) -> None:
+    with pytest.raises(ValueError, match=f"^{name} must be finite and not negative"):
+        theory.paper_regret_bound(**BOUND | {name: [value]})
+
+
 def test_two_printed_denominators_differ_by_nine_at_the_default() -> None:
     printed = theory.paper_regret_bound(**BOUND, beta1_factor=0.9)
     last = theory.paper_regret_bound(**BOUND, beta1_factor=0.9, last_line=True)
