@@ -254,7 +254,8 @@ def test_notebook_gets_png_figures_or_svg_where_the_variable_says_so(
     formatter = SimpleNamespace(for_type=drawn_by.__setitem__)
     display = SimpleNamespace(formatters={"image/svg+xml": formatter})
     notebook = SimpleNamespace(display_formatter=display)
-    shell = SimpleNamespace(get_ipython=lambda: notebook)
+    # Matplotlib asks for the version when it makes its first canvas.
+    shell = SimpleNamespace(get_ipython=lambda: notebook, version_info=(9, 0))
     monkeypatch.setitem(sys.modules, "IPython", shell)
     monkeypatch.setattr(
         backend_inline, "set_matplotlib_formats", lambda *a, **k: calls.append((a, k))
@@ -266,7 +267,7 @@ def test_notebook_gets_png_figures_or_svg_where_the_variable_says_so(
     assert calls == [expected]
     assert set(drawn_by) == ({Figure} if variable == "svg" else set())
     if variable == "svg":
-        # Not by pyplot: the first figure of a process would look for a real IPython.
+        # Not by pyplot: the first figure of a process would register with IPython.
         figure = Figure(figsize=(8, 3))
         figure.subplots()
         wide, phone = re.findall(
