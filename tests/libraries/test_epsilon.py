@@ -108,3 +108,10 @@ def test_lag_of_a_billion_steps_is_known_where_the_bias_is_gone() -> None:
     assert late == pytest.approx(early, rel=1e-12)
     with pytest.raises(ValueError, match="steps must be at most 10000000 for a beta2"):
         eps_hat_lag(1e-7, 1e-5, 10**9, beta2=1 - 1e-9)
+
+
+@pytest.mark.parametrize("beta2", [-0.1, 1.0, 1.5])
+def test_decay_rate_out_of_range_is_refused_by_its_name(beta2: float) -> None:
+    for of_one_step in (eps_at, eps_hat_at):
+        with pytest.raises(ValueError, match=r"^beta2 must "):
+            of_one_step(1e-8, 1, beta2)
