@@ -67,6 +67,9 @@ def test_moments_of_some_gradients_are_their_weighted_means(ratio: float) -> Non
     v = theory.moving_average_weights(0.75, 4) @ gradients**2
     found = theory.geometric_gradient_moments(3.0, ratio, 4, 0.5, 0.75)
     assert found == pytest.approx((m, v), rel=1e-12)
-    if ratio == 1:
-        found = theory.constant_gradient_moments(3.0, 4, 0.5, 0.75)
-        assert found == pytest.approx((m, v), rel=1e-12)
+
+
+def test_moments_of_equal_gradients_are_those_of_the_ratio_one() -> None:
+    found = theory.constant_gradient_moments(3.0, 4, 0.5, 0.75)
+    equal = theory.geometric_gradient_moments(3.0, 1.0, 4, 0.5, 0.75)
+    assert found == pytest.approx(equal, rel=1e-12)

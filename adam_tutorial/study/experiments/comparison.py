@@ -39,6 +39,7 @@ __all__ = [
     "Run",
     "Task",
     "best_learning_rates",
+    "best_with_seeds",
     "by_name",
     "column",
     "study_of",
@@ -185,6 +186,34 @@ def best_learning_rates(
         tried = matching(rows, **{of: name})
         (best[name],) = best_setting(tried, "validation_loss", ("lr",))
     return best
+
+
+def best_with_seeds(
+    rows: list[Row], by: tuple[str, ...], seeds: tuple[int, ...]
+) -> list[Settings]:
+    """Return each optimizer with its best learning rate in each group, once a seed.
+
+    Parameters
+    ----------
+    rows : list of dict
+        As for :func:`tuning_loss`.
+    by : tuple of str
+        The fields that a group has in common, such as the batch size.
+    seeds : tuple of int
+        Seeds of the runs.
+
+    Returns
+    -------
+    list of dict
+        With the fields of the group, "optimizer", "lr" and "seed".
+    """
+    groups = dict.fromkeys(tuple(row[field] for field in by) for row in rows)
+    return [
+        {**group, "optimizer": name, "lr": lr, "seed": seed}
+        for group in (dict(zip(by, values, strict=True)) for values in groups)
+        for name, lr in best_learning_rates(matching(rows, **group)).items()
+        for seed in seeds
+    ]
 
 
 def by_name(tasks: Callable[[], Iterable[Task]]) -> Callable[[], dict[str, Task]]:

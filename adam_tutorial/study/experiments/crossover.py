@@ -24,13 +24,12 @@ from torch.optim import SGD, Optimizer
 
 from adam_tutorial import optim
 from adam_tutorial.study.experiments import hyperparameters
-from adam_tutorial.study.experiments.comparison import Task, best_learning_rates
+from adam_tutorial.study.experiments.comparison import Task, best_with_seeds
 from adam_tutorial.study.experiments.hyperparameters import Setting, schedule_of
 from adam_tutorial.study.experiments.records import (
     Row,
     as_digits,
     as_hundredths,
-    matching,
     part_of,
     short,
     shortened,
@@ -142,14 +141,7 @@ def _tuning(_: Rows) -> list[Settings]:
 
 
 def _final(rows: Rows) -> list[Settings]:
-    found = []
-    for task in EPOCHS:
-        for size in SIZES:
-            tuned = matching(rows["tuning"], task=task, batch_size=size)
-            for name, lr in best_learning_rates(tuned).items():
-                setting = {"task": task, "batch_size": size, "optimizer": name}
-                found += [{**setting, "lr": lr, "seed": seed} for seed in FINAL_SEEDS]
-    return found
+    return best_with_seeds(rows["tuning"], ("task", "batch_size"), FINAL_SEEDS)
 
 
 def tuning_row(task: Task, settings: Settings) -> Row:

@@ -21,11 +21,10 @@ from torch import Tensor
 
 from adam_tutorial.study.data import UNKNOWN
 from adam_tutorial.study.experiments import crossover
-from adam_tutorial.study.experiments.comparison import Task, best_learning_rates
+from adam_tutorial.study.experiments.comparison import Task, best_with_seeds
 from adam_tutorial.study.experiments.records import (
     Row,
     as_hundredths,
-    matching,
     short,
     shortened,
 )
@@ -148,13 +147,7 @@ def _tuning(_: Rows) -> list[Settings]:
 
 
 def _final(rows: Rows) -> list[Settings]:
-    found = []
-    for frozen in FROZEN:
-        tuned = matching(rows["tuning"], frozen=frozen)
-        for name, lr in best_learning_rates(tuned).items():
-            setting = {"frozen": frozen, "batch_size": BATCH_SIZE, "optimizer": name}
-            found += [{**setting, "lr": lr, "seed": seed} for seed in FINAL_SEEDS]
-    return found
+    return best_with_seeds(rows["tuning"], ("frozen", "batch_size"), FINAL_SEEDS)
 
 
 def _run(stage: str, settings: Settings) -> Row:

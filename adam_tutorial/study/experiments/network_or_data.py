@@ -20,13 +20,11 @@ import torch
 from torch import Tensor, nn
 
 from adam_tutorial.study.data import load_mnist1d, split
-from adam_tutorial.study.experiments.comparison import best_learning_rates
-from adam_tutorial.study.experiments.hyperparameters import Setting, schedule_of
+from adam_tutorial.study.experiments.comparison import best_with_seeds
 from adam_tutorial.study.experiments.records import (
     Row,
     as_digits,
     as_hundredths,
-    matching,
     short,
     shortened,
 )
@@ -35,10 +33,10 @@ from adam_tutorial.study.experiments.transformer import (
     FIRST_STEPS,
     RATES,
     TUNING_SEED,
-    optimizer_of,
+    trained,
 )
 from adam_tutorial.study.models import Transformer
-from adam_tutorial.study.training import Examples, History, evaluate, fit
+from adam_tutorial.study.training import Examples, History, evaluate
 
 __all__ = ["SeriesCNN", "SeriesTransformer", "examples", "train"]
 
@@ -128,39 +126,20 @@ def train(
     max_steps : int, optional
         Stop after this many steps, on the path of the full run.
     """
-    steps, seed = settings["steps"], settings["seed"]
-    torch.manual_seed(seed)
-    model = NETWORKS[settings["network"]]()
-    optimizer = optimizer_of(settings, model)
-    tenth = Setting(settings["lr"], warmup=steps // 10)
-    history = fit(
-        model,
-        optimizer,
-        examples()["train"],
-        epochs=PASSES,
-        batch_size=settings["batch_size"],
-        seed=seed,
-        scheduler=schedule_of(optimizer, tenth, steps),
-        max_steps=max_steps,
-        progress=False,
-    )
-    return model, history
-
-
-def _settings(network: str, size: int, name: str, lr: float, seed: int) -> Settings:
-    return {
-        "network": network,
-        "batch_size": size,
-        "steps": PASSES * (SERIES["train"] // size),
-        "optimizer": name,
-        "lr": lr,
-        "seed": seed,
-    }
+    make = NETWORKS[settings["network"]]
+    return trained(make, settings, examples()["train"], PASSES, max_steps)
 
 
 def _tuning(_: Rows) -> list[Settings]:
     return [
-        _settings(network, size, name, lr, TUNING_SEED)
+        {
+            "network": network,
+            "batch_size": size,
+            "steps": PASSES * (SERIES["train"] // size),
+            "optimizer": name,
+            "lr": lr,
+            "seed": TUNING_SEED,
+        }
         for network in NETWORKS
         for size in SIZES
         for name, rates in RATES.items()
@@ -169,15 +148,8 @@ def _tuning(_: Rows) -> list[Settings]:
 
 
 def _final(rows: Rows) -> list[Settings]:
-    found = []
-    for network in NETWORKS:
-        for size in SIZES:
-            tuned = matching(rows["tuning"], network=network, batch_size=size)
-            for name, lr in best_learning_rates(tuned).items():
-                found += [
-                    _settings(network, size, name, lr, seed) for seed in FINAL_SEEDS
-                ]
-    return found
+    by = ("network", "batch_size", "steps")
+    return best_with_seeds(rows["tuning"], by, FINAL_SEEDS)
 
 
 def _run(stage: str, settings: Settings) -> Row:

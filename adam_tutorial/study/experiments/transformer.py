@@ -16,8 +16,9 @@ are tried, all runs warm up over their first tenth, and then follow half a cosin
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from functools import cache
+from typing import TypeVar
 
 import numpy as np
 import torch
@@ -42,7 +43,9 @@ from adam_tutorial.study.models import Transformer
 from adam_tutorial.study.spike_score import spike_steps
 from adam_tutorial.study.training import Examples, History, evaluate, fit
 
-__all__ = ["characters", "examples", "optimizer_of", "train"]
+Network = TypeVar("Network", bound=nn.Module)
+
+__all__ = ["characters", "examples", "optimizer_of", "train", "trained"]
 
 SENTENCES = {"train": 8603, "validation": 1000, "test": 1000}
 SEQUENCES = {"train": 8192, "validation": 512, "test": 512}
@@ -141,6 +144,47 @@ def optimizer_of(settings: Settings, model: nn.Module) -> Optimizer:
     )
 
 
+def trained(
+    make: Callable[[], Network],
+    settings: Settings,
+    examples: Examples,
+    epochs: int,
+    max_steps: int | None,
+) -> tuple[Network, History]:
+    """Train a new model; its rate warms up, and then follows half a cosine.
+
+    Parameters
+    ----------
+    make : function
+        Makes the model, with weights from torch's generator.
+    settings : dict
+        As for :func:`train`.
+    examples : tuple of Tensor
+        Inputs and labels to train on.
+    epochs : int
+        Passes over them.
+    max_steps : int or None
+        Stop after this many steps, on the path of the full run.
+    """
+    steps, seed = settings["steps"], settings["seed"]
+    torch.manual_seed(seed)
+    model = make()
+    optimizer = optimizer_of(settings, model)
+    warmup = steps // 10 if settings.get("warmup", True) else 0
+    history = fit(
+        model,
+        optimizer,
+        examples,
+        epochs=epochs,
+        batch_size=settings["batch_size"],
+        seed=seed,
+        scheduler=schedule_of(optimizer, Setting(settings["lr"], warmup=warmup), steps),
+        max_steps=max_steps,
+        progress=False,
+    )
+    return model, history
+
+
 def train(
     settings: Settings, *, max_steps: int | None = None
 ) -> tuple[Transformer, History]:
@@ -154,26 +198,17 @@ def train(
     max_steps : int, optional
         Stop after this many steps, on the path of the full run.
     """
-    size, steps, seed = (settings[key] for key in ("batch_size", "steps", "seed"))
+    size, steps = settings["batch_size"], settings["steps"]
     inputs, labels = examples("train")
     # One pass over as many sequences as the steps need, or several over all of them.
     count = min(steps * size, len(labels))
-    torch.manual_seed(seed)
-    model = Transformer(len(characters()), CONTEXT)
-    optimizer = optimizer_of(settings, model)
-    warmup = steps // 10 if settings.get("warmup", True) else 0
-    history = fit(
-        model,
-        optimizer,
+    return trained(
+        lambda: Transformer(len(characters()), CONTEXT),
+        settings,
         (inputs[:count], labels[:count]),
-        epochs=steps * size // count,
-        batch_size=size,
-        seed=seed,
-        scheduler=schedule_of(optimizer, Setting(settings["lr"], warmup=warmup), steps),
-        max_steps=max_steps,
-        progress=False,
+        steps * size // count,
+        max_steps,
     )
-    return model, history
 
 
 def _steps(size: int) -> int:

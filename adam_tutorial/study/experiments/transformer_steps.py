@@ -9,11 +9,10 @@ Model, text, schedule and rates are those of
 
 from __future__ import annotations
 
-from adam_tutorial.study.experiments.comparison import best_learning_rates
+from adam_tutorial.study.experiments.comparison import best_with_seeds
 from adam_tutorial.study.experiments.records import (
     Row,
     as_hundredths,
-    matching,
     short,
     shortened,
 )
@@ -35,19 +34,15 @@ STEPS = 256
 FINAL_SEEDS = tuple(range(5))
 
 
-def _settings(name: str, size: int, lr: float, seed: int) -> Settings:
-    return {
-        "optimizer": name,
-        "batch_size": size,
-        "steps": STEPS,
-        "lr": lr,
-        "seed": seed,
-    }
-
-
 def _tuning(_: Rows) -> list[Settings]:
     return [
-        _settings(name, size, lr, TUNING_SEED)
+        {
+            "optimizer": name,
+            "batch_size": size,
+            "steps": STEPS,
+            "lr": lr,
+            "seed": TUNING_SEED,
+        }
         for size in SIZES
         for name in AT_EQUAL_STEPS
         for lr in RATES[name]
@@ -55,12 +50,7 @@ def _tuning(_: Rows) -> list[Settings]:
 
 
 def _final(rows: Rows) -> list[Settings]:
-    found = []
-    for size in SIZES:
-        best = best_learning_rates(matching(rows["tuning"], batch_size=size))
-        for name, lr in best.items():
-            found += [_settings(name, size, lr, seed) for seed in FINAL_SEEDS]
-    return found
+    return best_with_seeds(rows["tuning"], ("batch_size", "steps"), FINAL_SEEDS)
 
 
 def _run(stage: str, settings: Settings) -> Row:
