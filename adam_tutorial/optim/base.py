@@ -485,7 +485,13 @@ class BaseOptimizer(Optimizer):
             factor = self._clipping(self._norm())
             for group in self.param_groups:
                 self._step_group(group, factor)
-            return
+        else:
+            self._step_uncompiled()
+
+    # Where the compiler gives a step up in its midst, this is called after all. It must
+    # not be compiled either: the compiler would follow it into Numba, and fail there.
+    @_disable_dynamo
+    def _step_uncompiled(self) -> None:
         self._check_can_be_repeated()
         if not (self._scaler_allows_a_step() and self._can_step()):
             return
@@ -727,7 +733,8 @@ class BaseOptimizer(Optimizer):
         numbers: dict[str, Any] = {}
         for name in self.hyperparameters:
             value = group.get(name)
-            if isinstance(value, tuple | list):
+            # torch.compile of torch 2.6 cannot follow a union, `tuple | list`.
+            if isinstance(value, (tuple, list)):
                 numbers[name] = tuple(convert(part) for part in value)
             elif value is not None:
                 numbers[name] = convert(value)

@@ -13,6 +13,8 @@ import torch._dynamo
 from torch import Tensor, nn
 from torch._dynamo.utils import counters
 
+from adam_tutorial.optim.backends import fused
+from adam_tutorial.optim.base import BaseOptimizer
 from adam_tutorial.optim.low_precision import Dither, decoded, encode
 from tests.optimizers import ADAM, Case, each_with
 
@@ -129,6 +131,32 @@ def test_capturable_step_whose_graph_changes_nothing_in_place_equals_the_plain_o
     case: Case, chosen: dict[str, Any]
 ) -> None:
     compiled_next_to_plain(case, "aot_eager", torch.float64, chosen)
+
+
+@pytest.mark.parametrize("numba", [True, False])
+def test_step_that_the_compiler_gives_up_is_taken_without_it(
+    monkeypatch: pytest.MonkeyPatch, numba: bool
+) -> None:
+    """It must not go on with what the step then calls: it cannot follow Numba."""
+    as_it_was = BaseOptimizer._numbers_of
+
+    def unknown_to_the_compiler(self: Any, group: Any, *, recorded: bool) -> Any:
+        torch._dynamo.graph_break()
+        return as_it_was(self, group, recorded=recorded)
+
+    monkeypatch.setattr(BaseOptimizer, "_numbers_of", unknown_to_the_compiler)
+    if not numba:
+        monkeypatch.setattr(fused, "_numba_is_installed", lambda: False)
+    plain, compiled = new_parameters(), new_parameters()
+    case = ADAM.on("fused")
+    first, second = case.new(plain), case.new(compiled)
+    # First, for Numba compiles what has not been called yet.
+    ten_steps(second, compiled, torch.compile(second.step, backend="eager"))
+    ten_steps(first, plain, first.step)
+    assert counters["graph_break"]
+    assert not counters["stats"]["calls_captured"]
+    for one, other in zip(plain, compiled, strict=True):
+        torch.testing.assert_close(other, one, rtol=1e-14, atol=1e-14)
 
 
 NEEDS_A_COMPILER = pytest.mark.skipif(
