@@ -761,11 +761,11 @@ def _as_float(value: Any) -> Any:
 def _levels_to_the_program() -> int:
     """Return how many calls above a warning the program's own line is.
 
-    How many functions lie between depends on hooks and on profilers.
+    How many functions lie between depends on hooks, profilers and the compiler.
     """
     level, frame = 1, sys._getframe(1)
     while frame.f_back is not None and frame.f_globals["__name__"].startswith(
-        ("adam_tutorial.optim", "torch.optim")
+        ("adam_tutorial.optim", "torch.optim", "torch._dynamo", "torch._compile")
     ):
         level, frame = level + 1, frame.f_back
     return level
