@@ -24,7 +24,7 @@ class Suite:
     options : tuple of str
         More for pytest.
     of_signatures : tuple of str
-        Files of tests that read signatures and defaults, and so run no line.
+        Files of tests that read signatures, defaults or tables, and so run no line.
     """
 
     name: str
@@ -79,7 +79,10 @@ OF_PRODUCT = Suite(
     "product",
     tuple(f"adam_tutorial/{name}" for name in PRODUCT),
     without=("tests/book", "tests/study", "tests/mutants", "tests/clients"),
-    of_signatures=("tests/reference/test_defaults.py", "tests/libraries/test_table.py"),
+    of_signatures=(
+        *("tests/reference/test_defaults.py", "tests/libraries/test_table.py"),
+        "tests/checking/test_topics.py",
+    ),
 )
 TOOLS = ("book/_ext", "book/_tools")
 OF_BOOK = Suite("book", TOOLS, tests="tests/book", options=("-m", "not browser"))
