@@ -110,7 +110,7 @@ def coverage_of(area: Area, jobs: int, tests: Sequence[str]) -> CoverageMap:
         options=suite.options,
         jobs=jobs,
     )
-    known.of_signatures = suite.of_signatures
+    known.of_signatures, known.run_by = suite.of_signatures, suite.run_by
     return known
 
 

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 
 __all__ = ["AREAS", "Area", "Suite"]
@@ -25,6 +26,9 @@ class Suite:
         More for pytest.
     of_signatures : tuple of str
         Files of tests that read signatures, defaults or tables, and so run no line.
+    run_by : dict
+        From a file that Numba compiles, no line of which Python runs, to the file that
+        calls it: a mutant of the first is tried on the tests of the second.
     """
 
     name: str
@@ -33,6 +37,7 @@ class Suite:
     without: tuple[str, ...] = ()
     options: tuple[str, ...] = ()
     of_signatures: tuple[str, ...] = ()
+    run_by: Mapping[str, str] = field(default_factory=dict)
 
     def files(self, root: Path) -> list[str]:
         """Return the files with tests, from the root of the repository.
@@ -71,6 +76,7 @@ class Area:
     only_run: bool = False
 
 
+BACKENDS = "adam_tutorial/optim/backends"
 PRODUCT = (
     *("optim", "reference", "theory", "checking", "libraries"),
     *("bench", "checkpoint", "distributed", "doctor"),
@@ -83,6 +89,10 @@ OF_PRODUCT = Suite(
         *("tests/reference/test_defaults.py", "tests/libraries/test_table.py"),
         "tests/checking/test_topics.py",
     ),
+    run_by={
+        f"{BACKENDS}/{name}.py": f"{BACKENDS}/fused.py"
+        for name in ("kernels", "kernels_small")
+    },
 )
 TOOLS = ("book/_ext", "book/_tools")
 OF_BOOK = Suite("book", TOOLS, tests="tests/book", options=("-m", "not browser"))

@@ -37,13 +37,17 @@ class CoverageMap:
     at_import : dict
         From a file to the lines that run when it is imported: all tests depend on them.
     of_signatures : tuple of str
-        Files of tests that read signatures and defaults, and so run no line.
+        Files of tests that read signatures, defaults or tables, and so run no line.
+    run_by : dict
+        From a file that is compiled, so that Python runs no line of it, to the file
+        that calls it.
     """
 
     seconds: dict[str, float] = field(default_factory=dict)
     lines: dict[str, dict[int, set[str]]] = field(default_factory=dict)
     at_import: dict[str, set[int]] = field(default_factory=dict)
     of_signatures: tuple[str, ...] = ()
+    run_by: Mapping[str, str] = field(default_factory=dict)
 
     def tests_of(self, mutant: Mutant) -> list[list[str]]:
         """Return the tests that may notice a mutant, the likely ones first.
@@ -53,6 +57,8 @@ class CoverageMap:
         then of its file, or of its folder if none runs a function of the file.
         """
         near = self._between(mutant.path, mutant.first, mutant.last)
+        if mutant.path in self.run_by:
+            near |= self._of_file(self.run_by[mutant.path])
         imported = self.at_import.get(mutant.path, set())
         if not imported & set(range(mutant.first, mutant.last + 1)):
             return [sorted(near)] if near else []
@@ -80,6 +86,7 @@ class CoverageMap:
             },
             self.at_import,
             self.of_signatures,
+            self.run_by,
         )
 
     def runs(self, mutant: Mutant) -> bool:
@@ -88,7 +95,7 @@ class CoverageMap:
 
     def runs_in_a_test(self, path: str) -> bool:
         """Return whether a test runs a line of the file, beside importing it."""
-        return bool(self._of_file(path))
+        return bool(self._of_file(self.run_by.get(path, path)))
 
     def _between(self, path: str, first: int, last: int) -> set[str]:
         lines = self.lines.get(path, {})

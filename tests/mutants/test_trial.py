@@ -220,3 +220,14 @@ def test_default_is_also_tried_on_the_tests_that_only_read_signatures() -> None:
     assert known.tests_of(product) == [[body]]
     assert not known.runs(default)
     assert known.runs(product)
+
+
+def test_compiled_code_is_tried_on_the_tests_of_the_file_that_calls_it() -> None:
+    mutant = mutants_of("def half(x):\n    return x / 2\n", "kernel.py")[0]
+    test = "tests/test_caller.py::test"
+    known = CoverageMap(
+        {test: 0.1}, {"caller.py": {3: {test}}}, run_by={"kernel.py": "caller.py"}
+    )
+    assert known.runs_in_a_test("kernel.py")
+    assert known.tests_of(mutant) == [[test]]
+    assert known.without([test]).tests_of(mutant) == []

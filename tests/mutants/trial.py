@@ -38,7 +38,7 @@ HEAVY = (
     *("nbformat.v4", "nbclient", "myst_parser", "playwright.sync_api", "optax", "jax"),
 )
 NOT_COPIED = (
-    *("_build", ".git", ".venv", "*.egg-info", "__pycache__", ".hypothesis"),
+    *("_build", ".git", ".venv", "*.egg-info", "*.pyc", ".hypothesis"),
     *(".mypy_cache", ".ruff_cache", ".pytest_cache", ".ipynb_checkpoints"),
 )
 # The warm process has imported pytest's plugins before pytest could rewrite them.
@@ -52,6 +52,8 @@ SLOW = 0.5
 # second limit, in seconds of the clock, is for those that wait for each other.
 PATIENCE, AT_LEAST = 5, 10
 CLOCK = 10
+# What Numba compiles is compiled anew first.
+TO_COMPILE = 120
 POLL_SECONDS = 0.02
 
 
@@ -201,7 +203,7 @@ class _Place:
     """A copy of the repository in which one mutant at a time is tried."""
 
     def __init__(self, root: Path, tree: Path) -> None:
-        self.tree = tree
+        self.root, self.tree = root, tree
         self.times = 0
         shutil.rmtree(tree, ignore_errors=True)
         shutil.copytree(root, tree, ignore=shutil.ignore_patterns(*NOT_COPIED))
@@ -222,6 +224,10 @@ class _Place:
         self.times += 1
         os.utime(file, (self.times, self.times))
 
+    def put_back(self, path: str) -> None:
+        """Write a file as it was, time and all: what Numba made of it is still good."""
+        shutil.copy2(self.root / path, self.tree / path)
+
 
 @dataclass
 class _Attempt:
@@ -237,8 +243,8 @@ class _Attempt:
 
     def __post_init__(self) -> None:
         file = self.place.tree / self.mutant.path
-        self.original = file.read_text(encoding="utf-8")
-        self.place.write(self.mutant.path, self.mutant.applied_to(self.original))
+        text = file.read_text(encoding="utf-8")
+        self.place.write(self.mutant.path, self.mutant.applied_to(text))
         self.stages = stages(self.known, self.mutant)
         self.begin()
 
@@ -249,6 +255,7 @@ class _Attempt:
         tests = self.stages[self.stage]
         needs = sum(self.known.seconds[test] for test in tests)
         limit = max(AT_LEAST, math.ceil(PATIENCE * needs))
+        limit += TO_COMPILE if self.mutant.path in self.known.run_by else 0
         self.ends = time.monotonic() + CLOCK * limit
         sys.stdout.flush()
         self.process = os.fork()
@@ -287,7 +294,7 @@ class _Attempt:
 
     def outcome(self, result: str) -> Outcome:
         """Put the file back and return what is known."""
-        self.place.write(self.mutant.path, self.original)
+        self.place.put_back(self.mutant.path)
         by = ""
         if result == "killed":
             by = next(iter(self.place.noticed()), "collection")
