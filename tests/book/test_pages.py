@@ -50,6 +50,14 @@ SMALL_LETTERS = r"""
 })()
 """
 
+CODE_OUT_OF_ITS_PARAGRAPH = """
+const words = document.querySelectorAll(".bd-article :is(p, li, dd) > code .pre");
+[...words].filter((word) => {
+    const end = word.closest("p, li, dd").getBoundingClientRect().right + 1;
+    return [...word.getClientRects()].some((part) => part.right > end);
+}).map((word) => word.textContent)
+"""
+
 pytestmark = pytest.mark.browser
 
 
@@ -113,6 +121,8 @@ def complaints(visit: Visit) -> Iterator[str]:
             " i.getBoundingClientRect().right > innerWidth + 1).map(i => i.src)"
         ):
             yield f"a figure reaches out of the screen: {figure}"
+        for code in page.evaluate(CODE_OUT_OF_ITS_PARAGRAPH):
+            yield f"code reaches out of its paragraph: {code}"
     # Without a description of ours the file's path or nothing stands there.
     for figure in page.evaluate(
         "[...document.querySelectorAll('.bd-article img')]"
