@@ -51,6 +51,20 @@ def test_limit_clips_as_torch_does_before_the_step(case: Case, limit: float) -> 
         assert min(norms) < limit < max(norms)
 
 
+@pytest.mark.parametrize("settings", [{}, {"foreach": True}, {"foreach": False}])
+def test_tiny_gradients_are_clipped_as_by_torch(settings: dict[str, Any]) -> None:
+    """PyTorch adds 1e-6 to the norm: no more, no less."""
+    one, other = (nn.Parameter(torch.zeros(2, dtype=torch.float64)) for _ in range(2))
+    first, second = Adam([one], max_grad_norm=1e-6, **settings), Adam([other])
+    for parameter in (one, other):
+        parameter.grad = torch.tensor([3e-6, 4e-6], dtype=torch.float64)
+    first.step()
+    clip_grad_norm_([other], 1e-6)
+    second.step()
+    m, expected = first.state[one]["exp_avg"], second.state[other]["exp_avg"]
+    torch.testing.assert_close(m, expected, rtol=1e-6, atol=0)
+
+
 @each_in_torch
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16], ids=str)
 def test_limit_holds_in_lower_precision(case: Case, dtype: torch.dtype) -> None:
