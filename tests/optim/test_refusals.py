@@ -310,7 +310,7 @@ def test_expanded_parameter_is_refused_and_a_true_view_is_accepted() -> None:
         base[0, 0].expand(1, 1),
         base[0].as_strided((1, 6), (0, 1)),
     ):
-        Adam([view])
+        Adam([view.requires_grad_()])
 
 
 def test_parameter_that_is_computed_is_refused_unless_the_step_is_differentiable() -> (
