@@ -30,7 +30,7 @@ from tests.optim.steps import (
 )
 from tests.optim.test_copies import pickled
 from tests.optim.test_memory import SIZE, watched_step
-from tests.optimizers import ADAM, AMSGRAD, BACKENDS
+from tests.optimizers import ADAM, AMSGRAD, BACKENDS, Case, each_optimizer
 
 DTYPES = (torch.float32, torch.bfloat16, torch.uint8)
 SMALL = (torch.bfloat16, torch.uint8)
@@ -640,3 +640,14 @@ def test_training_reaches_the_loss_of_float32() -> None:
         # Less than a third of what the seed makes.
         assert (found.mean() - exact.mean()).abs() < exact.std() / 3
         assert ((found - exact).abs() < exact.std()).all()
+
+
+@each_optimizer
+def test_what_is_a_size_has_codes_without_a_sign(case: Case) -> None:
+    """An average of squares in codes with a sign would be twice as coarse."""
+    optimizer = case.new([nn.Parameter(torch.zeros(2, 3))])
+    (parameter,) = optimizer.param_groups[0]["params"]
+    sizes = {"exp_avg_sq", "max_exp_avg_sq", "exp_avg_var", "exp_inf"}
+    slots = {slot.name: slot.signed for slot in optimizer.slots(parameter)}
+    assert not any(slots[name] for name in sizes & set(slots))
+    assert slots.get("exp_avg", True)
