@@ -21,7 +21,7 @@ class Suite:
     tests : str
         The folder of the tests.
     without : tuple of str
-        Folders of it that test something else.
+        Folders and files of it that test something else.
     options : tuple of str
         More for pytest.
     of_signatures : tuple of str
@@ -95,7 +95,15 @@ OF_PRODUCT = Suite(
     },
 )
 TOOLS = ("book/_ext", "book/_tools")
-OF_BOOK = Suite("book", TOOLS, tests="tests/book", options=("-m", "not browser"))
+# These look at the finished site, which the copies do not have.
+ON_THE_SITE = ("explorables", "figure_widths", "pages", "site_files", "site_numbers")
+OF_BOOK = Suite(
+    "book",
+    TOOLS,
+    tests="tests/book",
+    without=tuple(f"tests/book/test_{name}.py" for name in ON_THE_SITE),
+    options=("-m", "not browser"),
+)
 AREAS = {name: Area((f"adam_tutorial/{name}",), OF_PRODUCT) for name in PRODUCT}
 # Part of it is run by processes of their own only.
 AREAS["distributed"] = Area(("adam_tutorial/distributed",), OF_PRODUCT, only_run=True)
