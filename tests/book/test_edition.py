@@ -44,7 +44,9 @@ def test_without_an_address_there_is_a_line_to_copy_and_no_link() -> None:
         " <code>adam/adam_derived, version 1.2.3 of 2026-03-01</code>"
     )
     assert "git clone" not in downloads("download/", "")
-    assert "Source" not in links("book/adam/adam_derived", "")
+    bar = links("book/adam/adam_derived", "")
+    assert "Source" not in bar
+    assert 'href="../../_sources/book/adam/adam_derived.ipynb"' in bar
 
 
 def test_with_an_address_mistakes_sources_and_clones_lead_there() -> None:

@@ -109,6 +109,12 @@ def test_a_check_passes_a_right_answer_and_no_other() -> None:
             run([answer, check])
 
 
+def test_what_stands_before_the_answer_is_given() -> None:
+    solution = "a = 3\nb = 4\n# Answer\nc = a * b\n# Check\nassert c == 12"
+    given, _ = asked([solution])
+    assert given == "a = 3\nb = 4\nc = ...  # your answer"
+
+
 def test_of_a_class_the_methods_are_to_be_filled_in() -> None:
     given, _ = asked(
         [
