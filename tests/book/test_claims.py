@@ -166,6 +166,9 @@ class TestTheTie:
             *("A page", "2", "1", "yes"),
         ]
         assert rows[2] == ["together", "2", "1", "yes"]
+        link = re.search("<td><p>(<a.*?>)A page</a>", listed)
+        assert link
+        assert link[1] == '<a class="reference internal" href="page.html">'
 
     @pytest.mark.parametrize(
         ("signs", "more", "message"),
@@ -277,7 +280,9 @@ class TestTheTie:
         monkeypatch.setattr(claims, "EXCEPTIONS", {"page"})
         _, warnings = build(tmp_path, "", "{claim}`cell:to`", "", tags=())
         assert "instead of one" not in warnings
-        assert "page has no cell with the tag asserts-to" in warnings
+        assert re.findall("claim .*", warnings) == [
+            "claim cell:to: page has no cell with the tag asserts-to"
+        ]
 
     def test_an_exception_that_is_none_any_more_is_reported(
         self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
