@@ -24,6 +24,9 @@ FLAGS = [
     "--disable-background-networking",
     "--disable-component-update",
     "--disable-sync",
+    # The headless shell would round the width of each letter to whole pixels; a window
+    # does not.
+    "--font-render-hinting=none",
 ]
 HOW_TO_GET_ONE = (
     "no Chromium or Chrome found: install one (Debian, Ubuntu: apt install chromium), "
