@@ -19,6 +19,17 @@ BROWSERS = (
     *("chromium-headless-shell", "chromium", "chromium-browser"),
     *("google-chrome", "google-chrome-stable"),
 )
+FLAGS = [
+    "--no-sandbox",
+    "--disable-gpu",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+    # The headless shell would round the width of each letter to whole pixels; a window
+    # does not.
+    "--font-render-hinting=none",
+]
 # Adds up how far things move that are there already, from the first moment.
 WATCH_SHIFTS = """
     window.shift = 0;

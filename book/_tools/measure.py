@@ -25,7 +25,7 @@ sys.path.insert(0, str(Path(__file__).parents[1] / "_ext"))
 from lengths import Length, length
 from reading_paths import loaded, source_of
 
-from browsing import WATCH_SHIFTS, find_browser, serve
+from browsing import FLAGS, WATCH_SHIFTS, find_browser, serve
 from running import SITE
 
 WIDE, NARROW, HEIGHT = 1280, 390, 900
@@ -168,9 +168,7 @@ def main(arguments: list[str]) -> int:
     parser.add_argument("words", nargs="*")
     chosen = parser.parse_args(arguments)
     with serve(SITE) as root, sync_playwright() as playwright:
-        browser = playwright.chromium.launch(
-            executable_path=find_browser(), args=["--no-sandbox", "--disable-gpu"]
-        )
+        browser = playwright.chromium.launch(executable_path=find_browser(), args=FLAGS)
         rows = [
             measure(browser, root, address)
             for address in addresses()

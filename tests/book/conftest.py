@@ -14,20 +14,9 @@ ROOT = Path(__file__).parents[2]
 # The extensions and tools of the book import each other by name.
 sys.path[:0] = [str(ROOT / "book/_ext"), str(ROOT / "book/_tools")]
 
-from browsing import find_browser, serve  # noqa: E402
+from browsing import FLAGS, find_browser, serve  # noqa: E402
 from running import SITE as SITE  # noqa: E402
 
-FLAGS = [
-    "--no-sandbox",
-    "--disable-gpu",
-    "--no-first-run",
-    "--disable-background-networking",
-    "--disable-component-update",
-    "--disable-sync",
-    # The headless shell would round the width of each letter to whole pixels; a window
-    # does not.
-    "--font-render-hinting=none",
-]
 HOW_TO_GET_ONE = (
     "no Chromium or Chrome found: install one (Debian, Ubuntu: apt install chromium), "
     "or name one in the variable CHROMIUM"

@@ -203,7 +203,7 @@ class _Place:
     """A copy of the repository in which one mutant at a time is tried."""
 
     def __init__(self, root: Path, tree: Path) -> None:
-        self.root, self.tree = root, tree
+        self.tree = tree
         self.times = 0
         shutil.rmtree(tree, ignore_errors=True)
         shutil.copytree(root, tree, ignore=shutil.ignore_patterns(*NOT_COPIED))
@@ -224,9 +224,10 @@ class _Place:
         self.times += 1
         os.utime(file, (self.times, self.times))
 
-    def put_back(self, path: str) -> None:
+    def put_back(self, path: str, text: str, changed: int) -> None:
         """Write a file as it was, time and all: what Numba made of it is still good."""
-        shutil.copy2(self.root / path, self.tree / path)
+        self.write(path, text)
+        os.utime(self.tree / path, ns=(changed, changed))
 
 
 @dataclass
@@ -243,8 +244,9 @@ class _Attempt:
 
     def __post_init__(self) -> None:
         file = self.place.tree / self.mutant.path
-        text = file.read_text(encoding="utf-8")
-        self.place.write(self.mutant.path, self.mutant.applied_to(text))
+        self.original = file.read_text(encoding="utf-8")
+        self.changed = file.stat().st_mtime_ns
+        self.place.write(self.mutant.path, self.mutant.applied_to(self.original))
         self.stages = stages(self.known, self.mutant)
         self.begin()
 
@@ -294,7 +296,7 @@ class _Attempt:
 
     def outcome(self, result: str) -> Outcome:
         """Put the file back and return what is known."""
-        self.place.put_back(self.mutant.path)
+        self.place.put_back(self.mutant.path, self.original, self.changed)
         by = ""
         if result == "killed":
             by = next(iter(self.place.noticed()), "collection")
