@@ -361,3 +361,14 @@ def test_every_paper_has_an_address() -> None:
     }
     assert len(entries) > 60
     assert without == WITHOUT_ADDRESS
+
+
+def test_list_of_the_package_names_the_modules_of_each_page() -> None:
+    folder = ROOT / "book/reference/api"
+    text = (folder / "package.md").read_text(encoding="utf-8")
+    lines = re.findall(r"^- \[.+\]\((package/.+\.md)\): (.+)$", text, flags=re.M)
+    assert len(lines) > 12
+    for page, modules in lines:
+        shown = re.findall(r"automodule:: (\S+)", (folder / page).read_text("utf-8"))
+        missing = set(shown) - set(re.findall(r"`([^`]+)`", modules))
+        assert not missing - {"adam_tutorial"}, page

@@ -3,10 +3,10 @@
 Each module is run as ``python -m adam_tutorial.study.experiments.NAME --out FILE``. All
 training is on one thread, seeded and in float64, so another machine gets the same
 numbers. Those of ``batch_size``, ``crossover``, ``frozen_words``, ``hyperparameters``,
-``lazy_adam``, ``network_or_data``, ``state_dtypes``, ``transformer``,
+``lazy_adam``, ``network_or_data``, ``paper_sfo``, ``state_dtypes``, ``transformer``,
 ``transformer_steps``, ``two_libraries`` and ``wide_text`` are in float32, those of
 ``fashion`` and ``paper`` partly in bfloat16; there, another machine gets the same first
-digits. ``link`` measures times.
+digits. ``link`` and the last stage of ``paper_sfo`` measure times.
 """
 
 from __future__ import annotations
@@ -24,11 +24,11 @@ def stored_runs(name: str) -> dict[str, Any]:
     name : str
         The experiment: "batch_size", "crossover", "decay", "fashion", "frozen_words",
         "hyperparameters", "images", "lazy_adam", "link", "local_steps",
-        "network_or_data", "pains", "paper", "poison", "spikes", "state_dtypes", "text",
-        "transformer", "transformer_steps", "two_libraries", "wide_text"; "kills", of
-        runs that were killed and resumed; or a run of the bench: "fast_step",
-        "fast_clip", "fast_growth", "fast_numpy", "fast_8bit"; or "fast_gpu", of
-        ``tests/gpu/run.py``.
+        "network_or_data", "pains", "paper", "paper_sfo", "poison", "spikes",
+        "state_dtypes", "text", "transformer", "transformer_steps", "two_libraries",
+        "wide_text"; "kills", of runs that were killed and resumed; or a run of the
+        bench: "fast_step", "fast_clip", "fast_growth", "fast_numpy", "fast_8bit"; or
+        "fast_gpu", of ``tests/gpu/run.py``.
 
     Raises
     ------
