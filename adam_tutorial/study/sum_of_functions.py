@@ -262,7 +262,8 @@ class SumOfFunctions:
                 hessian -= np.outer(image, image) / (moved @ image)
         values, vectors = np.linalg.eigh(hessian)
         wrong = values < np.abs(values).max() / LARGEST_CONDITION
-        values[wrong] = np.median(values[values > 0])
+        positive = values[values > 0]
+        values[wrong] = np.median(positive) if len(positive) else floor
         self._floors[index] = floor
         self._curved[index] = axes @ (vectors * (values - floor) @ vectors.T) @ axes.T
 
