@@ -85,6 +85,9 @@ class SumOfFunctions:
     [2.0, 1.0]
     """
 
+    theta: Tensor
+    evaluations: int
+
     def __init__(
         self,
         evaluate: Evaluate,

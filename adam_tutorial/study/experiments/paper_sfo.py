@@ -66,6 +66,9 @@ class Losses:
         What each call returned, for the record.
     """
 
+    model: nn.Module
+    values: list[float]
+
     def __init__(
         self, task: str, parts: int, seed: int, dtype: str | None = None
     ) -> None:
@@ -74,7 +77,7 @@ class Losses:
         kind = getattr(torch, dtype) if dtype else torch.get_default_dtype()
         self.model = self.task.model({}).to(kind)
         self.parameters = list(self.model.parameters())
-        self.values: list[float] = []
+        self.values = []
         images, self.labels = digits()["train"]
         self.images = images.to(kind)
         order = torch.randperm(
