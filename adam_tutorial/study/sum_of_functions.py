@@ -2,7 +2,8 @@
 
 Sohl-Dickstein, Poole and Ganguli, "Fast large-scale optimization by unifying stochastic
 gradient and quasi-Newton methods" (2014). Written for the reproduction of the
-comparison, from the paper; its constants are those of the authors' program.
+comparison. Its constants are those of an early version of the authors' program, without
+the limit on the length of a step that they added later.
 """
 
 from __future__ import annotations
