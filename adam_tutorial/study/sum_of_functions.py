@@ -153,13 +153,12 @@ class SumOfFunctions:
         else:
             self._scale += (1 - self._scale) / len(self._counts)
         slope = self._coordinates(gradient)
-        if other is None:
-            self._learn(index, self._here, slope)
-        else:
+        if self._counts[index]:
+            self._note_change(index, self._here, slope)
+        self._points[index], self._slopes[index] = self._here, slope
+        if other is not None:
             point, its_gradient = other
-            its_slope = self._coordinates(its_gradient)
-            self._learn(index, self._here, slope)
-            self._note_change(index, point, its_slope)
+            self._note_change(index, point, self._coordinates(its_gradient))
         self._values[index] = value
         self._counts[index] += 1
         self._fit_hessian(index)
@@ -217,21 +216,10 @@ class SumOfFunctions:
 
     # One function's model
 
-    def _hessian_times(self, index: int, vector: Float64Array) -> Float64Array:
-        product: Float64Array = (
-            self._floors[index] * vector + self._curved[index] @ vector
-        )
-        return product
-
     def _predicted_change(self, index: int) -> float:
         moved = self._here - self._points[index]
-        curved = self._hessian_times(index, moved)
+        curved = self._floors[index] * moved + self._curved[index] @ moved
         return float(self._slopes[index] @ moved + moved @ curved / 2)
-
-    def _learn(self, index: int, point: Float64Array, slope: Float64Array) -> None:
-        if self._counts[index]:
-            self._note_change(index, point, slope)
-        self._points[index], self._slopes[index] = point, slope
 
     def _note_change(
         self, index: int, point: Float64Array, slope: Float64Array

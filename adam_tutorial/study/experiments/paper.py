@@ -40,6 +40,7 @@ from adam_tutorial.study.experiments.paper_data import (
 from adam_tutorial.study.experiments.records import (
     Row,
     best_setting,
+    listed,
     matching,
     part_of,
     short,
@@ -427,12 +428,12 @@ def _run(stage: str, settings: Settings) -> Row:
     return {
         **settings,
         "cost": short(costs[-1]),
-        "costs": _listed(costs),
+        "costs": listed(costs),
         "test_loss": short(found.loss),
         "test_accuracy": round(found.accuracy, 4),
         "first_step_losses": shortened(history.step_losses[:FIRST_STEPS]),
         "roots_of_v": {
-            layer: [_listed([one[layer][k] for one in roots]) for k in (0, 1)]
+            layer: [listed([one[layer][k] for one in roots]) for k in (0, 1)]
             for layer in (roots[0] if roots else ())
         },
     }
@@ -447,14 +448,9 @@ def _vae_scores(settings: Settings) -> Row:
             for epochs in VAE_EPOCHS
             if epochs <= settings["epochs"]
         },
-        "losses": _listed(losses),
+        "losses": listed(losses),
         "first_step_losses": shortened(steps[:FIRST_STEPS]),
     }
-
-
-def _listed(losses: list[float]) -> str:
-    # In one string: a list would take a line for each.
-    return " ".join(f"{loss:.4g}" for loss in losses)
 
 
 def _results(rows: Rows) -> dict[str, Any]:

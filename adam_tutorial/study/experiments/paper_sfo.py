@@ -26,8 +26,7 @@ from adam_tutorial.study.experiments import paper
 from adam_tutorial.study.experiments.paper_data import FOLDER, digits
 from adam_tutorial.study.experiments.records import (
     Row,
-    best_setting,
-    matching,
+    listed,
     part_of,
     short,
     shortened,
@@ -38,8 +37,7 @@ from adam_tutorial.study.sum_of_functions import SumOfFunctions
 __all__ = ["Losses", "train"]
 
 TASKS = ("dense", "dense, dropout")
-# 4,000 digits in batches of 129 or 130, as many as the paper's of 128, and in batches
-# of 500: the authors of SFO advise few, the root of the number of examples over ten.
+# 4,000 digits in batches of 129 or 130, nearly the paper's 128, and in batches of 500.
 PARTS, FEW_PARTS = 31, 8
 TIMED_AFTER, TIMED = 4, 31  # epochs, steps
 
@@ -241,12 +239,8 @@ def _tuning(_: Rows) -> list[Settings]:
     ]
 
 
-def _chosen(tuning: list[Row], task: str) -> float:
-    (lr,) = best_setting(matching(tuning, task=task), "cost", ("lr",))
-    return float(lr)
-
-
 def _final(rows: Rows) -> list[Settings]:
+    rates = paper.chosen_rates(rows["tuning"])
     # The slow ones first: processes would wait for one that begins them at the end.
     compared: list[Settings] = [
         *({"task": task, "optimizer": "SFO", "parts": PARTS} for task in TASKS),
@@ -257,7 +251,7 @@ def _final(rows: Rows) -> list[Settings]:
                 "task": task,
                 "optimizer": "Adam",
                 "parts": PARTS,
-                "lr": _chosen(rows["tuning"], task),
+                "lr": rates[task, "Adam"],
             }
             for task in TASKS
         ),
@@ -267,7 +261,7 @@ def _final(rows: Rows) -> list[Settings]:
 
 def _times(rows: Rows) -> list[Settings]:
     # One after the other: nothing else runs in this stage.
-    lr = _chosen(rows["tuning"], TASKS[0])
+    lr = paper.chosen_rates(rows["tuning"])[TASKS[0], "Adam"]
     return [{"parts": PARTS, "lr": lr, "seed": paper.TUNING_SEED}]
 
 
@@ -283,17 +277,18 @@ def _run(stage: str, settings: Settings) -> Row:
     return {
         **settings,
         "cost": short(costs[-1]),
-        "costs": " ".join(f"{cost:.4g}" for cost in costs),
+        "costs": listed(costs),
         "numbers_per_parameter": round(numbers / size, 2),
         "first_losses": shortened(losses.values[: paper.FIRST_STEPS]),
     }
 
 
 def _results(rows: Rows) -> dict[str, Any]:
+    rates = paper.chosen_rates(rows["tuning"])
     return {
         "epochs": {task: paper.TASKS[task].epochs for task in TASKS},
         "tuning_epochs": {task: paper.TASKS[task].tuning_epochs for task in TASKS},
-        "chosen": {task: _chosen(rows["tuning"], task) for task in TASKS},
+        "chosen": {task: rates[task, "Adam"] for task in TASKS},
         "tuning": {task: part_of(rows["tuning"], task=task) for task in TASKS},
         "final": {task: part_of(rows["final"], task=task) for task in TASKS},
         "times": rows["times"],

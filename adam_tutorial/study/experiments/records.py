@@ -29,6 +29,7 @@ __all__ = [
     "as_json",
     "best_setting",
     "finite",
+    "listed",
     "matching",
     "mean_of",
     "parser_of",
@@ -166,6 +167,11 @@ def short(loss: float) -> float | None:
 def shortened(losses: Iterable[float]) -> list[float | None]:
     """Return seven digits of each loss, and None in place of one that is not finite."""
     return [short(loss) for loss in losses]
+
+
+def listed(numbers: Iterable[float]) -> str:
+    """Return four digits of each number, in one string: a list would be long."""
+    return " ".join(f"{number:.4g}" for number in numbers)
 
 
 def scores(part: str, result: Evaluation) -> dict[str, float | None]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
 from dataclasses import replace
 from functools import partial
 from typing import Any
@@ -13,6 +12,7 @@ import torch
 from torch.nn.utils import parameters_to_vector
 
 from adam_tutorial.study.experiments import paper, paper_data, paper_sfo, stored_runs
+from adam_tutorial.study.experiments.paper import chosen_rates
 from adam_tutorial.study.experiments.paper_sfo import PARTS, TASKS, Losses, train
 from adam_tutorial.study.experiments.records import Row, matching
 from adam_tutorial.study.experiments.study import in_order
@@ -28,9 +28,8 @@ def narrow(dropout: tuple[float, float], _: Any) -> DenseNet:
 
 
 @pytest.fixture
-def toy(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+def toy(monkeypatch: pytest.MonkeyPatch) -> None:
     """Have narrow networks, 100 digits, two epochs and two learning rates."""
-    before = torch.get_default_dtype()
     torch.set_default_dtype(torch.float64)
     images, labels = paper_data.digits()["train"]
     few = {"train": (images[:100].double(), labels[:100])}
@@ -46,8 +45,6 @@ def toy(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
         for name, dropout in zip(TASKS, ((0, 0), (0.2, 0.5)), strict=True)
     }
     monkeypatch.setattr(paper, "TASKS", tasks)
-    yield
-    torch.set_default_dtype(before)
 
 
 def test_adam_gets_the_rates_of_the_other_study_and_sfo_has_none() -> None:
@@ -207,9 +204,8 @@ def test_stored_rate_is_that_of_the_stored_tuning() -> None:
     found = stored()
     for task in TASKS:
         rows = found["tuning"][task]
-        assert found["chosen"][task] == paper_sfo._chosen(
-            [{"task": task, **row} for row in rows], task
-        )
+        best = chosen_rates([{"task": task, **row} for row in rows])
+        assert found["chosen"][task] == best[task, "Adam"]
         rates = sorted(row["lr"] for row in rows)
         assert rates[0] < found["chosen"][task] < rates[-1]
 
