@@ -108,6 +108,10 @@ def test_lag_of_a_billion_steps_is_known_where_the_bias_is_gone() -> None:
     assert late == pytest.approx(early, rel=1e-12)
     with pytest.raises(ValueError, match="steps must be at most 10000000 for a beta2"):
         eps_hat_lag(1e-7, 1e-5, 10**9, beta2=1 - 1e-9)
+    # Nearly ten million terms, until 1 - beta2**t is 1.
+    assert eps_hat_lag(1e-7, 1e-5, 10**9, beta2=1 - 3.78e-6) == pytest.approx(
+        eps_hat_lag(1e-7, 1e-5, 10**7, beta2=1 - 3.78e-6), rel=1e-9
+    )
 
 
 @pytest.mark.parametrize("beta2", [-0.1, 1.0, 1.5])

@@ -1,7 +1,8 @@
 """Try a sample of small changes of the code, and list those that no test notices.
 
 ``python -m tests.mutants reference theory`` tries 60 mutants of each; without a name
-it tries all areas. What was measured is kept in ``_build/mutants``, where the
+it tries all areas: first on a few cases of each test with parameters, and what these do
+not notice on all cases. What was measured is kept in ``_build/mutants``, where the
 outcomes are written as JSON. A change that makes no difference, whatever is tested, is
 argued in ``equivalent.toml`` beside this file.
 """
@@ -15,11 +16,11 @@ import sys
 import time
 import tomllib
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 
-from tests.mutants.areas import AREAS, Area
+from tests.mutants.areas import AREAS, Area, Suite
 from tests.mutants.coverage_map import CoverageMap, measure
 from tests.mutants.operators import Mutant, mutants_of
 from tests.mutants.trial import Outcome, try_all, warm_up
@@ -74,7 +75,8 @@ def outcomes_of(
 ) -> list[Outcome]:
     """Try a sample of one area, on the tests below some folders."""
     area = AREAS[name]
-    known = coverage_of(area, jobs, tests)
+    files = [one for one in area.suite.files(ROOT) if one.startswith(tuple(tests))]
+    known = coverage_of(area.suite, files, jobs, few_cases=True)
     possible = [
         mutant
         for mutant in mutants_in(ROOT, area)
@@ -85,7 +87,14 @@ def outcomes_of(
     chosen = sample(possible, count, seed)
     waiting = [mutant for mutant in chosen if change(mutant) not in argued]
     return [
-        *try_all(ROOT, FOLDER, waiting, known, jobs=jobs, seen=show),
+        *tried_twice(
+            ROOT,
+            FOLDER,
+            waiting,
+            known,
+            lambda files: coverage_of(area.suite, files, jobs),
+            jobs=jobs,
+        ),
         *(
             Outcome(mutant, "equivalent", argued[change(mutant)], 0, 0.0)
             for mutant in chosen
@@ -94,21 +103,56 @@ def outcomes_of(
     ]
 
 
+def tried_twice(
+    root: Path,
+    folder: Path,
+    mutants: Iterable[Mutant],
+    known: CoverageMap,
+    measured: Callable[[list[str]], CoverageMap],
+    *,
+    jobs: int,
+) -> list[Outcome]:
+    """Return the outcome of each mutant; what survives is tried on all cases.
+
+    Parameters
+    ----------
+    root, folder, mutants, jobs
+        As for :func:`tests.mutants.trial.try_all`.
+    known : CoverageMap
+        Of a few cases of each test.
+    measured : function
+        From files with tests to the map of all their cases.
+    """
+    first = try_all(root, folder, mutants, known, jobs=jobs, seen=show)
+    survived = [one.mutant for one in first if one.result == "survived"]
+    files = sorted(set().union(*map(known.files_about, survived)))
+    if not files:
+        return first
+    print(f"\ntrying {len(survived)} that survived on all cases", flush=True)
+    every = measured(files)
+    return [
+        *(one for one in first if one.result != "survived"),
+        *try_all(root, folder, survived, every, jobs=jobs, seen=show),
+    ]
+
+
 def show(outcome: Outcome) -> None:
     """Print a dot for a mutant that was noticed, as pytest does for a test."""
     print(SIGNS[outcome.result], end="", flush=True)
 
 
-def coverage_of(area: Area, jobs: int, tests: Sequence[str]) -> CoverageMap:
-    """Return which of the tests run which lines of an area."""
-    suite = area.suite
+def coverage_of(
+    suite: Suite, files: Sequence[str], jobs: int, *, few_cases: bool = False
+) -> CoverageMap:
+    """Return which tests in some files of a suite run which lines."""
     known = measure(
         ROOT,
         FOLDER / suite.name,
         sources=suite.sources,
-        tests=[file for file in suite.files(ROOT) if file.startswith(tuple(tests))],
+        tests=files,
         options=suite.options,
         jobs=jobs,
+        few_cases=few_cases,
     )
     known.of_signatures, known.run_by = suite.of_signatures, suite.run_by
     return known

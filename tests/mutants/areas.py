@@ -84,7 +84,9 @@ PRODUCT = (
 OF_PRODUCT = Suite(
     "product",
     tuple(f"adam_tutorial/{name}" for name in PRODUCT),
-    without=("tests/book", "tests/study", "tests/mutants", "tests/clients"),
+    without=tuple(
+        f"tests/{name}" for name in ("badday", "book", "clients", "mutants", "study")
+    ),
     of_signatures=(
         *("tests/reference/test_defaults.py", "tests/libraries/test_table.py"),
         "tests/checking/test_topics.py",

@@ -89,6 +89,15 @@ class CoverageMap:
             self.run_by,
         )
 
+    def files_about(self, mutant: Mutant) -> set[str]:
+        """Return the test files of its statement, or else of its function or file."""
+        near = (
+            self._between(mutant.path, mutant.first, mutant.last)
+            or self._between(mutant.path, *mutant.body)
+            or self._of_file(self.run_by.get(mutant.path, mutant.path))
+        )
+        return {test.partition("::")[0] for test in near}
+
     def runs(self, mutant: Mutant) -> bool:
         """Return whether a test runs the statement of a mutant."""
         return bool(self._between(mutant.path, mutant.first, mutant.last))
@@ -115,6 +124,7 @@ def measure(
     tests: Iterable[str],
     options: Sequence[str] = (),
     jobs: int = 2,
+    few_cases: bool = False,
 ) -> CoverageMap:
     """Return which of the tests run which lines of the sources.
 
@@ -132,10 +142,12 @@ def measure(
         For pytest.
     jobs : int
         How many processes to use.
+    few_cases : bool
+        Of each test, run only so many cases that each value of each parameter occurs.
     """
     tests = list(tests)
     folder.mkdir(parents=True, exist_ok=True)
-    store = folder / "coverage.json"
+    store = folder / ("few_cases.json" if few_cases else "coverage.json")
     state = _digest(root, (*_python(root, sources), *_helpers(root)))
     kept: dict[str, Any] = {"state": state, "tests": {}, "at_import": {}}
     if store.exists():
@@ -145,7 +157,7 @@ def measure(
     digests = {test: _digest(root, [root / test]) for test in tests}
     stale = [t for t in tests if known.get(t, {}).get("digest") != digests[t]]
     if stale:
-        run = _run(root, folder, sources, stale, options, jobs)
+        run = _run(root, folder, sources, stale, options, jobs, few_cases)
         for test, entry in run.tests.items():
             known[test] = {"digest": digests[test], **entry}
         for path, lines in run.at_import.items():
@@ -206,6 +218,7 @@ def _run(
     tests: Sequence[str],
     options: Sequence[str],
     jobs: int,
+    few_cases: bool,
 ) -> _Run:
     """Run test files under coverage."""
     for old in folder.glob("coverage.data*"):
@@ -223,6 +236,7 @@ def _run(
         recorder.CONFIGURATION: str(settings),
         "PYTHONPATH": os.pathsep.join((str(root), str(HERE.parents[1]))),
     }
+    environment |= {recorder.FEW_CASES: "1"} if few_cases else {}
     environment.pop("PYTEST_CURRENT_TEST", None)
     command = [sys.executable, "-m", "pytest", *QUIET, "-p", recorder.__name__]
     command += [f"--rootdir={root}", "-n", str(jobs) if jobs > 1 else "0", "--cov"]

@@ -1,20 +1,53 @@
-"""A plugin of pytest: writes down which tests passed, and how long each took."""
+"""A plugin of pytest: writes down which tests passed, and how long each took.
+
+If it is asked to, it runs a few cases only of each test with parameters.
+"""
 
 from __future__ import annotations
 
 import json
 import os
-from collections.abc import Iterator
+from collections import defaultdict
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 import pytest
 
 RESULTS = "MUTANTS_RESULTS"
 CONFIGURATION = "MUTANTS_COVERAGE"
+FEW_CASES = "MUTANTS_FEW_CASES"
 STARTS_COVERAGE = "COVERAGE_PROCESS_START"
 
 seconds: dict[str, float] = {}
 useless: set[str] = set()
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_collection_modifyitems(
+    config: pytest.Config, items: list[pytest.Item]
+) -> None:
+    """Keep a few cases of each test."""
+    if FEW_CASES in os.environ:
+        kept = few_cases(items)
+        left = set(items) - set(kept)
+        config.hook.pytest_deselected(items=[item for item in items if item in left])
+        items[:] = kept
+
+
+def few_cases(items: Iterable[pytest.Item]) -> list[pytest.Item]:
+    """Return so many cases of each test that each value of each parameter occurs."""
+    seen: defaultdict[str, set[tuple[str, int]]] = defaultdict(set)
+    kept = []
+    for item in items:
+        case = getattr(item, "callspec", None)
+        # Parameters need not be comparable; those of a product are the same objects.
+        values = case.params.items() if case else ()
+        new = {(name, id(value)) for name, value in values}
+        of_test = seen[item.nodeid.partition("[")[0]]
+        if not case or new - of_test:
+            kept.append(item)
+        of_test |= new
+    return kept
 
 
 @pytest.hookimpl(wrapper=True)

@@ -6,8 +6,8 @@ import json
 import os
 import subprocess
 import sys
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import pytest
 
@@ -49,13 +49,25 @@ def by_another_program(x):
 
 def untested(x):
     return x + 6
+
+
+def both(x, y):
+    return 7 if x and y else None
 """
 TESTS = """
 import os
 import subprocess
 import sys
 
-from thing.code import by_another_program, double, planted, until_zero
+import pytest
+
+from thing.code import both, by_another_program, double, planted, until_zero
+
+
+@pytest.mark.parametrize("y", [False, True])
+@pytest.mark.parametrize("x", [[], [1]])
+def test_both(x, y):
+    assert both(x, y) == (7 if x and y else None)
 
 
 def test_double():
@@ -90,21 +102,33 @@ from dataclasses import asdict
 from pathlib import Path
 
 from tests.mutants import trial
+from tests.mutants.__main__ import tried_twice
 from tests.mutants.coverage_map import measure
 from tests.mutants.operators import mutants_of
 
 trial.AT_LEAST = 2
 root = Path(sys.argv[1])
-asked = dict(sources=["thing"], tests=["tests/test_thing.py"], jobs=1)
-known = measure(root, root / "_build", **asked)
-again = measure(root, root / "_build", **asked)
+folder, files = root / "_build", ["tests/test_thing.py"]
+asked = dict(sources=["thing"], jobs=1)
+few = measure(root, folder, tests=files, few_cases=True, **asked)
+known = measure(root, folder, tests=files, **asked)
+again = measure(root, folder, tests=files, **asked)
 mutants = [
     mutant
     for mutant in mutants_of((root / "thing/code.py").read_text(), "thing/code.py")
     if [mutant.before, mutant.operator] in json.loads(sys.argv[2])
 ]
-outcomes = trial.try_all(root, root / "_build", mutants, known, jobs=2)
-print(json.dumps([list(known.seconds), known == again, list(map(asdict, outcomes))]))
+outcomes = tried_twice(
+    root,
+    folder,
+    mutants,
+    few,
+    lambda files: measure(root, folder, tests=files, **asked),
+    jobs=2,
+)
+tests = [list(few.seconds), list(known.seconds)]
+print()
+print(json.dumps([*tests, known == again, list(map(asdict, outcomes))]))
 """
 TRIED = [
     ("return x * 2", "arithmetic"),
@@ -113,12 +137,26 @@ TRIED = [
     ("n -= 1", "arithmetic"),
     ("return x - 1", "arithmetic"),
     ("return x + 6", "arithmetic"),
+    ("return 7 if x and y else None", "constant"),
 ]
 
 
+@dataclass(frozen=True)
+class Run:
+    """The tests of a few cases, and all tests; whether these were read again alike.
+
+    The outcomes are by line and operator: the result, and the test that noticed.
+    """
+
+    few: list[str]
+    every: list[str]
+    alike: bool
+    results: dict[tuple[str, str], tuple[str, str]]
+
+
 @pytest.fixture(scope="module")
-def run(tmp_path_factory: pytest.TempPathFactory) -> tuple[list[str], bool, Any]:
-    """Return the tests that were measured, whether again alike, and the outcomes."""
+def run(tmp_path_factory: pytest.TempPathFactory) -> Run:
+    """Return what the tool did."""
     root = tmp_path_factory.mktemp("project")
     for name, text in {
         "pyproject.toml": "",
@@ -137,7 +175,7 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> tuple[list[str], bool, Any]
         check=False,
     )
     assert ran.returncode == 0, ran.stderr
-    tests, alike, outcomes = json.loads(ran.stdout)
+    few, every, alike, outcomes = json.loads(ran.stdout.splitlines()[-1])
     assert list(Path(root, "_build").glob("copy-*")) == []
     assert root.joinpath("thing/code.py").read_text() == CODE
     results = {
@@ -147,43 +185,62 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> tuple[list[str], bool, Any]
         )
         for one in outcomes
     }
-    return tests, alike, results
+    return Run(few, every, alike, results)
 
 
-def test_tests_that_fail_without_a_change_are_not_measured(run: Any) -> None:
-    names = [test.rpartition("::")[2] for test in run[0]]
+def test_tests_that_fail_without_a_change_are_not_measured(run: Run) -> None:
+    names = [test.rpartition("::")[2] for test in run.every]
     assert "test_that_fails" not in names
     assert "test_double" in names
 
 
-def test_second_measurement_is_read_from_the_first(run: Any) -> None:
-    assert run[1]
+def test_second_measurement_is_read_from_the_first(run: Run) -> None:
+    assert run.alike
 
 
-def test_mutant_that_a_test_notices_is_killed_by_this_test(run: Any) -> None:
-    assert run[2]["return x * 2", "arithmetic"] == ("killed", "test_double")
+def test_mutant_that_a_test_notices_is_killed_by_this_test(run: Run) -> None:
+    assert run.results["return x * 2", "arithmetic"] == ("killed", "test_double")
 
 
-def test_planted_mutant_survives_the_test_that_fails_everywhere(run: Any) -> None:
-    assert run[2]["return x + 5", "arithmetic"] == ("survived", "")
-    assert run[2]["return x + 5", "return value"] == (
+def test_planted_mutant_survives_the_test_that_fails_everywhere(run: Run) -> None:
+    assert run.results["return x + 5", "arithmetic"] == ("survived", "")
+    assert run.results["return x + 5", "return value"] == (
         "killed",
         "test_that_notices_nothing",
     )
 
 
-def test_mutant_that_never_ends_is_timed_out(run: Any) -> None:
-    assert run[2]["n -= 1", "arithmetic"] == ("timed out", "")
+def test_mutant_that_never_ends_is_timed_out(run: Run) -> None:
+    assert run.results["n -= 1", "arithmetic"] == ("timed out", "")
 
 
 def test_mutant_in_a_program_that_a_test_starts_is_noticed_by_this_test(
-    run: Any,
+    run: Run,
 ) -> None:
-    assert run[2]["return x - 1", "arithmetic"] == ("killed", "test_of_another_program")
+    assert run.results["return x - 1", "arithmetic"] == (
+        "killed",
+        "test_of_another_program",
+    )
 
 
-def test_mutant_that_no_test_runs_survives(run: Any) -> None:
-    assert run[2]["return x + 6", "arithmetic"] == ("survived", "")
+def test_each_value_of_a_parameter_is_among_the_few_cases(run: Run) -> None:
+    few, every = (
+        [name for test in tests if "both" in (name := test.rpartition("::")[2])]
+        for tests in (run.few, run.every)
+    )
+    assert few == ["test_both[x0-False]", "test_both[x0-True]", "test_both[x1-False]"]
+    assert every == [*few, "test_both[x1-True]"]
+
+
+def test_mutant_that_the_few_cases_miss_is_tried_on_all(run: Run) -> None:
+    assert run.results["return 7 if x and y else None", "constant"] == (
+        "killed",
+        "test_both[x1-True]",
+    )
+
+
+def test_mutant_that_no_test_runs_survives(run: Run) -> None:
+    assert run.results["return x + 6", "arithmetic"] == ("survived", "")
 
 
 def test_table_counts_the_results_and_leaves_equivalents_out_of_the_share() -> None:
@@ -217,6 +274,7 @@ def test_default_is_also_tried_on_the_tests_that_only_read_signatures() -> None:
         ("tests/test_defaults.py",),
     )
     assert known.tests_of(default) == [[body], [signature]]
+    assert known.files_about(default) == {"tests/test_thing.py"}
     assert known.tests_of(product) == [[body]]
     assert not known.runs(default)
     assert known.runs(product)
@@ -230,4 +288,5 @@ def test_compiled_code_is_tried_on_the_tests_of_the_file_that_calls_it() -> None
     )
     assert known.runs_in_a_test("kernel.py")
     assert known.tests_of(mutant) == [[test]]
+    assert known.files_about(mutant) == {"tests/test_caller.py"}
     assert known.without([test]).tests_of(mutant) == []
