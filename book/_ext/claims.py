@@ -45,8 +45,6 @@ from equations import (
 
 logger = logging.getLogger(__name__)
 
-# Pages whose items need no claims yet. What they claim must hold all the same.
-EXCEPTIONS: set[str] = set()
 # Pages that look things up; what they state is checked by other means.
 REFERENCE = "book/reference/"
 ANSWERS = "answers/questions"
@@ -258,14 +256,8 @@ def check_consistency(_app: Sphinx, env: BuildEnvironment) -> None:
                 logger.warning(
                     "claim %s:%s: %s", kind, target, problem, location=(docname, line)
                 )
-        if docname not in EXCEPTIONS:
-            for gap, line in page.gaps:
-                logger.warning("%s", gap, location=(docname, line))
-        elif not page.gaps:
-            logger.warning(
-                "each item has its claim: take it from EXCEPTIONS in claims.py",
-                location=docname,
-            )
+        for gap, line in page.gaps:
+            logger.warning("%s", gap, location=(docname, line))
     for docname, page in sorted(pages.items()):
         for name in page.cells:
             if (docname, name) not in used:
@@ -275,9 +267,6 @@ def check_consistency(_app: Sphinx, env: BuildEnvironment) -> None:
                     name,
                     location=docname,
                 )
-    left = sorted(EXCEPTIONS & set(pages))
-    if left:
-        logger.info("claims: %d pages are not checked yet: %s", len(left), left)
 
 
 class Listing(SphinxDirective):
@@ -401,7 +390,7 @@ def _tests(env: BuildEnvironment) -> list[nodes.Node]:
 def _counts(app: Sphinx, docname: str) -> nodes.table:
     """Return how many claims each page makes, and how many of them it only cites."""
     env, order = app.env, reading_order(app.env)
-    rows, total, left = [], [0, 0], 0
+    rows, total = [], [0, 0]
     pages = pages_of(env)
     for name in sorted(pages, key=lambda one: order.index(one) if one in order else 0):
         page = pages[name]
@@ -410,7 +399,6 @@ def _counts(app: Sphinx, docname: str) -> nodes.table:
         cited = sum(kind == "cited" for kind, _, _ in page.made)
         numbers = [len(page.made) - cited, cited]
         total = [a + b for a, b in zip(total, numbers, strict=True)]
-        left += name in EXCEPTIONS
         link = nodes.reference(
             "",
             "",
@@ -418,11 +406,9 @@ def _counts(app: Sphinx, docname: str) -> nodes.table:
             refuri=app.builder.get_relative_uri(docname, name),
             internal=True,
         )
-        note = "not yet" if name in EXCEPTIONS else "yes"
-        rows.append([link, *(nodes.Text(str(n)) for n in numbers), nodes.Text(note)])
-    note = f"{left} pages not yet" if left else "yes"
-    rows.append([nodes.Text(text) for text in ("together", *map(str, total), note)])
-    head = ["page", "asserted", "only cited", "every item has one"]
+        rows.append([link, *(nodes.Text(str(n)) for n in numbers)])
+    rows.append([nodes.Text(text) for text in ("together", *map(str, total))])
+    head = ["page", "asserted", "only cited"]
     return _table([nodes.Text(text) for text in head], rows)
 
 

@@ -6,7 +6,6 @@ import re
 from pathlib import Path
 from typing import Any
 
-import claims
 import nbformat
 import pytest
 from assertions import cell_asserts, problem_of_test
@@ -163,9 +162,9 @@ class TestTheTie:
             for row in re.findall(r"<tr.*?</tr>", listed, re.DOTALL)
         ]
         assert [re.sub("<.*?>", "", cell) for cell in rows[1]] == [
-            *("A page", "2", "1", "yes"),
+            *("A page", "2", "1"),
         ]
-        assert rows[2] == ["together", "2", "1", "yes"]
+        assert rows[2] == ["together", "2", "1"]
         link = re.search("<td><p>(<a.*?>)A page</a>", listed)
         assert link
         assert link[1] == '<a class="reference internal" href="page.html">'
@@ -274,23 +273,6 @@ class TestTheTie:
         assert 'href="deep/page.html#asserts-two"' in far
         assert "checked: by the cell “two” in A page" in far
 
-    def test_an_exception_needs_no_claims_but_those_it_makes_must_hold(
-        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-    ) -> None:
-        monkeypatch.setattr(claims, "EXCEPTIONS", {"page"})
-        _, warnings = build(tmp_path, "", "{claim}`cell:to`", "", tags=())
-        assert "instead of one" not in warnings
-        assert re.findall("claim .*", warnings) == [
-            "claim cell:to: page has no cell with the tag asserts-to"
-        ]
-
-    def test_an_exception_that_is_none_any_more_is_reported(
-        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-    ) -> None:
-        monkeypatch.setattr(claims, "EXCEPTIONS", {"page"})
-        _, warnings = build(tmp_path, *GOOD)
-        assert "take it from EXCEPTIONS" in warnings
-
 
 @pytest.mark.parametrize(
     ("source", "expected"),
@@ -328,11 +310,6 @@ def test_what_counts_as_a_test(tmp_path: Path, source: str, problem: str) -> Non
 def test_a_test_that_is_only_run_by_hand_supports_nothing() -> None:
     path = next((ROOT / "tests/gpu").glob("test_*.py")).relative_to(ROOT)
     assert problem_of_test(ROOT, f"{path}::test_x") == "is only run by hand"
-
-
-def test_every_exception_is_a_page_of_the_book() -> None:
-    for name in claims.EXCEPTIONS:
-        assert (ROOT / f"{name}.ipynb").is_file()
 
 
 def test_the_signs_of_the_built_pages_lead_to_their_supports() -> None:
