@@ -301,6 +301,19 @@ def test_nonsense_in_the_address_is_left_out(
     opened.close()
 
 
+@pytest.mark.parametrize(("address", "name"), FIRST, ids=lambda value: str(value))
+def test_a_program_that_does_not_arrive_leaves_the_picture(
+    desk: BrowserContext, site: str, address: str, name: str
+) -> None:
+    page = desk.new_page()
+    page.route(f"**/explorables/{name}.mjs*", lambda route: route.abort())
+    page.goto(site + address)
+    figure = page.locator(selector(name))
+    figure.scroll_into_view_if_needed()
+    figure.locator("img").filter(visible=True).wait_for(timeout=20_000)
+    page.close()
+
+
 @pytest.mark.parametrize(("address", "name"), PLACES, ids=lambda value: str(value))
 def test_without_scripts_there_is_a_picture(
     scriptless: BrowserContext, site: str, address: str, name: str

@@ -15,7 +15,11 @@ const watcher = new IntersectionObserver(
     for (const { isIntersecting, target } of entries) {
       if (!isIntersecting) continue;
       watcher.unobserve(target);
-      start(target);
+      // Of a program that does not arrive, or does not run here, the picture stays.
+      start(target).catch((error) => {
+        target.dataset.failed = "true";
+        throw error;
+      });
     }
   },
   { rootMargin: "300px" },
