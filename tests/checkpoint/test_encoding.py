@@ -44,6 +44,8 @@ def same(a: Any, b: Any) -> bool:
         return (a.dtype, a.shape, a.tobytes()) == (b.dtype, b.shape, b.tobytes())
     if isinstance(a, float):
         return struct.pack(">d", a) == struct.pack(">d", b)
+    if isinstance(a, complex):
+        return same((a.real, a.imag), (b.real, b.imag))
     if isinstance(a, dict):
         if getattr(a, "default_factory", 0) != getattr(b, "default_factory", 0):
             return False
@@ -81,6 +83,7 @@ def test_trees_of_python_values_come_back(value: Any) -> None:
 VALUES = [
     *(math.inf, -math.inf, -0.0, 5e-324, 1.7976931348623157e308),
     struct.unpack(">d", bytes.fromhex("7ff4000000abcdef"))[0],  # a NaN's payload
+    *(complex(-0.0, math.nan), complex(math.inf, -0.0)),
     *(2**63, -(2**63) - 1, 10**5000, -(10**5000), True, (), [], {}, set()),
     *({1, 2.5, "a"}, frozenset({(1, 2)}), Counter("abca"), {(1, ("a", None)): 1}),
     *(defaultdict(dict, {0: {}}), defaultdict(None), defaultdict(list)),
