@@ -18,7 +18,8 @@ APART := adam_tutorial/study tests/study tests/equations tests/distributed tests
 # Long runs, large tables and programs of their own, that reach few lines which the other
 # tests do not reach: measuring them costs time only. Coverage is therefore somewhat
 # understated.
-LONG := tests/laws tests/peers tests/test_precision.py tests/test_imports.py \
+LONG := tests/laws tests/peers tests/libraries/test_paths.py tests/test_precision.py \
+  tests/test_imports.py \
   $(addprefix tests/optim/test_, capturable.py compile.py differentiable.py dtypes.py \
   drop_in.py fused_safety.py layouts.py nonfinite.py torch_material.py)
 

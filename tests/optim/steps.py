@@ -7,10 +7,12 @@ import math
 from collections.abc import Iterable, Sequence
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
+from adam_tutorial._types import Float64Array
 from tests.optimizers import Case
 
 SHAPES = ((3, 4), (5,), (), (2, 0))
@@ -32,6 +34,15 @@ def new_parameters(
     return [
         nn.Parameter(torch.randn(tuple(shape), generator=generator, dtype=dtype))
         for shape in shapes
+    ]
+
+
+def gradients_of(seed: int, steps: int) -> list[Float64Array]:
+    """Return random gradients of five numbers; their sizes differ by factors of ten."""
+    generator = np.random.default_rng(seed)
+    return [
+        generator.standard_normal(5) * 10 ** generator.uniform(-2, 2) + 0.1
+        for _ in range(steps)
     ]
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import functools
 from typing import Any
 
 import numpy as np
@@ -10,40 +9,30 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
-from numpy.typing import NDArray
 from torch import nn
 
+from adam_tutorial._types import Float64Array
 from adam_tutorial.reference.rule import takes_theta
 from tests.optim.steps import (
-    assert_close,
+    gradients_of,
     new_parameters,
     shapes_in_torch,
     take_steps,
 )
 from tests.optimizers import (
-    CASES,
     Case,
     each,
-    each_form_in_torch,
     each_in_torch,
     is_optimizer,
 )
 
-Array = NDArray[np.float64]
-
-
-def gradients_of(seed: int, steps: int) -> list[Array]:
-    """Random gradients whose sizes differ by factors of ten."""
-    generator = np.random.default_rng(seed)
-    return [
-        generator.standard_normal(5) * 10 ** generator.uniform(-2, 2) + 0.1
-        for _ in range(steps)
-    ]
-
 
 def end_of_reference(
-    case: Case, theta: Array, gradients: list[Array], settings: dict[str, Any]
-) -> Array:
+    case: Case,
+    theta: Float64Array,
+    gradients: list[Float64Array],
+    settings: dict[str, Any],
+) -> Float64Array:
     """Follow the reference; decay and sign are written out if it lacks them."""
     settings = dict(settings)
     maximize, decay = settings.pop("maximize"), settings.pop("weight_decay")
@@ -82,44 +71,6 @@ def test_optimizer_follows_its_reference(
     np.testing.assert_allclose(
         parameter.detach().numpy(), expected, rtol=1e-9, atol=1e-10
     )
-
-
-CHOICES: list[dict[str, Any]] = [
-    {"maximize": maximize, "weight_decay": decay}
-    for maximize in (False, True)
-    for decay in (0.0, 0.1)
-]
-
-
-def after_a_thousand_steps(make: Any, **settings: Any) -> list[nn.Parameter]:
-    """Train with all choices at once, each in a group of its own."""
-    parameters = new_parameters(shapes=[(5,)] * len(CHOICES))
-    groups = [
-        {"params": [parameter], **choice}
-        for parameter, choice in zip(parameters, CHOICES, strict=True)
-    ]
-    optimizer = make(groups, lr=0.01, **settings)
-    for gradient in gradients_of(1, 1000):
-        for parameter in parameters:
-            parameter.grad = torch.tensor(gradient)
-        optimizer.step()
-    return parameters
-
-
-@functools.cache
-def torch_after_a_thousand_steps(name: str) -> list[nn.Parameter]:
-    (case,) = (case for case in CASES if case.name == name)
-    return after_a_thousand_steps(case.new_in_torch, **case.only(betas=(0.8, 0.99)))
-
-
-@each_form_in_torch
-@pytest.mark.usefixtures("float64")  # PyTorch keeps a product of NAdam's in this type
-def test_optimizer_agrees_with_that_of_torch_over_a_thousand_steps(case: Case) -> None:
-    ours = after_a_thousand_steps(case.new, **case.only(betas=(0.8, 0.99)))
-    theirs = torch_after_a_thousand_steps(case.name)
-    assert_close(ours, theirs)
-    for start, end in zip(new_parameters(shapes=[(5,)] * 4), ours, strict=True):
-        assert (end - start).abs().mean() > 1e-2
 
 
 @each_in_torch
