@@ -13,11 +13,12 @@ import importlib
 import os
 import re
 import secrets
-import warnings
 from collections.abc import Sequence
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
+
+from adam_tutorial._warnings import warn
 
 # Windows has none.
 fcntl: Any = importlib.import_module("fcntl") if find_spec("fcntl") else None
@@ -107,7 +108,7 @@ def prune(folder: Path, step: int, keep: int | None) -> None:
         except FileNotFoundError:
             pass  # another process was faster
         except OSError as error:
-            warnings.warn(f"an old checkpoint stays: {error}", stacklevel=4)
+            warn(f"an old checkpoint stays: {error}")
 
 
 def make_folder(folder: Path) -> None:

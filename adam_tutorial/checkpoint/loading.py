@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import copy
 import os
-import warnings
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,6 +11,7 @@ from typing import Any, TypeVar
 
 import torch
 
+from adam_tutorial._warnings import warn
 from adam_tutorial.checkpoint.container import read, verify
 from adam_tutorial.checkpoint.errors import CheckpointError
 from adam_tutorial.checkpoint.files import step_of, steps_in
@@ -204,7 +204,7 @@ def _newest(folder: Path, examine: Callable[[Path], T]) -> tuple[Path, T]:
 def _say(folder: Path, refused: Mapping[Path, str], end: str) -> None:
     if refused:
         each = "; ".join(f"{path.name}: {why}" for path, why in refused.items())
-        warnings.warn(f"refused in {folder}: {each}{end}", stacklevel=4)
+        warn(f"refused in {folder}: {each}{end}")
 
 
 def _matched(

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import random
-import warnings
 from typing import Any
 
 import numpy as np
 import torch
+
+from adam_tutorial._warnings import warn
 
 __all__ = ["capture", "restore"]
 
@@ -41,8 +42,7 @@ def restore(states: dict[str, Any]) -> None:
     if mps is not None and has_mps:
         torch.mps.set_rng_state(mps)
     if len(cuda) > devices or (mps is not None and not has_mps):
-        warnings.warn(
+        warn(
             "the checkpoint was made with devices that are not here: what is random on"
-            " them will not be what it was",
-            stacklevel=3,
+            " them will not be what it was"
         )

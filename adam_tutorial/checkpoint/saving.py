@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import os
 import threading
-import warnings
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self, TypeAlias
 
 from adam_tutorial._arguments import as_count
+from adam_tutorial._warnings import warn
 from adam_tutorial.checkpoint.container import pack
 from adam_tutorial.checkpoint.encoding import Encoder
 from adam_tutorial.checkpoint.files import name_of, prune, publish, steps_in
@@ -259,10 +259,9 @@ def _write(folder: Path, step: int, pieces: list[memoryview], keep: int | None) 
     prune(folder, step, keep)
     newest, _ = steps_in(folder)[0]
     if newest > step:
-        warnings.warn(
+        warn(
             f"step {step} is saved, but {folder} has a checkpoint of step {newest},"
             " which load(folder) will take; a run that starts again from an earlier"
-            " step should get a folder of its own",
-            stacklevel=3,
+            " step should get a folder of its own"
         )
     return path

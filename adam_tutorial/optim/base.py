@@ -10,8 +10,6 @@ from __future__ import annotations
 import functools
 import inspect
 import math
-import sys
-import warnings
 from collections import defaultdict
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from numbers import Integral
@@ -29,6 +27,7 @@ from torch.optim.optimizer import (
     _global_optimizer_pre_hooks,
 )
 
+from adam_tutorial._warnings import warn
 from adam_tutorial.optim.backends import foreach, fused, plain
 from adam_tutorial.optim.backends.by_triton import graph_is_captured
 from adam_tutorial.optim.backends.interrupts import uninterrupted
@@ -589,10 +588,8 @@ class BaseOptimizer(Optimizer):
         if bad:
             # A run that skips every step would otherwise look like one that has
             # converged.
-            warnings.warn(
-                f"skipped the step: the gradient of {bad} is not finite",
-                RuntimeWarning,
-                stacklevel=_levels_to_the_program(),
+            warn(
+                f"skipped the step: the gradient of {bad} is not finite", RuntimeWarning
             )
         return not bad
 
@@ -756,19 +753,6 @@ def _as_float(value: Any) -> Any:
         return as_float(value)
     is_number = isinstance(value, float | int) and not isinstance(value, bool)
     return float(value) if is_number else value
-
-
-def _levels_to_the_program() -> int:
-    """Return how many calls above a warning the program's own line is.
-
-    How many functions lie between depends on hooks, profilers and the compiler.
-    """
-    level, frame = 1, sys._getframe(1)
-    while frame.f_back is not None and frame.f_globals["__name__"].startswith(
-        ("adam_tutorial.optim", "torch.optim", "torch._dynamo", "torch._compile")
-    ):
-        level, frame = level + 1, frame.f_back
-    return level
 
 
 def _norm_of(gradients: Iterable[Tensor]) -> Tensor:

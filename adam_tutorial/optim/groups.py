@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Collection, Iterable, Mapping
 from typing import Any
 
@@ -10,6 +9,7 @@ import torch
 from torch import Tensor
 from torch.nn.parameter import is_lazy
 
+from adam_tutorial._warnings import warn
 from adam_tutorial.optim.hyperparameters import Hyperparameter, parsed
 
 __all__ = [
@@ -82,11 +82,9 @@ def checked_settings(
     for key in settings:
         meant = None if key in defaults else _slip_of(str(key), defaults)
         if meant:
-            warnings.warn(
+            warn(
                 f"a parameter group has the key {key!r}, which has no effect; meant"
-                f" {meant!r}?",
-                UserWarning,
-                stacklevel=6,
+                f" {meant!r}?"
             )
     return parsed(settings, known)
 

@@ -18,6 +18,7 @@ from hypothesis import strategies as st
 from torch import Tensor, nn
 
 from adam_tutorial import checkpoint
+from adam_tutorial.checkpoint.container import pack
 from adam_tutorial.checkpoint.decoding import decode
 from adam_tutorial.checkpoint.encoding import Encoder
 
@@ -157,6 +158,21 @@ def test_shared_tensors_are_shared_again_and_equal_ones_are_not() -> None:
     assert back["a"] is not back["c"]
     empty = through([torch.ones(0), torch.ones(0)])
     assert empty[0] is not empty[1]
+
+
+def test_tensors_that_share_all_memory_are_stored_apart_and_copied_only_then() -> None:
+    flat = torch.arange(4.0)
+    encoder = Encoder()
+    encoder.encode({"flat": flat, "square": flat.view(2, 2)}, "extra")
+    first, second = encoder.tensors.values()
+    assert first.data_ptr() == flat.data_ptr() != second.data_ptr()
+    assert same(first, flat)
+    assert same(second, flat.view(2, 2))
+
+
+def test_numbers_that_json_does_not_have_are_not_written() -> None:
+    with pytest.raises(ValueError, match="Out of range float"):
+        pack({"extra": math.nan}, Encoder())
 
 
 def test_temporary_tensors_are_not_taken_for_one_another() -> None:
