@@ -122,10 +122,7 @@ class Report:
             lines += [
                 f"{finding.severity}: {finding.name}",
                 f"  seen:  {finding.seen}",
-                *(
-                    [f"  in:    {of}{f' and {more} more' if more > 0 else ''}"]
-                    * bool(of)
-                ),
+                *([f"  in:    {of}"] * bool(of)),
                 f"  try:   {finding.advice}",
                 f"  topic: {finding.topic}",
             ]

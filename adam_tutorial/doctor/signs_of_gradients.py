@@ -77,7 +77,8 @@ def clipping(record: Record) -> Iterator[Finding]:
     if not _varied(record) or constant == 0:
         return
     if share >= 0.95:
-        scale = max(scales)
+        # Where the first steps overflowed, none may have been measured yet.
+        scale = max(scales, default=1.0)
         if (scale >= 128 and constant < 1e-3) or _is_part_of_a_scale(constant):
             yield _scaled(constant, constant * scale if scale > 1 else math.nan)
         else:
@@ -116,7 +117,8 @@ def _constant(values: list[float]) -> float | None:
 
 def _is_part_of_a_scale(norm: float) -> bool:
     """Return whether a norm is a usual limit over a power of two, at least 2**10."""
-    for limit in (0.1, 0.25, 0.5, 1.0, 2.0, 5.0, 10.0):
+    # 5 and 1, 0.5, 0.25 are 10 and 2 over a power of two.
+    for limit in (0.1, 2.0, 10.0):
         power = math.log2(limit / norm)
         if power > 9.5 and abs(power - round(power)) < 1e-4:
             return True
