@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import sys
 from itertools import pairwise
 from types import ModuleType
@@ -79,9 +80,13 @@ def test_parameters_and_gradients_are_new_and_the_same_every_time() -> None:
 def test_gradients_are_clipped_before_the_step(
     name: str, made: list[list[Any]]
 ) -> None:
-    CANDIDATES[name].build(Task(find_workload("3x5"), max_grad_norm=0.5))()
+    task = Task(find_workload("3x5"), max_grad_norm=0.5)
+    CANDIDATES[name].build(task)()
     norm = torch.stack([p.grad.norm() for p in made[0]]).norm()
     torch.testing.assert_close(norm, torch.tensor(0.5))
+    # The first step of Adam is as long whatever the gradients were scaled by.
+    for p, wanted in zip(made[0], expected(task, 1), strict=True):
+        torch.testing.assert_close(p.detach().double(), wanted, rtol=1e-6, atol=1e-7)
 
 
 def test_our_optimizer_clips_in_its_own_step(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -151,6 +156,7 @@ def test_a_library_is_called_by_its_names(
     monkeypatch.setitem(sys.modules, module, stub)
     CANDIDATES[name].build(Task(find_workload("2x3")))()
     assert steps == [name]
+    assert kind in re.split(r"[^\w]", CANDIDATES[name].about)
 
 
 def held_by(step: Any, name: str) -> Any:

@@ -85,6 +85,7 @@ def test_a_topic_is_a_set_of_arguments_that_options_replace() -> None:
 
 
 def test_a_quick_run_is_small() -> None:
+    assert {*QUICK} < {*WORKLOADS}
     for topic in TOPICS:
         chosen = settings(parser().parse_args([topic, "--quick"]))
         found = [find_workload(name) for name in chosen["workloads"]]
@@ -95,6 +96,8 @@ def test_the_help_lists_topics_workloads_and_candidates() -> None:
     text = parser().format_help()
     for name in (*TOPICS, *CANDIDATES, "32M", "resnet50", "gpt2-half", "mlp", "-bf16"):
         assert f"{name} " in text
+    assert "--json FILE" in text
+    assert "--picture FILE" in text
     assert max(map(len, text.splitlines())) <= 88
 
 

@@ -9,6 +9,7 @@ from typing import Any
 
 import matplotlib.pyplot as plt
 import pytest
+from matplotlib.markers import MarkerStyle
 
 from adam_tutorial.bench import CANDIDATES, Result, Rounds, draw_growth, draw_ratios
 from adam_tutorial.bench.picture import LOOKS
@@ -31,7 +32,7 @@ def points(axes: Any) -> dict[str, list[tuple[float, float]]]:
 
 
 def growing() -> Result:
-    names = ("1x1024", "1x2048", "2x1024", "4x1024")
+    names = ("1x1024", "1x2048", "2x1024", "16x1024")
     sizes = [[int(n) for n in name.split("x")] for name in names]
     rounds = [
         Rounds(name, 1, {"torch-fused": [3.0, n * m / 1000, 1e-9], "ours": [1.0]})
@@ -63,7 +64,9 @@ def test_growth_has_a_panel_for_elements_and_one_for_tensors() -> None:
         "torch-fused": [(1024, 1024.0), (2048, 500.0)],
         "ours": [(1024, 1000.0)],
     }
-    assert points(tensors)["torch-fused"] == [(1, 1024.0), (2, 2048.0), (4, 3000.0)]
+    assert points(tensors)["torch-fused"] == [(1, 1024.0), (2, 2048.0), (16, 3000.0)]
+    assert {line.get_markersize() for axes in figure.axes for line in axes.lines} == {4}
+    assert [*figure.get_size_inches()] == [9.6, 4.0]
     assert {axes.get_xscale() for axes in figure.axes} == {"log"}
     assert {axes.get_yscale() for axes in figure.axes} == {"log"}
 
@@ -84,6 +87,7 @@ def test_every_candidate_has_a_look_of_its_own_in_a_colour_with_a_dark_twin() ->
     assert LOOKS.keys() == CANDIDATES.keys()
     assert len({*LOOKS.values()}) == len(LOOKS)
     assert {color for color, _ in LOOKS.values()} <= DARK.keys()
+    assert {marker for _, marker in LOOKS.values()} <= MarkerStyle.markers.keys()
 
 
 @pytest.mark.parametrize("draw", [draw_ratios, draw_growth])

@@ -89,7 +89,8 @@ OF_PRODUCT = Suite(
     ),
     of_signatures=(
         *("tests/reference/test_defaults.py", "tests/libraries/test_table.py"),
-        "tests/checking/test_topics.py",
+        *("tests/checking/test_topics.py", "tests/bench/test_picture.py"),
+        *("tests/bench/test_workloads.py", "tests/bench/test_command.py"),
     ),
     run_by={
         f"{BACKENDS}/{name}.py": f"{BACKENDS}/fused.py"
